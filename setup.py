@@ -1,0 +1,47 @@
+"""The package: `pip install .` gives the library and the command `bls2017`."""
+
+import pathlib
+
+import setuptools
+
+README = pathlib.Path(__file__).parent / "README.md"
+
+setuptools.setup(
+  name="bls2017",
+  version="0.1.0",
+  description=(
+    "End-to-end optimized image compression (Balle, Laparra & Simoncelli,"
+    " ICLR 2017) as a TensorFlow package"
+  ),
+  long_description=README.read_text(encoding="utf-8"),
+  long_description_content_type="text/markdown",
+  license="MIT",
+  python_requires=">=3.9,<3.12",
+  packages=setuptools.find_packages(include=["bls2017*", "export*"]),
+  package_data={
+    "bls2017": ["pretrained/*", "reference/*", "templates/*", "py.typed"],
+    "export": ["serving/*", "py.typed"],
+  },
+  install_requires=[
+    "tensorflow==2.14.1",
+    "tensorflow-compression==2.14.1",
+    "numpy>=1.23.5,<2",
+    "pillow>=10.1,<14",
+    "absl-py>=1.4,<3",
+    "tqdm>=4.64,<5",
+  ],
+  extras_require={
+    "test": [
+      "pytest>=7.4,<10",
+      "hypothesis>=6.80,<7",
+      "bjontegaard>=1.2,<2",
+      "matplotlib>=3.7,<4",
+      "tensorflow-serving-api==2.14.1",
+      "requests>=2.28,<3",
+    ],
+    "eval": ["bjontegaard>=1.2,<2", "matplotlib>=3.7,<4"],
+    "serving": ["tensorflow-serving-api==2.14.1", "requests>=2.28,<3"],
+    "lint": ["ruff==0.17.6", "mypy==2.1.0", "pre-commit>=3.5,<5"],
+  },
+  entry_points={"console_scripts": ["bls2017 = bls2017.commands.main:main"]},
+)
