@@ -1,0 +1,88 @@
+"""Random coding tables and symbols for them."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import strategies as st
+
+from bls2017 import coding_tables
+
+
+def random_cdf(rng: np.random.Generator, size: int, skew: float) -> np.ndarray:
+  """uint16 [size]: cumulative frequencies of a random table.
+
+  Args:
+    rng: Source of randomness.
+    size: Symbols, at least 1.
+    skew: From 0, all symbols alike, to 1, one symbol holds nearly everything.
+  """
+  weights = rng.exponential(size=size) * (1 - skew) + 1e-12
+  weights[rng.integers(size)] += skew * 1e3
+  spare = coding_tables.TOTAL - size
+  frequency = 1 + np.floor(weights / weights.sum() * spare).astype(np.int64)
+  frequency[frequency.argmax()] += coding_tables.TOTAL - frequency.sum()
+  return np.cumsum(frequency) - frequency
+
+
+def make_tables(
+  seed: int, channels: int, largest: int, skew: float, lane_positions: int
+) -> coding_tables.QualityTables:
+  """Random tables of one quality, some of the channels dead."""
+  rng = np.random.default_rng(seed)
+  size = rng.integers(1, largest + 1, channels).astype(np.uint16)
+  rows = [random_cdf(rng, int(n), skew) for n in size]
+  ones = np.ones((1, channels), np.float32)
+  tables = coding_tables.CodingTables(
+    gain=ones,
+    inverse_gain=ones,
+    offset=0 * ones,
+    minimum=rng.integers(-9, 9, (1, channels)).astype(np.int16),
+    size=size[None],
+    cdf=np.concatenate(rows).astype(np.uint16),
+    lane_positions=np.array([lane_positions], np.uint16),
+  )
+  tables.check()
+  return tables.for_quality(0)
+
+
+def likely_symbols(
+  tables: coding_tables.QualityTables, positions: int, seed: int, flat: bool
+) -> np.ndarray:
+  """int32 [positions, L]: symbols drawn from the tables, or uniformly."""
+  rng = np.random.default_rng(seed)
+  columns = []
+  for cdf in tables.cdf:
+    frequency = np.diff(cdf)
+    size = np.count_nonzero(frequency)
+    p = np.full(size, 1 / size) if flat else frequency[:size] / frequency.sum()
+    columns.append(rng.choice(size, positions, p=p))
+  empty = np.zeros((positions, 0))
+  return (
+    np.stack([*columns], 1).astype(np.int32) if columns else empty.astype("i4")
+  )
+
+
+CASES = st.fixed_dictionaries(
+  {
+    "seed": st.integers(0, 2**32 - 1),
+    "channels": st.integers(1, 12),
+    "largest": st.sampled_from([1, 2, 3, 17, 300]),
+    "skew": st.sampled_from([0.0, 0.5, 0.999, 1.0]),
+    "lane_positions": st.integers(1, 20),
+    "positions": st.integers(1, 60),
+    "flat": st.booleans(),
+  }
+)
+"""Tables, sizes, lanes, and whether symbols follow the tables."""
+
+
+def draw(case: dict) -> tuple[coding_tables.QualityTables, np.ndarray]:
+  """The tables and symbols of a case."""
+  tables = make_tables(
+    case["seed"], case["channels"], case["largest"], case["skew"],
+    case["lane_positions"],
+  )  # fmt: skip
+  symbols = likely_symbols(
+    tables, case["positions"], case["seed"] + 1, case["flat"]
+  )
+  return tables, symbols

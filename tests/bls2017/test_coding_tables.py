@@ -1,0 +1,138 @@
+"""Coding tables: sound integers that describe the prior they came from."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bls2017 import coding_tables, errors, priors
+
+LEVELS, CHANNELS = 2, 5
+
+
+@pytest.fixture(scope="module", params=["deep_factorized", "piecewise_linear"])
+def prior(request):
+  prior = priors.make_prior(request.param, LEVELS, CHANNELS)
+  prior.set_scale(np.array([[0.01, 0.3, 1, 4, 12], [0.01, 0.5, 2, 8, 24]]))
+  return prior
+
+
+@pytest.fixture(scope="module")
+def tables(prior):
+  gain = np.array([[1.0] * CHANNELS, [2.0] * CHANNELS], np.float32)
+  return coding_tables.build(prior, gain, 1 / gain)
+
+
+def test_there_is_a_table_for_every_eighth(tables):
+  assert len(tables) == 9
+  tables.check()
+  for index in range(len(tables)):
+    quality = tables.for_quality(index)
+    assert np.all(np.diff(quality.cdf, axis=1) >= 0)
+    np.testing.assert_array_equal(quality.cdf[:, 0], 0)
+    np.testing.assert_array_equal(quality.cdf[:, -1], coding_tables.TOTAL)
+
+
+def test_frequencies_are_the_masses_of_the_prior(prior, tables):
+  for level in range(LEVELS):
+    quality = tables.for_quality(8 * level)
+    for row, channel in enumerate(quality.live):
+      size = quality.maximum[channel] - quality.minimum[channel] + 1
+      y = np.zeros((size, LEVELS, CHANNELS), np.float32)
+      symbols = np.arange(size) + quality.minimum[channel]
+      y[:, level, channel] = symbols + quality.offset[channel]
+      mass = 2.0 ** -prior.bits(y).numpy()[:, level, channel]
+      frequency = np.diff(quality.cdf[row])[:size] / coding_tables.TOTAL
+      # One unit of rounding, and what the units of rare symbols cost.
+      np.testing.assert_allclose(frequency, mass, atol=2e-3, rtol=0.02)
+
+
+def test_what_lies_outside_a_table_is_negligible(prior, tables):
+  for level in range(LEVELS):
+    quality = tables.for_quality(8 * level)
+    offset = quality.offset[:, None]
+    ends = np.stack([quality.minimum - 0.5, quality.maximum + 0.5]) + offset.T
+    y = np.zeros((2, LEVELS, CHANNELS), np.float32)
+    y[:, level] = ends
+    below, above = (f.numpy()[:, level] for f in prior.cumulative()(y))
+    assert np.all(below[0] <= 2 * coding_tables.TAIL_MASS)
+    assert np.all(above[1] <= 2 * coding_tables.TAIL_MASS)
+
+
+def test_rates_rise_with_quality(tables):
+  rates = []
+  for index in range(len(tables)):
+    p = np.diff(tables.for_quality(index).cdf, axis=1) / coding_tables.TOTAL
+    rates.append(-np.sum(p * np.log2(np.where(p > 0, p, 1))))
+  assert np.all(np.diff(rates) > 0)
+  assert np.all(np.diff(tables.lane_positions.astype(int)) <= 0)
+
+
+def test_a_channel_that_is_nearly_always_the_same_is_not_coded():
+  nearly = np.array([3e-6, 1 - 5e-6, 2e-6])
+  minimum, cdf = coding_tables._quantize(nearly, -1)
+  assert minimum == 0
+  assert cdf.tolist() == [0]
+  minimum, cdf = coding_tables._quantize(np.array([1e-3, 1 - 2e-3, 1e-3]), -1)
+  assert minimum == -1
+  assert len(cdf) == 3
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(
+  seed=st.integers(0, 2**32 - 1),
+  size=st.integers(2, 400),
+  sharpness=st.floats(0.1, 30),
+)
+def test_quantized_frequencies_are_close_to_the_best(seed, size, sharpness):
+  rng = np.random.default_rng(seed)
+  p = rng.exponential(size=size) ** sharpness + 1e-30
+  p /= p.sum()
+  frequency = coding_tables._frequencies(p)
+  assert frequency.sum() == coding_tables.TOTAL
+  assert frequency.min() >= 1
+  entropy = -np.sum(p * np.log2(p))
+  cost = -np.sum(p * np.log2(frequency / coding_tables.TOTAL))
+  # A symbol that is rarer than a unit takes a whole one from the others.
+  assert cost <= entropy + 2 * size / coding_tables.TOTAL + 1e-4
+
+
+def test_a_lane_never_exceeds_its_length_field(tables):
+  for index in range(len(tables)):
+    quality = tables.for_quality(index)
+    longest = quality.max_lane_bytes(quality.lane_positions)
+    assert longest <= coding_tables.MAX_LANE_BYTES
+
+
+def _damage(tables, name, value):
+  array = getattr(tables, name).copy()
+  array.flat[1] = value
+  return dataclasses.replace(tables, **{name: array})
+
+
+@pytest.mark.parametrize(
+  ("name", "value"),
+  [
+    ("gain", np.nan),
+    ("offset", np.inf),
+    ("size", 0),
+    ("size", 9000),
+    ("lane_positions", 0),
+  ],
+)
+def test_damaged_tables_are_refused(tables, name, value):
+  with pytest.raises(errors.ModelError):
+    _damage(tables, name, value).check()
+
+
+def test_tables_that_do_not_rise_are_refused(tables):
+  row = int(np.flatnonzero(tables.size.ravel() > 3)[0])
+  start = int(tables.size.ravel()[:row].sum())
+  cdf = tables.cdf.copy()
+  cdf[start + 1] = cdf[start + 2]
+  with pytest.raises(errors.ModelError):
+    dataclasses.replace(tables, cdf=cdf).check()
