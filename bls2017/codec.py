@@ -1,0 +1,290 @@
+"""The codec: images to bytes and back.
+
+x -> pad -> analysis -> x gain -> - offset -> round -> symbols -> container
+x_hat <- crop <- synthesis <- x inverse_gain <- + offset <- symbols
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from bls2017 import (
+  coding_tables,
+  config,
+  container,
+  errors,
+  frozen_transforms,
+  image_io,
+  lanes,
+  model_directory,
+  range_coder,
+  range_coder_tfc,
+)
+
+DEFAULT_QUALITY = 5.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoded:
+  """A compressed image, with what is known of it only while compressing.
+
+  Attributes:
+    data: The bytes of the file.
+    estimated_bits: Information content of the symbols under the tables.
+    clipped: Symbols that had to be clipped to the ends of their tables.
+  """
+
+  data: bytes
+  estimated_bits: float
+  clipped: int
+
+
+@dataclasses.dataclass(frozen=True)
+class StreamInfo:
+  """What a file says of itself.
+
+  Attributes:
+    version: Version of the format.
+    height: Pixels.
+    width: Pixels.
+    quality: From 1 to the model's levels.
+    model_id: Hexadecimal.
+    bpp: Bits of the whole file per pixel.
+    header_bytes: Bytes of everything that is not a lane's content.
+    payload_bytes: Bytes of the lanes.
+    lanes: Number of lanes.
+  """
+
+  version: int
+  height: int
+  width: int
+  quality: float
+  model_id: str
+  bpp: float
+  header_bytes: int
+  payload_bytes: int
+  lanes: int
+
+
+class Codec:
+  """Compresses and decompresses images with one frozen model.
+
+  Attributes:
+    model: The frozen model.
+    max_pixels: Images of more pixels are refused, in both directions.
+  """
+
+  def __init__(
+    self,
+    model: model_directory.FrozenModel,
+    coder: range_coder.RangeCoder | None = None,
+    max_pixels: int = image_io.MAX_PIXELS,
+  ):
+    """Builds the graphs; see `load`.
+
+    Args:
+      model: The frozen model.
+      coder: The runtime of the range coder, tfc's by default.
+      max_pixels: Limit of width times height.
+    """
+    self.model = model
+    self.max_pixels = max_pixels
+    self._coder = coder or range_coder_tfc.TfcRangeCoder()
+    self._tables: dict[int, coding_tables.QualityTables] = {}
+    frozen = frozen_transforms.FrozenTransforms(model.weights)
+    any_size = (1, None, None)
+
+    @tf.function(
+      input_signature=[tf.TensorSpec((*any_size, 3), tf.uint8)],
+      autograph=False,
+    )
+    def analysis(x: tf.Tensor) -> tf.Tensor:
+      return frozen.analysis(tf.cast(x, tf.float32))
+
+    @tf.function(
+      input_signature=[
+        tf.TensorSpec((*any_size, model.config.num_latents), tf.float32)
+      ],
+      autograph=False,
+    )
+    def synthesis(y: tf.Tensor) -> tf.Tensor:
+      x_hat = tf.round(frozen.synthesis(y))
+      return tf.cast(tf.clip_by_value(x_hat, 0, 255), tf.uint8)
+
+    self._analysis = analysis
+    self._synthesis = synthesis
+
+  @classmethod
+  def load(cls, model: str | None = None) -> Codec:
+    """Loads a model directory.
+
+    Args:
+      model: Its path; the model that comes with the package by default.
+
+    Raises:
+      errors.ModelError: if it cannot be used.
+    """
+    return cls(model_directory.load(model))
+
+  def compress(
+    self, image: np.ndarray, quality: float = DEFAULT_QUALITY
+  ) -> bytes:
+    """Compresses an image.
+
+    Args:
+      image: uint8 [H, W, 3], sRGB, sides of 1 to 65535 pixels.
+      quality: 1 (smallest file) to the model's levels (8), in steps of 1/8;
+        rounded to the nearest step.
+
+    Returns:
+      The bytes of a file.
+
+    Raises:
+      errors.UsageError: if the image is no uint8 [H, W, 3] or the quality is
+        out of its range.
+      errors.LimitError: if the image is too large.
+    """
+    return self.encode(image, quality).data
+
+  def encode(
+    self, image: np.ndarray, quality: float = DEFAULT_QUALITY
+  ) -> Encoded:
+    """`compress`, together with what it knows of the result."""
+    image = np.asarray(image)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+      raise errors.UsageError(
+        "an image must be uint8 [height, width, 3],"
+        f" not {image.dtype} {list(image.shape)}"
+      )
+    height, width = image.shape[:2]
+    self._check_size(height, width)
+    index = coding_tables.quality_index(quality, self.model.config.num_levels)
+    tables = self._quality_tables(index)
+    y = self._analysis(_pad(image)[None])[0].numpy()
+    y = y.reshape(-1, y.shape[-1])
+    symbols = np.rint(y * tables.gain - tables.offset).astype(np.int32)
+    inside = np.clip(symbols, tables.minimum, tables.maximum)
+    rows = (inside - tables.minimum)[:, tables.live]
+    streams = self._coder.encode(rows, tables)
+    header = container.Header(height, width, index, self.model.model_id)
+    bits = tables.code_lengths()[np.arange(len(tables.live)), rows]
+    return Encoded(
+      data=container.pack(header, streams),
+      estimated_bits=float(bits.sum()),
+      clipped=int(np.count_nonzero(inside != symbols)),
+    )
+
+  def decompress(self, data: bytes) -> np.ndarray:
+    """Decompresses an image.
+
+    Args:
+      data: The bytes of a file.
+
+    Returns:
+      uint8 [H, W, 3].
+
+    Raises:
+      errors.BitstreamError: if the bytes are not a whole, unchanged file.
+      errors.ForeignModelError: if another model wrote them.
+      errors.LimitError: if the image is over the limit.
+    """
+    header, tables, streams = self._unpack(data)
+    symbols = self._decode(header, tables, streams)
+    y_hat = (symbols + tables.offset) * tables.inverse_gain
+    x_hat = self._synthesis(y_hat[None].astype(np.float32))[0].numpy()
+    return x_hat[: header.height, : header.width]
+
+  def symbols(self, data: bytes) -> np.ndarray:
+    """The rounded latents of a file, the same on every machine.
+
+    Args:
+      data: The bytes of a file.
+
+    Returns:
+      int32 [h, w, C], one position for 16 x 16 pixels.
+
+    Raises:
+      As `decompress`.
+    """
+    return self._decode(*self._unpack(data))
+
+  def _decode(
+    self,
+    header: container.Header,
+    tables: coding_tables.QualityTables,
+    streams: list[bytes],
+  ) -> np.ndarray:
+    rows = self._coder.decode(streams, header.positions, tables)
+    symbols = np.tile(tables.minimum, (header.positions, 1))
+    symbols[:, tables.live] += rows
+    shape = lanes.latent_shape(header.height, header.width)
+    return symbols.reshape(*shape, -1)
+
+  def info(self, data: bytes) -> StreamInfo:
+    """Reads what a file says of itself, without decoding it.
+
+    Raises:
+      As `decompress`.
+    """
+    header, _, streams = self._unpack(data)
+    payload = sum(map(len, streams))
+    return StreamInfo(
+      version=container.VERSION,
+      height=header.height,
+      width=header.width,
+      quality=coding_tables.index_quality(header.quality_index),
+      model_id=header.model_id.hex(),
+      bpp=8 * len(data) / (header.height * header.width),
+      header_bytes=len(data) - payload,
+      payload_bytes=payload,
+      lanes=len(streams),
+    )
+
+  def _unpack(
+    self, data: bytes
+  ) -> tuple[container.Header, coding_tables.QualityTables, list[bytes]]:
+    header = container.unpack_header(data)
+    if header.model_id != self.model.model_id:
+      raise errors.ForeignModelError(
+        f"the file was written with model {header.model_id.hex()}, this is"
+        f" model {self.model.model_id.hex()}; name the right one with --model"
+      )
+    if header.quality_index >= len(self.model.tables):
+      raise errors.BitstreamError("the file has a quality the model lacks")
+    self._check_size(header.height, header.width)
+    tables = self._quality_tables(header.quality_index)
+    streams = container.unpack_lanes(data, header, tables.lane_positions)
+    longest = tables.max_lane_bytes(tables.lane_positions)
+    if any(len(stream) > longest for stream in streams):
+      raise errors.BitstreamError("a lane is longer than its symbols can need")
+    return header, tables, streams
+
+  def _check_size(self, height: int, width: int) -> None:
+    if not (height and width):
+      raise errors.UsageError("an image must have pixels")
+    if height * width > self.max_pixels:
+      raise errors.LimitError(
+        f"the image has {width} x {height} pixels, the limit is"
+        f" {self.max_pixels}"
+      )
+    if max(height, width) > container.MAX_SIDE:
+      raise errors.LimitError(
+        f"the format holds sides up to {container.MAX_SIDE} pixels,"
+        f" the image has {width} x {height}"
+      )
+
+  def _quality_tables(self, index: int) -> coding_tables.QualityTables:
+    if index not in self._tables:
+      self._tables[index] = self.model.tables.for_quality(index)
+    return self._tables[index]
+
+
+def _pad(image: np.ndarray) -> np.ndarray:
+  """Repeats the last row and column up to multiples of 16."""
+  height, width = image.shape[:2]
+  bottom = -height % config.DOWNSAMPLING
+  right = -width % config.DOWNSAMPLING
+  return np.pad(image, ((0, bottom), (0, right), (0, 0)), mode="edge")

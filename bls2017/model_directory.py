@@ -1,0 +1,177 @@
+"""Model directories: everything that coding needs, in three files.
+
+    config.json  format, model id, the model's configuration
+    weights.npz  the transforms' named arrays (BLS2017Model.get_arrays)
+    tables.npz   the arrays of coding_tables.CodingTables
+
+The model id is the first 8 bytes of the SHA-256 over the names, types, shapes
+and bytes of all arrays that decoding depends on: the synthesis transform's and
+the tables'. Two models with one id decode every file alike.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import shutil
+import tempfile
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bls2017 import coding_tables, config, container, errors
+
+if TYPE_CHECKING:
+  from bls2017 import model as model_lib
+
+FORMAT = 1
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "weights.npz"
+TABLES_FILE = "tables.npz"
+
+PRETRAINED = os.path.join(os.path.dirname(__file__), "pretrained")
+"""The model that comes with the package."""
+
+_TRANSFORMS = ("analysis/", "synthesis/")
+
+
+@dataclasses.dataclass(frozen=True)
+class FrozenModel:
+  """A model that no longer changes.
+
+  Attributes:
+    config: Its configuration.
+    weights: Named float arrays of both transforms.
+    tables: Coding tables, gains included.
+    model_id: 8 bytes.
+  """
+
+  config: config.ModelConfig
+  weights: dict[str, np.ndarray]
+  tables: coding_tables.CodingTables
+  model_id: bytes
+
+
+def model_id(
+  weights: dict[str, np.ndarray], tables: coding_tables.CodingTables
+) -> bytes:
+  """The id that files carry; see the module's description."""
+  digest = hashlib.sha256()
+  arrays = {k: v for k, v in weights.items() if k.startswith("synthesis/")}
+  arrays.update({f"tables/{k}": v for k, v in tables.arrays().items()})
+  for name in sorted(arrays):
+    array = np.ascontiguousarray(arrays[name])
+    array = array.astype(array.dtype.newbyteorder("<"))
+    shape = ",".join(map(str, array.shape))
+    digest.update(f"{name}:{array.dtype.str}:{shape};".encode())
+    digest.update(array.tobytes())
+  return digest.digest()[: container.MODEL_ID_BYTES]
+
+
+def freeze(
+  model: model_lib.BLS2017Model, half_precision: bool = False
+) -> FrozenModel:
+  """Freezes a model: makes its tables and its id.
+
+  Args:
+    model: The trained model.
+    half_precision: Whether kernels are kept as 16-bit floats, half the size.
+
+  Raises:
+    errors.ModelError: if a weight is not finite.
+  """
+  arrays = model.get_arrays()
+  for name, array in arrays.items():
+    if not np.all(np.isfinite(array)):
+      raise errors.ModelError(f"{name} has values that are not finite")
+  weights = {k: v for k, v in arrays.items() if k.startswith(_TRANSFORMS)}
+  if half_precision:
+    weights = {
+      k: v.astype(np.float16) if k.endswith("/kernel") else v
+      for k, v in weights.items()
+    }
+  tables = coding_tables.build(
+    model.prior, arrays["gain"], arrays["inverse_gain"]
+  )
+  return FrozenModel(model.config, weights, tables, model_id(weights, tables))
+
+
+def save(model: FrozenModel, path: str, overwrite: bool = False) -> None:
+  """Writes a model directory, whole or not at all.
+
+  Raises:
+    errors.OutputError: if it exists or cannot be written.
+  """
+  if os.path.exists(path) and not overwrite:
+    raise errors.OutputError(f"{path} exists; use --overwrite to replace it")
+  parent = os.path.dirname(os.path.abspath(path))
+  try:
+    os.makedirs(parent, exist_ok=True)
+    temporary = tempfile.mkdtemp(dir=parent)
+    os.chmod(temporary, 0o755)
+    np.savez_compressed(os.path.join(temporary, WEIGHTS_FILE), **model.weights)
+    np.savez_compressed(
+      os.path.join(temporary, TABLES_FILE), **model.tables.arrays()
+    )
+    config.write_json(
+      os.path.join(temporary, CONFIG_FILE),
+      {
+        "format": FORMAT,
+        "model_id": model.model_id.hex(),
+        "model": config.to_json(model.config),
+      },
+    )
+    if os.path.isdir(path):
+      shutil.rmtree(path)
+    os.rename(temporary, path)
+  except OSError as e:
+    raise errors.OutputError(f"cannot write {path}: {e}") from e
+
+
+def load(path: str | None = None) -> FrozenModel:
+  """Reads and checks a model directory.
+
+  Args:
+    path: The directory; the package's own model by default.
+
+  Raises:
+    errors.ModelError: if it is missing, damaged, of another format, or holds
+      values that are not finite.
+  """
+  path = PRETRAINED if path is None else path
+  values = config.read_json(os.path.join(path, CONFIG_FILE))
+  if values.get("format") != FORMAT:
+    raise errors.ModelError(
+      f"{path} has format {values.get('format')}, this program reads {FORMAT}"
+    )
+  weights = _read_arrays(os.path.join(path, WEIGHTS_FILE))
+  for name, array in weights.items():
+    if not np.all(np.isfinite(array)):
+      raise errors.ModelError(f"{path}: {name} has values that are not finite")
+  try:
+    tables = coding_tables.CodingTables(
+      **_read_arrays(os.path.join(path, TABLES_FILE))
+    )
+  except TypeError as e:
+    raise errors.ModelError(f"{path}: not the expected tables: {e}") from e
+  tables.check()
+  identity = model_id(weights, tables)
+  if values.get("model_id") != identity.hex():
+    raise errors.ModelError(
+      f"{path} is damaged: its id is {identity.hex()}, it should be"
+      f" {values.get('model_id')}"
+    )
+  model_config = config.from_json(config.ModelConfig, values.get("model", {}))
+  expected = coding_tables.num_qualities(model_config.num_levels)
+  if tables.gain.shape != (expected, model_config.num_latents):
+    raise errors.ModelError(f"{path}: the tables are not those of the model")
+  return FrozenModel(model_config, weights, tables, identity)
+
+
+def _read_arrays(path: str) -> dict[str, np.ndarray]:
+  try:
+    with np.load(path, allow_pickle=False) as f:
+      return {name: f[name] for name in f.files}
+  except Exception as e:  # Damaged archives raise errors of many kinds.
+    raise errors.ModelError(f"cannot read {path}: {e}") from e

@@ -1,0 +1,22 @@
+"""Fixtures of the codec's tests."""
+
+from __future__ import annotations
+
+import pathlib
+
+import pytest
+
+from bls2017 import codec as codec_lib
+
+GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
+
+
+@pytest.fixture(scope="session")
+def golden_model_dir() -> str:
+  """A small trained model of two levels, the same for ever."""
+  return str(GOLDEN / "model")
+
+
+@pytest.fixture(scope="session")
+def codec(golden_model_dir) -> codec_lib.Codec:
+  return codec_lib.Codec.load(golden_model_dir)

@@ -1,0 +1,172 @@
+"""Laws of the codec: images in, bytes out, and back."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bls2017 import codec as codec_lib
+from bls2017 import coding_tables, container, errors, metrics
+from tests import images
+
+SIDES = (1, 2, 15, 16, 17, 31, 33)
+
+
+@pytest.mark.parametrize("height", SIDES)
+def test_every_size_comes_back(codec, height):
+  for width in SIDES:
+    x = images.photograph(height, width)
+    x_hat = codec.decompress(codec.compress(x, 2))
+    assert x_hat.shape == x.shape
+    assert x_hat.dtype == np.uint8
+
+
+@pytest.mark.parametrize("shape", [(1, 5000), (5000, 1)])
+def test_extreme_sides_come_back(codec, shape):
+  x = images.photograph(*shape)
+  assert codec.decompress(codec.compress(x, 1)).shape == x.shape
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(
+  height=st.integers(1, 70),
+  width=st.integers(1, 70),
+  eighths=st.integers(0, 8),
+  seed=st.integers(0, 1000),
+)
+def test_coding_is_exact_and_repeatable(codec, height, width, eighths, seed):
+  x = images.photograph(height, width, seed)
+  quality = 1 + eighths / 8
+  data = codec.compress(x, quality)
+  assert codec.compress(x, quality) == data
+  # The decoded symbols are the encoder's, so coding them again gives the file.
+  info = codec.info(data)
+  assert (info.height, info.width, info.quality) == (height, width, quality)
+  assert info.header_bytes + info.payload_bytes == len(data)
+  np.testing.assert_array_equal(codec.decompress(data), codec.decompress(data))
+
+
+def test_quality_buys_psnr_with_bits(codec):
+  x = images.photograph(192, 256)
+  rates, quality = [], []
+  for eighths in range(9):
+    data = codec.compress(x, 1 + eighths / 8)
+    rates.append(len(data))
+    quality.append(metrics.psnr(x, codec.decompress(data)))
+  assert np.all(np.diff(rates) > 0)
+  assert quality[-1] > quality[0]
+  assert min(np.diff(quality)) > -0.1
+
+
+def test_a_file_costs_what_its_tables_estimate(codec):
+  x = images.photograph(512, 768)
+  for quality in (1, 2):
+    encoded = codec.encode(x, quality)
+    assert 8 * len(encoded.data) < 1.02 * encoded.estimated_bits
+
+
+def test_header_and_lanes_stay_below_one_percent(codec):
+  data = codec.compress(images.photograph(512, 768), 2)
+  info = codec.info(data)
+  assert 0.2 < info.bpp < 0.4
+  assert info.header_bytes < 0.01 * len(data)
+
+
+def test_quality_is_rounded_to_an_eighth(codec):
+  x = images.photograph(16, 16)
+  assert codec.compress(x, 1.51) == codec.compress(x, 1.5)
+
+
+@pytest.mark.parametrize("quality", [0.9, 2.1, float("nan"), -1])
+def test_quality_out_of_range_is_refused(codec, quality):
+  with pytest.raises(errors.UsageError, match="quality"):
+    codec.compress(images.photograph(16, 16), quality)
+
+
+@pytest.mark.parametrize(
+  "image",
+  [
+    np.zeros((4, 4), np.uint8),
+    np.zeros((4, 4, 4), np.uint8),
+    np.zeros((4, 4, 3), np.float32),
+    np.zeros((0, 4, 3), np.uint8),
+  ],
+)
+def test_what_is_no_image_is_refused(codec, image):
+  with pytest.raises(errors.UsageError):
+    codec.compress(image)
+
+
+def test_latents_outside_the_tables_are_clipped_and_counted(codec):
+  tables = codec.model.tables
+  louder = dataclasses.replace(tables, gain=tables.gain * 100)
+  model = dataclasses.replace(codec.model, tables=louder)
+  encoded = codec_lib.Codec(model).encode(images.photograph(64, 64), 2)
+  assert encoded.clipped > 0
+  assert codec_lib.Codec(model).decompress(encoded.data).shape == (64, 64, 3)
+  assert codec.encode(images.photograph(64, 64), 2).clipped == 0
+
+
+def _forge(codec, *, height=None, width=None, index=None, cut=None, extra=b""):
+  """A file with a correct checksum over fields that do not belong together."""
+  data = codec.compress(images.photograph(40, 40), 1)
+  header = container.unpack_header(data)
+  header = container.Header(
+    header.height if height is None else height,
+    header.width if width is None else width,
+    header.quality_index if index is None else index,
+    header.model_id,
+  )
+  body = data[container.HEADER_BYTES : cut] + extra
+  packed = container.pack(header, [])
+  fields = packed[: container.CHECKSUM_OFFSET]
+  return fields + container.checksum(fields + body) + body
+
+
+def test_forgery_with_a_right_checksum_is_refused(codec):
+  assert codec.decompress(_forge(codec)).shape == (40, 40, 3)
+  for wrong in (
+    {"height": 400},
+    {"width": 65535, "height": 1000},
+    {"index": 9},
+    {"index": 200},
+    {"cut": -1},
+    {"cut": container.HEADER_BYTES},
+    {"extra": b"\0"},
+    {"extra": bytes(1000)},
+  ):
+    with pytest.raises(errors.BitstreamError):
+      codec.decompress(_forge(codec, **wrong))
+
+
+def test_a_size_over_the_limit_is_refused_before_it_costs_memory(codec):
+  with pytest.raises(errors.LimitError):
+    codec.decompress(_forge(codec, height=65535, width=65535))
+  small = codec_lib.Codec(codec.model, max_pixels=100)
+  with pytest.raises(errors.LimitError):
+    small.compress(images.photograph(11, 10))
+  with pytest.raises(errors.LimitError):
+    small.decompress(codec.compress(images.photograph(11, 10), 1))
+
+
+def test_another_models_file_is_refused_and_named(codec):
+  data = codec.compress(images.photograph(20, 20), 1)
+  header = container.unpack_header(data)
+  other = container.Header(20, 20, header.quality_index, b"12345678")
+  tables = codec.model.tables.for_quality(header.quality_index)
+  streams = container.unpack_lanes(data, header, tables.lane_positions)
+  with pytest.raises(errors.ForeignModelError) as e:
+    codec.decompress(container.pack(other, streams))
+  assert b"12345678".hex() in str(e.value)
+  assert codec.model.model_id.hex() in str(e.value)
+
+
+@pytest.mark.parametrize("levels", [1, 2, 8])
+def test_qualities_and_indices_are_inverse(levels):
+  for index in range(coding_tables.num_qualities(levels)):
+    quality = coding_tables.index_quality(index)
+    assert coding_tables.quality_index(quality, levels) == index
