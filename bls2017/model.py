@@ -1,0 +1,174 @@
+"""The trainable model: transforms, gains, priors and the rate-distortion loss.
+
+    x -> analysis -> y -> x gain[level] -> + uniform noise -> y_tilde -> bits
+    x_hat <- synthesis <- x inverse_gain[level] <- y_tilde
+
+One pair of transforms serves every level; a level (one lambda) has a gain and
+an inverse gain for each channel and a prior of its own. With one lambda this is
+the plain model of the paper, up to a redundant scale.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from bls2017 import config, errors, metrics, priors, transforms
+
+
+class RateDistortion(NamedTuple):
+  """Rates and distortions of one batch.
+
+  Attributes:
+    bpp: float32 [levels], estimated bits per pixel.
+    mse: float32 [levels], mean squared error on the 0-255 scale.
+    distortion: float32 [levels], what the loss weighs: mse or 1 - MS-SSIM.
+    x_hat: float32 [n, levels, H, W, 3], the reconstructions.
+  """
+
+  bpp: tf.Tensor
+  mse: tf.Tensor
+  distortion: tf.Tensor
+  x_hat: tf.Tensor
+
+
+class BLS2017Model(tf.keras.Model):
+  """The nonlinear transform coder of Balle, Laparra & Simoncelli (2017)."""
+
+  def __init__(self, model_config: config.ModelConfig, seed: int = 0):
+    """Creates all variables.
+
+    Args:
+      model_config: The shape of the model.
+      seed: Seed of the random initial kernels.
+    """
+    super().__init__(name="bls2017")
+    self.config = model_config
+    shape = (model_config.num_levels, model_config.num_latents)
+    self.analysis = transforms.AnalysisTransform(
+      model_config.num_filters, model_config.num_latents, seed
+    )
+    self.synthesis = transforms.SynthesisTransform(
+      model_config.num_filters, model_config.num_latents, seed
+    )
+    # A finer quantization pays as lambda grows: the step goes with 1 / sqrt.
+    lmbdas = np.asarray(model_config.lmbdas, np.float32)
+    log_gain = 0.5 * np.log(lmbdas / lmbdas[0])[:, None] + np.zeros(shape, "f4")
+    self.log_gain = tf.Variable(log_gain, name="log_gain")
+    self.log_inverse_gain = tf.Variable(-log_gain, name="log_inverse_gain")
+    self.prior = priors.make_prior(model_config.prior, *shape)
+    # Builds the layers, so that every variable exists from here on.
+    self.synthesis(self.analysis(tf.zeros((1, 16, 16, 3))))
+
+  def gains(self) -> tuple[tf.Tensor, tf.Tensor]:
+    """Gains and inverse gains, float32 [levels, channels], positive."""
+    return tf.exp(self.log_gain), tf.exp(self.log_inverse_gain)
+
+  def rate_distortion(
+    self, x: tf.Tensor, seed: tf.Tensor | None = None
+  ) -> RateDistortion:
+    """Codes patches at every level, with noise or with rounding.
+
+    Args:
+      x: float32 [n, levels, H, W, 3] in 0..255, H and W multiples of 16: n
+        patches for each level.
+      seed: integer [2], seed of the additive uniform noise (the training proxy,
+        paper section 2). Without it latents and pixels are rounded, as when a
+        file is written.
+
+    Returns:
+      Rates from the prior and distortions.
+    """
+    n, levels, height, width, _ = x.shape
+    flat = tf.reshape(x, (-1, height, width, 3))
+    y = self.analysis(flat)
+    gain, inverse_gain = self.gains()
+    y_shape = (-1, levels) + tuple(y.shape[1:])
+    y = tf.reshape(y, y_shape) * gain[:, None, None, :]
+    if seed is None:
+      y_tilde = tf.round(y)
+    else:
+      noise = tf.random.stateless_uniform(tf.shape(y), seed, -0.5, 0.5)
+      y_tilde = y + noise
+    bits = self.prior.bits(tf.transpose(y_tilde, (0, 2, 3, 1, 4)))
+    bpp = tf.reduce_sum(bits, (0, 1, 2, 4)) / float(n * height * width)
+    y_hat = y_tilde * inverse_gain[:, None, None, :]
+    x_hat = self.synthesis(tf.reshape(y_hat, (-1,) + tuple(y.shape[2:])))
+    x_hat = tf.reshape(x_hat, x.shape)
+    if seed is None:
+      x_hat = tf.clip_by_value(tf.round(x_hat), 0.0, 255.0)
+    mse = tf.reduce_mean(tf.math.squared_difference(x, x_hat), (0, 2, 3, 4))
+    if self.config.distortion == "mse":
+      distortion = mse
+    else:
+      similarity = metrics.ms_ssim_for_training(
+        flat, tf.reshape(x_hat, flat.shape)
+      )
+      distortion = 1 - tf.reduce_mean(tf.reshape(similarity, (n, levels)), 0)
+    return RateDistortion(bpp, mse, distortion, x_hat)
+
+  def lagrangian(self, rd: RateDistortion) -> tf.Tensor:
+    """The loss of every level, float32 [levels]."""
+    lmbda = tf.constant(self.config.lmbdas, tf.float32)
+    return rd.bpp + lmbda * rd.distortion
+
+  def prior_variables(self) -> list[tf.Variable]:
+    """The variables that learn at the rate of the priors."""
+    return list(self.prior.trainable_variables)
+
+  def transform_variables(self) -> list[tf.Variable]:
+    """All other variables: transforms and gains."""
+    prior = {id(v) for v in self.prior_variables()}
+    return [v for v in self.trainable_variables if id(v) not in prior]
+
+  def get_arrays(self) -> dict[str, np.ndarray]:
+    """All weights as named float32 arrays; `set_arrays` is the inverse.
+
+    Kernels are [height, width, in, out] as tfc.SignalConv2D uses them, GDN
+    parameters are the values beta [C] and gamma [in, out], gains are
+    [levels, C]; the priors' variables keep their own names.
+    """
+    arrays = transforms.named_values(self._assigners())
+    gain, inverse_gain = self.gains()
+    arrays["gain"] = gain.numpy()
+    arrays["inverse_gain"] = inverse_gain.numpy()
+    return arrays
+
+  def set_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+    """Sets all weights, or none.
+
+    Raises:
+      errors.ModelError: if an array is missing, of another shape, or not
+        finite, or a gain is not positive.
+    """
+    expected = self.get_arrays()
+    values: dict[str, np.ndarray] = {}
+    for name, old in expected.items():
+      if name not in arrays:
+        raise errors.ModelError(f"the weights lack {name}")
+      value = values[name] = np.asarray(arrays[name], np.float32)
+      if value.shape != old.shape:
+        raise errors.ModelError(
+          f"{name} has the shape {value.shape}, the model needs {old.shape}"
+        )
+      if not np.all(np.isfinite(value)):
+        raise errors.ModelError(f"{name} has values that are not finite")
+      if name.endswith("gain") and not np.all(value > 0):
+        raise errors.ModelError(f"{name} has values that are not positive")
+    self.log_gain.assign(np.log(values["gain"]))
+    self.log_inverse_gain.assign(np.log(values["inverse_gain"]))
+    for name, target in self._assigners().items():
+      target.assign(values[name])
+
+  def _assigners(self) -> dict[str, Any]:
+    prior = {
+      "prior/" + v.name.split("/")[-1].split(":")[0]: v
+      for v in self.prior.trainable_variables
+    }
+    return {
+      **self.analysis.weight_assigners(),
+      **self.synthesis.weight_assigners(),
+      **prior,
+    }
