@@ -1,0 +1,1 @@
+"""The commands of the console script `bls2017`, one thin module each."""

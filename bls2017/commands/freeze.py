@@ -1,0 +1,45 @@
+"""Makes a model directory from a training run's checkpoint.
+
+The directory holds the weights, the coding tables of every quality and the
+configuration; coding needs nothing else. Any checkpoint can be frozen at any
+time, also while the training goes on.
+"""
+
+from __future__ import annotations
+
+from absl import flags
+
+from bls2017 import errors
+
+USAGE = "bls2017 freeze --train_dir=DIR --output_dir=MODEL [FLAGS]"
+
+_TRAIN_DIR = flags.DEFINE_string(
+  "train_dir", None, "Directory of the training run."
+)
+_OUTPUT_DIR = flags.DEFINE_string(
+  "output_dir", None, "The model directory to write."
+)
+_CHECKPOINT = flags.DEFINE_string(
+  "checkpoint", None, "A checkpoint's path prefix; by default the newest."
+)
+_HALF_PRECISION = flags.DEFINE_bool(
+  "half_precision", False, "Keep kernels as 16-bit floats: half the size."
+)
+_OVERWRITE = flags.DEFINE_bool(
+  "overwrite", False, "Replace the model directory."
+)
+
+
+def run(arguments: list[str]) -> int:
+  """The command; see `bls2017.commands.main`."""
+  if arguments:
+    raise errors.UsageError(f"unexpected argument '{arguments[0]}'")
+  if not _TRAIN_DIR.value or not _OUTPUT_DIR.value:
+    raise errors.UsageError("--train_dir and --output_dir are needed")
+  from bls2017 import checkpoints, model_directory  # These import TensorFlow.
+
+  model, step = checkpoints.load_model(_TRAIN_DIR.value, _CHECKPOINT.value)
+  frozen = model_directory.freeze(model, _HALF_PRECISION.value)
+  model_directory.save(frozen, _OUTPUT_DIR.value, _OVERWRITE.value)
+  print(f"{_OUTPUT_DIR.value}: model {frozen.model_id.hex()} of step {step}")
+  return 0

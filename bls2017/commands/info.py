@@ -1,0 +1,31 @@
+"""Prints what a compressed file says of itself, without decoding it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+from absl import flags
+
+from bls2017 import errors, files
+from bls2017.commands import coding_flags
+
+USAGE = "bls2017 info FILE [--json]"
+FLAG_MODULES = (coding_flags.__name__,)
+
+_JSON = flags.DEFINE_bool("json", False, "Print a JSON object.")
+
+
+def run(arguments: list[str]) -> int:
+  """The command; see `bls2017.commands.main`."""
+  if len(arguments) != 1:
+    raise errors.UsageError(f"one file is needed; usage: {USAGE}")
+  data = files.read(arguments[0])
+  values = dataclasses.asdict(coding_flags.load_codec().info(data))
+  if _JSON.value:
+    print(json.dumps(values, indent=2))
+  else:
+    width = max(map(len, values))
+    for name, value in values.items():
+      print(f"{name:{width}}  {value}")
+  return 0

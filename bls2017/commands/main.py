@@ -1,0 +1,108 @@
+"""The console script `bls2017`: picks a command, and turns errors into exits.
+
+A command is a module with a `USAGE` line, a docstring, flags of its own and
+`run(arguments)`, which returns an exit code. Only the chosen one is imported.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+import textwrap
+from types import ModuleType
+
+from absl import flags
+
+from bls2017 import errors
+
+COMMANDS = {
+  "compress": "photographs to small files",
+  "decompress": "small files to photographs",
+  "info": "what a compressed file says of itself",
+  "train": "train a model on a folder of photographs",
+  "freeze": "make a model directory from a training checkpoint",
+  "export": "write a SavedModel for TF Serving",
+  "evaluate": "compare with JPEG, JPEG 2000 and others: numbers and pictures",
+}
+
+EXIT_INTERRUPTED = 130
+
+
+def main(argv: list[str] | None = None) -> int:
+  """Runs one command line.
+
+  Args:
+    argv: Arguments after the program's name; those of the process by default.
+
+  Returns:
+    The exit code (`bls2017.errors`).
+  """
+  arguments = sys.argv[1:] if argv is None else argv
+  if arguments in ([], ["help"], ["--help"], ["-h"]):
+    print(_overview())
+    return 0 if arguments else errors.UsageError.exit_code
+  if arguments[0] not in COMMANDS:
+    return _fail(
+      f"there is no command '{arguments[0]}'; see bls2017 --help",
+      errors.UsageError.exit_code,
+    )
+  # TensorFlow reads these when it is imported.
+  os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+  os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+  logging.basicConfig(format="%(message)s", level=logging.WARNING)
+  logging.getLogger("tensorflow").setLevel(logging.ERROR)
+  command = importlib.import_module(f"bls2017.commands.{arguments[0]}")
+  if "--help" in arguments or "-h" in arguments:
+    print(_help(command))
+    return 0
+  # Flags may stand after the inputs.
+  flags.FLAGS.set_gnu_getopt(True)
+  try:
+    positional = flags.FLAGS([f"bls2017 {arguments[0]}", *arguments[1:]])[1:]
+    return command.run(positional)
+  except flags.Error as e:
+    return _fail(str(e), errors.UsageError.exit_code)
+  except errors.CodecError as e:
+    return _fail(str(e), e.exit_code)
+  except KeyboardInterrupt:
+    return _fail("interrupted", EXIT_INTERRUPTED)
+  except BrokenPipeError:
+    # The reader of standard output went away; nothing more can reach it.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return errors.OutputError.exit_code
+
+
+def _fail(message: str, exit_code: int) -> int:
+  print("bls2017:", " ".join(message.split()), file=sys.stderr)
+  return exit_code
+
+
+def _overview() -> str:
+  width = max(map(len, COMMANDS))
+  rows = [f"  {name:{width}}  {what}" for name, what in COMMANDS.items()]
+  usage = "usage: bls2017 COMMAND [FLAGS] ..."
+  more = "bls2017 COMMAND --help tells more."
+  return "\n".join([usage, "", *rows, "", more])
+
+
+def _help(command: ModuleType) -> str:
+  modules = (command.__name__, *getattr(command, "FLAG_MODULES", ()))
+  own = [
+    flag
+    for module in modules
+    for flag in flags.FLAGS.get_key_flags_for_module(module)
+  ]
+  rows = []
+  for flag in sorted(own, key=lambda f: f.name):
+    default = "" if flag.default is None else f" (default: {flag.default})"
+    text = f"{flag.help}{default}"
+    rows.append(f"  --{flag.name}")
+    rows.append(textwrap.indent(textwrap.fill(text, 72), "      "))
+  about = (command.__doc__ or "").strip()
+  return "\n".join([f"usage: {command.USAGE}", "", about, "", "flags:", *rows])
+
+
+if __name__ == "__main__":
+  sys.exit(main())

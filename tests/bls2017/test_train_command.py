@@ -1,0 +1,254 @@
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from absl.testing import flagsaver
+from tensorboard.backend.event_processing import event_accumulator
+
+from bls2017.commands import main, train  # noqa: F401 (defines its flags)
+
+STEPS = 150
+
+
+def _command(photographs: str, train_dir: str, *flags: str) -> list[str]:
+  return [
+    "train",
+    f"--train_glob={photographs}/*",
+    f"--train_dir={train_dir}",
+    "--num_filters=8",
+    "--num_latents=12",
+    "--lmbdas=0.01,0.1",
+    "--validation_fraction=0.3",
+    "--validation_images=2",
+    "--patch_size=32",
+    f"--steps={STEPS}",
+    "--warmup_steps=10",
+    "--start=transform_coder",
+    "--save_steps=3",
+    "--validation_steps=75",
+    "--summary_steps=1",
+    *flags,
+  ]
+
+
+@pytest.fixture(autouse=True)
+def fresh_flags() -> Iterator[None]:
+  """Flags that a test sets are not those of the next one."""
+  with flagsaver.flagsaver():
+    yield
+
+
+@contextlib.contextmanager
+def _started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+  # With one thread sums have one order, so that runs are equal to the bit.
+  threads = {"TF_NUM_INTRAOP_THREADS": "1"}
+  with subprocess.Popen(
+    [sys.executable, "-m", "bls2017.commands.main", *arguments],
+    stderr=subprocess.PIPE,
+    text=True,
+    env={**os.environ, **threads},
+  ) as process:
+    try:
+      yield process
+    finally:
+      process.kill()
+
+
+def _events(
+  train_dir: str, name: str
+) -> list[event_accumulator.EventAccumulator]:
+  """What each process wrote for TensorBoard, by time."""
+  logs = []
+  for path in sorted(glob.glob(os.path.join(train_dir, name, "events*"))):
+    logs.append(
+      event_accumulator.EventAccumulator(path, {"tensors": 0}).Reload()
+    )
+  return logs
+
+
+def _losses(train_dir: str) -> list[dict[int, float]]:
+  """Losses by step, of each process of a run."""
+  return [
+    {
+      event.step: float(tf.make_ndarray(event.tensor_proto))
+      for event in log.Tensors("loss")
+    }
+    for log in _events(train_dir, "train")
+    if "loss" in log.Tags()["tensors"]
+  ]
+
+
+def _newest_step(train_dir: str) -> int:
+  names = glob.glob(os.path.join(train_dir, "checkpoints", "ckpt-*.index"))
+  return max(
+    (int(name.rpartition("-")[2].partition(".")[0]) for name in names),
+    default=0,
+  )
+
+
+def _wait_for_step(
+  process: subprocess.Popen[str], train_dir: str, step: int
+) -> None:
+  deadline = time.monotonic() + 300
+  while _newest_step(train_dir) < step:
+    assert process.poll() is None, process.stderr and process.stderr.read()
+    assert time.monotonic() < deadline
+    time.sleep(0.01)
+
+
+def _wait_for_writing(process: subprocess.Popen[str], train_dir: str) -> None:
+  deadline = time.monotonic() + 20
+  while not glob.glob(os.path.join(train_dir, "checkpoints", "*_temp")):
+    assert process.poll() is None
+    if time.monotonic() > deadline:
+      return  # It is killed at some other moment, then.
+
+
+@pytest.fixture(scope="module")
+def whole(
+  photographs: str, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, str]:
+  """The directory of an uninterrupted run, and its standard error."""
+  train_dir = str(tmp_path_factory.mktemp("whole"))
+  flagfile = os.path.join(train_dir, "run.flags")
+  arguments = _command(photographs, train_dir)
+  with open(flagfile, "w", encoding="utf-8") as f:
+    f.write("# A comment\n" + "\n".join(arguments[1:]) + "\n")
+  with _started("train", f"--flagfile={flagfile}") as process:
+    _, output = process.communicate()
+    assert process.returncode == 0, output
+  return train_dir, output
+
+
+def test_a_run_that_is_killed_and_stopped_has_the_losses_of_one_that_is_not(
+  whole: tuple[str, str], photographs: str, tmp_path: os.PathLike
+) -> None:
+  train_dir = str(tmp_path)
+  arguments = _command(photographs, train_dir)
+  steps = 0
+  for number, code in (
+    (signal.SIGKILL, -signal.SIGKILL),
+    (signal.SIGTERM, 143),
+    (signal.SIGINT, 130),
+    (None, 0),
+  ):
+    with _started(*arguments) as process:
+      if number is not None:
+        _wait_for_step(process, train_dir, steps + 12)
+        if number == signal.SIGKILL:
+          _wait_for_writing(process, train_dir)
+        started = time.monotonic()
+        process.send_signal(number)
+      _, output = process.communicate()
+      assert process.returncode == code, output
+      if number is not None:
+        assert time.monotonic() - started < 30
+    if steps:
+      assert f"resuming from {train_dir}/checkpoints/ckpt-{steps}\n" in output
+    steps = _newest_step(train_dir)
+    if number in (signal.SIGTERM, signal.SIGINT):
+      assert steps < STEPS
+      assert f"{steps} steps done" in output
+  (expected,) = _losses(whole[0])
+  assert list(expected) == list(range(1, STEPS + 1))
+  parts = _losses(train_dir)
+  assert len(parts) == 4
+  assert set().union(*parts) == set(expected)
+  for part in parts:
+    np.testing.assert_allclose(
+      list(part.values()), [expected[s] for s in part], rtol=1e-3
+    )
+
+
+def test_training_lowers_the_loss(whole: tuple[str, str]) -> None:
+  (losses,) = _losses(whole[0])
+  values = list(losses.values())
+  assert np.mean(values[-50:]) < 0.9 * np.mean(values[:50])
+
+
+def test_tensorboard_shows_every_level_and_images(
+  whole: tuple[str, str],
+) -> None:
+  scalars = {"loss"} | {
+    f"{kind}/level_{k}"
+    for kind in ("bpp", "psnr", "distortion")
+    for k in (1, 2)
+  }
+  (training,) = _events(whole[0], "train")
+  assert set(training.Tags()["tensors"]) == scalars | {"learning_rate"}
+  (validation,) = _events(whole[0], "validation")
+  assert set(validation.Tags()["tensors"]) == scalars | {
+    "original_and_reconstruction"
+  }
+  steps = [event.step for event in validation.Tensors("loss")]
+  assert steps == [75, 150]
+
+
+def test_the_progress_is_short_where_there_is_no_terminal(
+  whole: tuple[str, str],
+) -> None:
+  output = whole[1]
+  assert len(output.replace("\r", "\n").splitlines()) < 20
+  last = output.replace("\r", "\n").splitlines()[-2]
+  for part in ("150/150", "loss", "bpp", "dB", "step"):
+    assert part in last
+  assert f"{STEPS} steps done, 0 images skipped" in output
+
+
+def test_every_flag_is_described(capsys: pytest.CaptureFixture[str]) -> None:
+  assert main.main(["train", "--help"]) == 0
+  text = capsys.readouterr().out
+  for name in ("train_dir", "lmbdas", "ema_decay", "strategy", "start"):
+    assert f"--{name}\n" in text
+  assert "--flagfile" in text
+
+
+@pytest.mark.parametrize(
+  ("flags", "message"),
+  [
+    (["--lmbdas=0.1,x"], "--lmbdas must be numbers"),
+    (["--lmbdas=0.2,0.1"], "must increase"),
+    (["--patch_size=40"], "multiple of 16"),
+    (["--learning_rate=0"], "learning_rate must be positive"),
+    (["--steps=ten"], "steps"),
+    (["--prior=gauss"], "prior"),
+    (["--no_such_flag"], "no_such_flag"),
+    (["--train_glob="], "--train_glob is needed"),
+    (["--train_dir="], "--train_dir is needed"),
+    (["photograph.png"], "unexpected argument"),
+    (["--distortion=ms_ssim"], "176 pixels"),
+  ],
+)
+def test_usage_errors_are_one_line_and_exit_code_2(
+  flags: list[str],
+  message: str,
+  photographs: str,
+  tmp_path: os.PathLike,
+  capsys: pytest.CaptureFixture[str],
+) -> None:
+  train_dir = os.path.join(tmp_path, "run")
+  assert main.main(_command(photographs, train_dir, *flags)) == 2
+  error = capsys.readouterr().err
+  assert message in error and error.count("\n") == 1
+  assert not os.path.exists(train_dir)
+
+
+def test_no_images_and_no_place_to_write_have_their_exit_codes(
+  photographs: str, tmp_path: os.PathLike, capsys: pytest.CaptureFixture[str]
+) -> None:
+  nothing = _command(os.path.join(tmp_path, "none"), str(tmp_path))
+  assert main.main(nothing) == 3
+  path = os.path.join(tmp_path, "file")
+  open(path, "w").close()
+  assert main.main(_command(photographs, os.path.join(path, "run"))) == 6
+  assert capsys.readouterr().err.count("\n") == 2
