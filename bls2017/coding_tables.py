@@ -22,11 +22,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
 
-from bls2017 import config, errors, priors
+from bls2017 import config, errors
+
+if TYPE_CHECKING:
+  from bls2017 import priors
 
 PRECISION = 16
 TOTAL = 1 << PRECISION

@@ -16,6 +16,9 @@ from bls2017 import errors
 DOWNSAMPLING = 16
 """Pixels per latent position along a side (paper, section 3.1: 4 x 2 x 2)."""
 
+STAGES = ((9, 4), (5, 2), (5, 2))
+"""(kernel support, stride) of the analysis stages; synthesis mirrors them."""
+
 QUALITY_STEPS = 8
 """Steps of the quality scale between two neighbouring trained levels."""
 

@@ -6,17 +6,33 @@ Only TensorFlow's own operations, so that these graphs run in any TensorFlow:
   convolution of width 1;
 - the last synthesis stage, 9x9 up 4, is a 3x3 convolution to 4 x 4 x 3 channels
   that `depth_to_space` puts in place;
-- kernels are plain constants, computed once.
+- kernels are plain constants, computed once;
+- a single image is worked on in strips of rows. What lies between two stages
+  then stays small: the memory of a large image is that of its ends, and no time
+  goes into pages that are used once. A strip is computed with so many rows
+  around it that its own do not depend on where it was cut.
 """
 
 from __future__ import annotations
 
+from typing import Any, Callable
+
 import numpy as np
 import tensorflow as tf
 
-from bls2017 import transforms
+from bls2017 import config
 
-_OUTPUT_STAGE = len(transforms.STAGES) - 1
+STRIP_POSITIONS = 2048
+"""Latent positions of a strip, about: half a megapixel."""
+
+HALO = 2
+"""Rows of latents around a strip on which its own depend.
+
+Analysis reaches 28 pixels beyond its block (4, 2 x 4 and 2 x 8 pixels in the
+three stages), synthesis 1 + 1/2 + 1/4 latents.
+"""
+
+_OUTPUT_STAGE = len(config.STAGES) - 1
 
 
 class FrozenTransforms:
@@ -31,7 +47,7 @@ class FrozenTransforms:
     self._weights = {
       name: np.asarray(value, np.float32) for name, value in weights.items()
     }
-    _, stride = transforms.STAGES[0]
+    _, stride = config.STAGES[0]
     last = f"synthesis/{_OUTPUT_STAGE}"
     self._output_kernel = _subpixel_kernel(
       self._weights[f"{last}/kernel"], stride
@@ -51,8 +67,11 @@ class FrozenTransforms:
     Returns:
       float32 [N, H/16, W/16, C].
     """
+    return _in_strips(self._analysis, x, config.DOWNSAMPLING, 1)
+
+  def _analysis(self, x: tf.Tensor) -> tf.Tensor:
     x = x / 255.0 - 0.5
-    for i, (support, stride) in enumerate(transforms.STAGES):
+    for i, (support, stride) in enumerate(config.STAGES):
       x = tf.nn.conv2d(
         x,
         self._weights[f"analysis/{i}/kernel"],
@@ -72,8 +91,11 @@ class FrozenTransforms:
     Returns:
       float32 [N, 16 h, 16 w, 3], about 0..255, not rounded or clipped.
     """
+    return _in_strips(self._synthesis, y, 1, config.DOWNSAMPLING)
+
+  def _synthesis(self, y: tf.Tensor) -> tf.Tensor:
     name = "synthesis/igdn_in"
-    for i, (support, stride) in enumerate(reversed(transforms.STAGES)):
+    for i, (support, stride) in enumerate(reversed(config.STAGES)):
       y *= tf.math.sqrt(self._norm_pool(name, y))
       if i == _OUTPUT_STAGE:
         y = tf.nn.conv2d(y, self._output_kernel, 1, "SAME")
@@ -98,6 +120,41 @@ class FrozenTransforms:
     flat = tf.reshape(tf.square(x), (-1, gamma.shape[0]))
     pool = tf.nn.bias_add(tf.matmul(flat, gamma), self._weights[f"{name}/beta"])
     return tf.reshape(pool, tf.shape(x))
+
+
+def _in_strips(
+  transform: Callable[[tf.Tensor], tf.Tensor],
+  x: tf.Tensor,
+  scale_in: int,
+  scale_out: int,
+) -> tf.Tensor:
+  """Applies a transform to an image strip by strip; to a batch as a whole.
+
+  Args:
+    transform: From float32 [1, scale_in h, scale_in w, ...] to float32
+      [1, scale_out h, scale_out w, ...], for any number h of rows.
+    x: Its input.
+    scale_in: Rows of the input for a row of latents.
+    scale_out: Rows of the output for a row of latents.
+  """
+  if x.shape[0] != 1:
+    return transform(x)
+  height, width = tf.shape(x)[1] // scale_in, tf.shape(x)[2] // scale_in
+  rows = tf.maximum(STRIP_POSITIONS // width, 2 * HALO)
+  count = (height + rows - 1) // rows
+
+  def strip(i: tf.Tensor, done: tf.TensorArray) -> tuple[Any, ...]:
+    first, last = i * rows, tf.minimum((i + 1) * rows, height)
+    start, stop = tf.maximum(first - HALO, 0), tf.minimum(last + HALO, height)
+    out = transform(x[:, start * scale_in : stop * scale_in])
+    own = out[0, (first - start) * scale_out : (last - start) * scale_out]
+    return i + 1, done.write(i, own)
+
+  strips = tf.TensorArray(tf.float32, count, infer_shape=False)
+  _, strips = tf.while_loop(
+    lambda i, _: i < count, strip, (0, strips), parallel_iterations=1
+  )
+  return strips.concat()[None]
 
 
 def _padding(support: int, stride: int) -> list[list[int]]:

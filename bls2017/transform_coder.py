@@ -17,7 +17,7 @@ import zipfile
 import numpy as np
 import tensorflow as tf
 
-from bls2017 import config, errors, parameters, transforms
+from bls2017 import config, errors, parameters
 from bls2017 import model as model_lib
 
 _GAMMA = 0.02
@@ -88,7 +88,7 @@ def _kernels(x: np.ndarray, widths: tuple[int, ...]) -> list[np.ndarray]:
     float [k, k, in, out] for each stage.
   """
   kernels: list[np.ndarray] = []
-  for width, (_, stride) in zip(widths, transforms.STAGES):
+  for width, (_, stride) in zip(widths, config.STAGES):
     kernel = _haar_kernel(x.shape[-1]) if kernels else _first_kernel()
     out = _down(x, kernel, stride)
     keep = np.sort(np.argsort(-out.var((0, 1, 2)))[:width])

@@ -19,10 +19,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_compression as tfc
 
-from bls2017 import parameters
-
-STAGES = ((9, 4), (5, 2), (5, 2))
-"""(kernel support, stride) of the analysis stages; synthesis mirrors them."""
+from bls2017 import config, parameters
 
 BETA_MINIMUM = 1e-6
 
@@ -107,7 +104,7 @@ class AnalysisTransform(_Transform):
   def __init__(self, num_filters: int, num_latents: int, seed: int = 0):
     super().__init__(name="analysis")
     channels = (3, num_filters, num_filters, num_latents)
-    for i, (support, stride) in enumerate(STAGES):
+    for i, (support, stride) in enumerate(config.STAGES):
       conv = _conv(
         f"analysis_{i}",
         support,
@@ -137,13 +134,13 @@ class SynthesisTransform(_Transform):
     super().__init__(name="synthesis")
     channels = (num_latents, num_filters, num_filters, 3)
     self._order = ("igdn_in", "0/igdn", "1/igdn")
-    for i, (support, stride) in enumerate(reversed(STAGES)):
+    for i, (support, stride) in enumerate(reversed(config.STAGES)):
       self.gdns[self._order[i]] = _gdn(f"igdn_{i}", channels[i], inverse=True)
       conv = _conv(
         f"synthesis_{i}",
         support,
         (channels[i], channels[i + 1]),
-        seed + len(STAGES) + i,
+        seed + len(config.STAGES) + i,
         strides_up=stride,
       )
       self.convs.append(conv)

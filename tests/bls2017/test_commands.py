@@ -182,8 +182,12 @@ def test_the_overview_names_every_command():
     assert f"\n  {command} " in done.stdout.decode()
 
 
-def test_importing_the_package_loads_nothing_heavy():
-  code = "import bls2017, sys; print('tensorflow' in sys.modules)"
+@pytest.mark.parametrize(
+  ("module", "heavy"),
+  [("bls2017", "tensorflow"), ("bls2017.codec", "tensorflow_compression")],
+)
+def test_importing_loads_nothing_heavy(module, heavy):
+  code = f"import {module}, sys; print('{heavy}' in sys.modules)"
   done = subprocess.run(
     [sys.executable, "-c", code], capture_output=True, check=True
   )

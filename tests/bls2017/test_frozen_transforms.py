@@ -44,3 +44,16 @@ def test_synthesis_equals_the_trainable_one(pair, h, w, n):
   expected = model.synthesis(y).numpy()
   scale = np.abs(expected).max()
   np.testing.assert_allclose(frozen.synthesis(y), expected, atol=1e-5 * scale)
+
+
+@pytest.mark.parametrize("h", [1, 4, 5, 8, 13])
+def test_strips_do_not_show(pair, monkeypatch, h):
+  _, frozen = pair
+  rng = np.random.default_rng(h)
+  x = rng.uniform(0, 255, (1, 16 * h, 48, 3)).astype(np.float32)
+  y = rng.normal(0, 2, (1, h, 3, 7)).astype(np.float32)
+  whole = frozen.analysis(x).numpy(), frozen.synthesis(y).numpy()
+  monkeypatch.setattr(frozen_transforms, "STRIP_POSITIONS", 1)
+  strips = frozen.analysis(x).numpy(), frozen.synthesis(y).numpy()
+  for a, b in zip(whole, strips):
+    np.testing.assert_allclose(a, b, atol=1e-5 * np.abs(a).max())

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bls2017 import transforms
+from bls2017 import config, transforms
 
 
 def _randomised(layer: tf.keras.layers.Layer, x: tf.Tensor) -> dict:
@@ -85,7 +85,7 @@ def test_synthesis_is_the_papers() -> None:
 def test_synthesis_kernels_that_repeat_analysis_make_its_transpose() -> None:
   # <analysis(x), y> == <x, synthesis(y)> for the linear parts of one stage.
   rng = np.random.default_rng(3)
-  for support, stride in transforms.STAGES:
+  for support, stride in config.STAGES:
     down = transforms._conv("d", support, (3, 4), 0, strides_down=stride)
     up = transforms._conv("u", support, (4, 3), 0, strides_up=stride)
     x = rng.normal(size=(1, 24, 16, 3)).astype("f4")
