@@ -1,0 +1,24 @@
+"""Export of frozen models as SavedModels for TF Serving.
+
+    from bls2017 import model_directory
+    from export import export_model
+
+    export_model.export(model_directory.load(), "models/bls2017")
+
+Importing this package imports nothing that takes time.
+"""
+
+DEFAULT_MAX_PIXELS = 2**22
+"""Images of more pixels are refused by an export, unless it says otherwise."""
+
+RUNTIMES = ("stock", "tfc")
+"""Operations of the range coder: TensorFlow's own, or those of tfc."""
+
+SIGNATURES = (
+  "serving_default",
+  "compress",
+  "decompress",
+  "compress_image",
+  "decompress_image",
+  "info",
+)

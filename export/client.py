@@ -1,0 +1,327 @@
+"""Clients of a served export, over gRPC and over REST.
+
+    with client.GrpcClient("localhost:8500") as codec:
+      codec.compress_file("photo.jpg", "photo.bls", quality=5)
+      codec.decompress_file("photo.bls", "photo.png")
+
+gRPC needs the packages `pip install bls2017[serving]` brings.
+"""
+
+from __future__ import annotations
+
+import abc
+import base64
+import dataclasses
+import random
+import time
+from typing import Any, Callable, TypeVar
+
+from bls2017 import errors, files
+
+DEFAULT_MODEL = "bls2017"
+DEFAULT_QUALITY = 5.0
+DEFAULT_TIMEOUT = 60.0
+MAX_MESSAGE_BYTES = 256 * 2**20
+"""gRPC's own limit is 4 MiB, less than many photographs."""
+
+_BY_STATUS = {
+  kind.exit_code: kind
+  for kind in (
+    errors.UsageError,
+    errors.UnreadableInputError,
+    errors.BitstreamError,
+    errors.LimitError,
+  )
+}
+
+T = TypeVar("T")
+
+
+class ServerError(errors.CodecError):
+  """A server that does not answer, or whose answer cannot be used."""
+
+
+class UnavailableError(ServerError):
+  """A server that cannot be reached now; asking again may help."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Retries:
+  """How often a request is sent again while the server is unavailable.
+
+  Attributes:
+    attempts: Requests in all, at least 1.
+    first_delay: Seconds before the second one.
+    factor: Each further delay is so many times longer.
+  """
+
+  attempts: int = 4
+  first_delay: float = 0.2
+  factor: float = 2.0
+
+  def call(self, function: Callable[[], T]) -> T:
+    """A function's value; `UnavailableError` makes it be called again."""
+    delay = self.first_delay
+    for _ in range(self.attempts - 1):
+      try:
+        return function()
+      except UnavailableError:
+        # Clients that failed together should not come back together.
+        time.sleep(delay * random.uniform(0.5, 1.0))
+        delay *= self.factor
+    return function()
+
+
+@dataclasses.dataclass(frozen=True)
+class FileInfo:
+  """What a compressed file says of itself.
+
+  Attributes:
+    height: Pixels.
+    width: Pixels.
+    quality: From 1 to the model's levels.
+    model_id: Hexadecimal.
+    bpp: Bits of the whole file per pixel.
+  """
+
+  height: int
+  width: int
+  quality: float
+  model_id: str
+  bpp: float
+
+
+class Client(abc.ABC):
+  """What both kinds of client can do.
+
+  Every method raises the typed error of an item's status (`bls2017.errors`),
+  `UnavailableError` if no server answers, or `ServerError`.
+  """
+
+  def compress(self, image: bytes, quality: float = DEFAULT_QUALITY) -> bytes:
+    """Compresses the bytes of a PNG or JPEG file."""
+    inputs = {"image_bytes": image, "quality": quality}
+    return self._ask("compress", inputs)["compressed_bytes"]
+
+  def decompress(self, data: bytes) -> bytes:
+    """Decompresses a file to the bytes of a PNG file."""
+    return self._ask("decompress", {"compressed_bytes": data})["image_bytes"]
+
+  def info(self, data: bytes) -> FileInfo:
+    """Reads what a compressed file says of itself."""
+    outputs = self._ask("info", {"compressed_bytes": data})
+    return FileInfo(
+      height=int(outputs["height"]),
+      width=int(outputs["width"]),
+      quality=float(outputs["quality"]),
+      model_id=_to_text(outputs["model_id"]),
+      bpp=float(outputs["bpp"]),
+    )
+
+  def compress_file(
+    self,
+    source: str,
+    output: str,
+    quality: float = DEFAULT_QUALITY,
+    overwrite: bool = False,
+  ) -> None:
+    """Compresses a PNG or JPEG file; "-" is standard input or output."""
+    files.check_output(output, overwrite)
+    data = self.compress(files.read(source), quality)
+    files.write(output, data, overwrite)
+
+  def decompress_file(
+    self, source: str, output: str, overwrite: bool = False
+  ) -> None:
+    """Decompresses a file to a PNG file; "-" is standard input or output."""
+    files.check_output(output, overwrite)
+    files.write(output, self.decompress(files.read(source)), overwrite)
+
+  def _ask(self, signature: str, inputs: dict[str, Any]) -> dict[str, Any]:
+    outputs = self._predict(signature, inputs)
+    try:
+      status, message = int(outputs["status"]), _to_text(outputs["message"])
+    except (KeyError, TypeError, ValueError) as e:
+      raise ServerError(f"the answer has no status: {e!r}") from e
+    if status:
+      raise _BY_STATUS.get(status, ServerError)(message)
+    return outputs
+
+  @abc.abstractmethod
+  def _predict(self, signature: str, inputs: dict[str, Any]) -> dict[str, Any]:
+    """Sends one item and returns its outputs, strings as bytes or text."""
+
+
+class GrpcClient(Client):
+  """A client over gRPC. It is a context manager, and may be shared by threads.
+
+  Attributes:
+    timeout: Seconds a request may take.
+    retries: When requests are sent again.
+  """
+
+  def __init__(
+    self,
+    target: str,
+    model: str = DEFAULT_MODEL,
+    timeout: float = DEFAULT_TIMEOUT,
+    retries: Retries | None = None,
+    max_message_bytes: int = MAX_MESSAGE_BYTES,
+    credentials: Any = None,
+  ):
+    """Makes the channel; nothing is sent yet.
+
+    Args:
+      target: "host:port" of the server.
+      model: Name of the model there.
+      timeout: Seconds a request may take.
+      retries: When requests are sent again.
+      max_message_bytes: Limit of a message, both ways.
+      credentials: `grpc.ChannelCredentials` for TLS; none by default.
+
+    Raises:
+      errors.UsageError: if the packages for gRPC are missing.
+    """
+    try:
+      import grpc
+      from tensorflow_serving.apis import (
+        predict_pb2,
+        prediction_service_pb2_grpc,
+      )
+    except ImportError as e:
+      raise errors.UsageError(
+        f"gRPC needs 'pip install bls2017[serving]' ({e})"
+      ) from e
+    self.timeout = timeout
+    self.retries = retries or Retries()
+    self._model = model
+    self._grpc, self._request = grpc, predict_pb2.PredictRequest
+    options = [
+      ("grpc.max_send_message_length", max_message_bytes),
+      ("grpc.max_receive_message_length", max_message_bytes),
+    ]
+    self._channel = (
+      grpc.secure_channel(target, credentials, options)
+      if credentials
+      else grpc.insecure_channel(target, options)
+    )
+    self._stub = prediction_service_pb2_grpc.PredictionServiceStub(
+      self._channel
+    )
+
+  def __enter__(self) -> GrpcClient:
+    return self
+
+  def __exit__(self, *exception: object) -> None:
+    self.close()
+
+  def close(self) -> None:
+    """Closes the channel."""
+    self._channel.close()
+
+  def _predict(self, signature: str, inputs: dict[str, Any]) -> dict[str, Any]:
+    import numpy as np
+    import tensorflow as tf
+
+    request = self._request()
+    request.model_spec.name = self._model
+    request.model_spec.signature_name = signature
+    for name, value in inputs.items():
+      kind = object if isinstance(value, bytes) else np.float32
+      array = np.array([value], kind)
+      request.inputs[name].CopyFrom(tf.make_tensor_proto(array))
+    response = self.retries.call(lambda: self._send(request))
+    return {
+      name: tf.make_ndarray(tensor)[0]
+      for name, tensor in response.outputs.items()
+    }
+
+  def _send(self, request: Any) -> Any:
+    try:
+      return self._stub.Predict(request, timeout=self.timeout)
+    except self._grpc.RpcError as e:
+      kind = (
+        UnavailableError
+        if e.code() == self._grpc.StatusCode.UNAVAILABLE
+        else ServerError
+      )
+      raise kind(f"gRPC {e.code().name}: {e.details()}") from e
+
+
+class RestClient(Client):
+  """A client over REST. It may be shared by threads.
+
+  Attributes:
+    timeout: Seconds a request may take.
+    retries: When requests are sent again.
+  """
+
+  def __init__(
+    self,
+    url: str,
+    model: str = DEFAULT_MODEL,
+    timeout: float = DEFAULT_TIMEOUT,
+    retries: Retries | None = None,
+  ):
+    """Sends nothing yet.
+
+    Args:
+      url: "http://host:port" of the server.
+      model: Name of the model there.
+      timeout: Seconds a request may take.
+      retries: When requests are sent again.
+
+    Raises:
+      errors.UsageError: if the package `requests` is missing.
+    """
+    try:
+      import requests
+    except ImportError as e:
+      raise errors.UsageError(
+        f"REST needs 'pip install bls2017[serving]' ({e})"
+      ) from e
+    self.timeout = timeout
+    self.retries = retries or Retries()
+    self._requests = requests
+    self._url = f"{url.rstrip('/')}/v1/models/{model}:predict"
+
+  def _predict(self, signature: str, inputs: dict[str, Any]) -> dict[str, Any]:
+    columns = {name: [_to_json(value)] for name, value in inputs.items()}
+    body = {"signature_name": signature, "inputs": columns}
+    answer = self.retries.call(lambda: self._send(body))
+    try:
+      return {name: _from_json(v[0]) for name, v in answer["outputs"].items()}
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as e:
+      raise ServerError(f"the answer is not understood: {e!r}") from e
+
+  def _send(self, body: dict[str, Any]) -> Any:
+    try:
+      answer = self._requests.post(self._url, json=body, timeout=self.timeout)
+    except self._requests.ConnectionError as e:
+      raise UnavailableError(f"cannot reach {self._url}: {e}") from e
+    except self._requests.RequestException as e:
+      raise ServerError(f"no answer from {self._url}: {e}") from e
+    if answer.status_code == self._requests.codes.unavailable:
+      raise UnavailableError(f"{self._url} is unavailable")
+    if not answer.ok:
+      raise ServerError(f"HTTP {answer.status_code}: {answer.text[:500]}")
+    try:
+      return answer.json()
+    except ValueError as e:
+      raise ServerError(f"the answer is not JSON: {e}") from e
+
+
+def _to_json(value: Any) -> Any:
+  if isinstance(value, bytes):
+    return {"b64": base64.b64encode(value).decode("ascii")}
+  return value
+
+
+def _from_json(value: Any) -> Any:
+  if isinstance(value, dict):
+    return base64.b64decode(value["b64"])
+  return value
+
+
+def _to_text(value: Any) -> str:
+  return value.decode() if isinstance(value, bytes) else str(value)

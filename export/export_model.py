@@ -1,0 +1,117 @@
+"""Writes a frozen model as a version of a model server's base directory.
+
+    BASE/N/        the SavedModel, with its warm-up requests
+    BASE/serving/  configuration for the server; its README.md says how
+
+A server watches BASE and loads what appears under a number, so a version is
+written under another name, tried, and renamed.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import shutil
+import string
+import tempfile
+
+import tensorflow as tf
+
+from bls2017 import errors, model_directory
+from export import DEFAULT_MAX_PIXELS, audit, serving_module, warmup
+
+MODEL_NAME = "bls2017"
+SERVING_DIRECTORY = "serving"
+
+_TEMPLATES = pathlib.Path(__file__).parent / "serving"
+
+
+def export(
+  model: model_directory.FrozenModel,
+  output_dir: str,
+  version: int | None = None,
+  runtime: str = "stock",
+  max_pixels: int = DEFAULT_MAX_PIXELS,
+) -> str:
+  """Exports a model.
+
+  Args:
+    model: The model.
+    output_dir: The base directory; it is made if it is missing.
+    version: Number of the version; one above the highest by default.
+    runtime: "stock" for every server, "tfc" for those with tfc's operations.
+    max_pixels: Limit of an image's pixels in the exported graph.
+
+  Returns:
+    The version's directory.
+
+  Raises:
+    errors.UsageError: if an argument is out of its range.
+    errors.OutputError: if the version exists or cannot be written.
+    errors.ModelError: if the result does not pass its own checks.
+  """
+  if max_pixels < 1 or max_pixels >= 2**31:
+    raise errors.UsageError("max_pixels must be from 1 to 2**31 - 1")
+  try:
+    os.makedirs(output_dir, exist_ok=True)
+    version = _next_version(output_dir) if version is None else version
+    target = os.path.join(output_dir, str(version))
+    if version < 1:
+      raise errors.UsageError("a version must be at least 1")
+    if os.path.lexists(target):
+      raise errors.OutputError(f"{target} exists")
+    temporary = tempfile.mkdtemp(prefix=f".version-{version}.", dir=output_dir)
+  except OSError as e:
+    raise errors.OutputError(f"cannot write {output_dir}: {e}") from e
+  try:
+    _write_version(model, temporary, runtime, max_pixels)
+    write_serving_files(os.path.join(output_dir, SERVING_DIRECTORY), runtime)
+    os.chmod(temporary, 0o755)
+    os.rename(temporary, target)
+  except OSError as e:
+    raise errors.OutputError(f"cannot write {target}: {e}") from e
+  finally:
+    shutil.rmtree(temporary, ignore_errors=True)
+  return target
+
+
+def write_serving_files(directory: str, runtime: str) -> None:
+  """Writes the configuration of a server, for its operator to edit.
+
+  Files that exist are kept, since they may have been edited.
+  """
+  os.makedirs(directory, exist_ok=True)
+  image = (
+    "tensorflow/serving:2.14.1" if runtime == "stock" else "bls2017-server"
+  )
+  values = {"model_name": MODEL_NAME, "image": image}
+  for template in sorted(_TEMPLATES.iterdir()):
+    path = os.path.join(directory, template.name)
+    if not os.path.exists(path):
+      text = string.Template(template.read_text(encoding="utf-8"))
+      with open(path, "w", encoding="utf-8") as f:
+        f.write(text.substitute(values))
+
+
+def _write_version(
+  model: model_directory.FrozenModel,
+  directory: str,
+  runtime: str,
+  max_pixels: int,
+) -> None:
+  module = serving_module.ServingModule(model, runtime, max_pixels)
+  # An empty root: what is saved is the signatures, and nothing twice.
+  tf.saved_model.save(tf.Module(), directory, module.signatures())
+  audit.check(directory, audit.TFC_OPERATIONS if runtime == "tfc" else ())
+  compressed = {}
+  for sides in warmup.sides(max_pixels):
+    image = warmup.picture(*sides)[None]
+    outputs = module.compress_image(image, tf.constant([1.0]))
+    compressed[sides] = outputs["compressed_bytes"].numpy()[0]
+  warmup.write(directory, MODEL_NAME, warmup.requests(compressed))
+  warmup.replay(directory)
+
+
+def _next_version(output_dir: str) -> int:
+  versions = (int(n) for n in os.listdir(output_dir) if n.isdecimal())
+  return max(versions, default=0) + 1

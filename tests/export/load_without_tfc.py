@@ -1,0 +1,78 @@
+"""Loads an export where tensorflow-compression cannot be imported.
+
+Run with the path of a version; prints what the signatures gave as JSON. It
+imports nothing of this project, so it also runs under another TensorFlow.
+"""
+
+from __future__ import annotations
+
+import importlib.abc
+import json
+import sys
+
+
+class _Blocker(importlib.abc.MetaPathFinder):
+  def find_spec(self, name, path=None, target=None):
+    if name.split(".")[0] == "tensorflow_compression":
+      raise ImportError(name)
+
+
+sys.meta_path.insert(0, _Blocker())
+
+import numpy as np  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+
+def main(path: str) -> None:
+  x = np.arange(40 * 30 * 3, dtype=np.uint8).reshape(40, 30, 3)
+  loaded = tf.saved_model.load(path).signatures
+
+  def call(name, **inputs):
+    tensors = {k: tf.constant(v) for k, v in inputs.items()}
+    return {k: v.numpy() for k, v in loaded[name](**tensors).items()}
+
+  report = {"saved_model.load": _use(call, x, list(loaded))}
+  with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+    described = tf.compat.v1.saved_model.load(session, ["serve"], path)
+    signatures = described.signature_def
+
+    def run(name, **inputs):
+      signature = signatures[name]
+      return session.run(
+        {k: v.name for k, v in signature.outputs.items()},
+        {signature.inputs[k].name: v for k, v in inputs.items()},
+      )
+
+    names = [n for n in signatures if not n.startswith("__")]
+    report["session"] = _use(run, x, names)
+  print(json.dumps(report))
+
+
+def _use(call, x, names):
+  png = tf.io.encode_png(x)
+  if not tf.executing_eagerly():
+    png = tf.compat.v1.Session().run(png)
+  else:
+    png = png.numpy()
+  quality = np.array([1.5], np.float32)
+  data = call("compress_image", image=x[None], quality=quality)
+  compressed = data["compressed_bytes"]
+  for name in ("compress", "serving_default"):
+    again = call(name, image_bytes=[png], quality=quality)
+    assert again["compressed_bytes"][0] == compressed[0]
+  image = call("decompress_image", compressed_bytes=compressed)["image"][0]
+  file = call("decompress", compressed_bytes=compressed)
+  assert file["status"][0] == 0 and file["image_bytes"][0]
+  info = call("info", compressed_bytes=compressed)
+  assert (info["height"][0], info["width"][0]) == x.shape[:2]
+  broken = call("decompress", compressed_bytes=[compressed[0][:-1]])
+  return {
+    "signatures": names,
+    "compressed": compressed[0].hex(),
+    "image": image.tolist(),
+    "status": int(broken["status"][0]),
+  }
+
+
+if __name__ == "__main__":
+  main(sys.argv[1])

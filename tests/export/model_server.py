@@ -1,0 +1,142 @@
+"""Servers for tests that answer as TF Serving does.
+
+The gRPC one implements the official PredictionService over the session loader
+that TF Serving uses; the REST one speaks its columnar JSON.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import http.server
+import json
+import threading
+from concurrent import futures
+
+import grpc
+import numpy as np
+import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+
+class SessionModel:
+  """A SavedModel in a session."""
+
+  def __init__(self, path: str):
+    self._session = tf.compat.v1.Session(graph=tf.Graph())
+    with self._session.graph.as_default():
+      loaded = tf.compat.v1.saved_model.load(self._session, ["serve"], path)
+    self.signatures = loaded.signature_def
+
+  def __enter__(self) -> SessionModel:
+    return self
+
+  def __exit__(self, *exception):
+    self._session.close()
+
+  def __call__(self, signature: str, **inputs) -> dict[str, np.ndarray]:
+    described = self.signatures[signature]
+    feeds = {described.inputs[k].name: v for k, v in inputs.items()}
+    fetches = {k: v.name for k, v in described.outputs.items()}
+    return self._session.run(fetches, feeds)
+
+
+class _Service(prediction_service_pb2_grpc.PredictionServiceServicer):
+  def __init__(self, model: SessionModel, refusals: int):
+    self._model = model
+    self._refusals = refusals
+
+  def Predict(self, request, context):  # noqa: N802
+    if self._refusals > 0:
+      self._refusals -= 1
+      context.abort(grpc.StatusCode.UNAVAILABLE, "loading")
+    if request.model_spec.name != "bls2017":
+      context.abort(grpc.StatusCode.NOT_FOUND, "no such model")
+    inputs = {k: tf.make_ndarray(v) for k, v in request.inputs.items()}
+    try:
+      outputs = self._model(request.model_spec.signature_name, **inputs)
+    except (tf.errors.InvalidArgumentError, KeyError, ValueError) as e:
+      context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(e))
+    response = predict_pb2.PredictResponse()
+    for name, array in outputs.items():
+      response.outputs[name].CopyFrom(tf.make_tensor_proto(array))
+    return response
+
+
+@contextlib.contextmanager
+def grpc_server(model: SessionModel, threads: int = 8, refusals: int = 0):
+  """A server on a real socket; the value is its address.
+
+  Args:
+    model: What answers.
+    threads: How many requests are worked on at once.
+    refusals: So many first requests find it unavailable.
+  """
+  options = [
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+  ]
+  server = grpc.server(futures.ThreadPoolExecutor(threads), options=options)
+  prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
+    _Service(model, refusals), server
+  )
+  port = server.add_insecure_port("localhost:0")
+  server.start()
+  try:
+    yield f"localhost:{port}"
+  finally:
+    server.stop(None).wait()
+
+
+@contextlib.contextmanager
+def rest_server(model: SessionModel, refusals: int = 0):
+  """As `grpc_server`, for REST."""
+  remaining = [refusals]
+
+  class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):  # noqa: N802
+      body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+      if remaining[0] > 0:
+        remaining[0] -= 1
+        self._answer(503, {"error": "loading"})
+      elif self.path != "/v1/models/bls2017:predict":
+        self._answer(404, {"error": "no such model"})
+      else:
+        self._answer(200, {"outputs": _predict(model, body)})
+
+    def _answer(self, code, values):
+      content = json.dumps(values).encode()
+      self.send_response(code)
+      self.send_header("Content-Length", str(len(content)))
+      self.end_headers()
+      self.wfile.write(content)
+
+    def log_message(self, *arguments):
+      del arguments
+
+  server = http.server.ThreadingHTTPServer(("localhost", 0), Handler)
+  thread = threading.Thread(target=server.serve_forever)
+  thread.start()
+  try:
+    yield f"http://localhost:{server.server_port}"
+  finally:
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def _predict(model: SessionModel, body: dict) -> dict[str, list]:
+  inputs = {
+    name: [
+      base64.b64decode(v["b64"]) if isinstance(v, dict) else v for v in values
+    ]
+    for name, values in body["inputs"].items()
+  }
+  outputs = model(body.get("signature_name", "serving_default"), **inputs)
+  return {name: _column(name, array) for name, array in outputs.items()}
+
+
+def _column(name: str, array: np.ndarray) -> list:
+  if name.endswith("_bytes"):
+    return [{"b64": base64.b64encode(v).decode()} for v in array]
+  return [v.decode() if isinstance(v, bytes) else v for v in array.tolist()]

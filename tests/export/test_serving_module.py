@@ -1,0 +1,322 @@
+"""The signatures of an export, as a model server calls them."""
+
+from __future__ import annotations
+
+import io
+import struct
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from bls2017 import codec as codec_lib
+from bls2017 import container, errors
+from export import serving_module
+from tests import images
+from tests.export import conftest
+
+QUALITIES = (1.0, 1.375, 2.0)
+
+
+def _png(x: np.ndarray) -> bytes:
+  buffer = io.BytesIO()
+  Image.fromarray(x).save(buffer, "PNG")
+  return buffer.getvalue()
+
+
+def _pixels(png: bytes) -> np.ndarray:
+  return np.array(Image.open(io.BytesIO(png)))
+
+
+def _status(outputs) -> list[int]:
+  for status, message in zip(outputs["status"], outputs["message"]):
+    assert bool(status) == bool(message)
+    assert b"\n" not in message
+  return outputs["status"].tolist()
+
+
+def _bad_files(data: bytes) -> dict[str, tuple[bytes, int]]:
+  """Bad files made of a good one, with the status each must get."""
+  fields, body = data[:18], data[26:]
+
+  def resealed(fields: bytes, body: bytes) -> bytes:
+    return fields + container.checksum(fields + body) + body
+
+  def sized(height: int, width: int) -> bytes:
+    return fields[:6] + struct.pack("<HH", height, width) + fields[10:]
+
+  short = struct.pack("<H", struct.unpack_from("<H", body)[0] - 1)
+  return {
+    "empty": (b"", 4),
+    "magic": (b"\x89PNG" + data[4:], 4),
+    "part of the magic": (data[:3], 4),
+    "version": (data[:4] + b"\2" + data[5:], 4),
+    "header cut": (data[:25], 4),
+    "cut": (data[:-1], 4),
+    "appended": (data + b"\0", 4),
+    "bit": (data[:40] + bytes([data[40] ^ 1]) + data[41:], 4),
+    "no height": (resealed(sized(0, 64), body), 4),
+    "no width": (resealed(sized(48, 0), body), 4),
+    "quality": (resealed(fields[:5] + b"\7" + fields[6:], body), 4),
+    "lacking quality": (resealed(fields[:5] + b"\xff" + fields[6:], body), 4),
+    "foreign": (resealed(fields[:10] + b"another!", body), 4),
+    "over the limit": (resealed(sized(129, 128), body), 5),
+    "largest": (resealed(sized(65535, 65535), b""), 5),
+    "too short": (resealed(sized(128, 128), b""), 4),
+    "lanes": (resealed(fields, short + body[2:]), 4),
+    "trailing zero": (
+      resealed(
+        fields, struct.pack("<H", struct.unpack_from("<H", body)[0] + 1)
+        + body[2:] + b"\0",
+      ), 4,
+    ),
+    "payload": (resealed(fields, body[:-2] + b"\xff\xff"), 4),
+  }  # fmt: skip
+
+
+@pytest.mark.parametrize("quality", QUALITIES)
+def test_bytes_are_those_of_the_library(
+  session_model, codec, photographs, quality
+):
+  expected = [codec.compress(x, quality) for x in photographs]
+  count = len(photographs)
+  files = [_png(x) for x in photographs]
+  for name in ("compress", "serving_default"):
+    outputs = session_model(name, image_bytes=files, quality=[quality] * count)
+    assert _status(outputs) == [0] * count
+    assert outputs["compressed_bytes"].tolist() == expected
+
+
+@pytest.mark.parametrize("quality", QUALITIES)
+def test_images_are_those_of_the_library(
+  session_model, codec, photographs, quality
+):
+  data = [codec.compress(x, quality) for x in photographs]
+  outputs = session_model("decompress", compressed_bytes=data)
+  assert _status(outputs) == [0] * len(data)
+  for png, d in zip(outputs["image_bytes"], data):
+    expected = codec.decompress(d).astype(int)
+    assert np.abs(_pixels(png).astype(int) - expected).max() <= 1
+    tensor = session_model("decompress_image", compressed_bytes=[d])
+    assert _status(tensor) == [0]
+    np.testing.assert_array_equal(tensor["image"][0], _pixels(png))
+
+
+def test_image_tensors_compress_as_files_do(session_model, photographs):
+  x = photographs[0]
+  both = np.stack([x, x[::-1]])
+  outputs = session_model("compress_image", image=both, quality=[1.0, 2.0])
+  files = session_model(
+    "compress", image_bytes=[_png(i) for i in both], quality=[1.0, 2.0]
+  )
+  assert _status(outputs) == [0, 0]
+  assert (outputs["compressed_bytes"] == files["compressed_bytes"]).all()
+
+
+def test_bad_items_get_a_status_and_leave_their_neighbours_alone(
+  session_model, codec, photographs
+):
+  data = codec.compress(photographs[0], 1.5)
+  bad = _bad_files(data)
+  mixed, expected = [], []
+  for name, (item, status) in bad.items():
+    mixed += [item, data]
+    expected += [status, 0]
+    with pytest.raises(errors.CodecError) as raised:
+      codec.decompress(item)
+    assert raised.value.exit_code == status, name
+  outputs = session_model("decompress", compressed_bytes=mixed)
+  assert _status(outputs) == expected
+  assert not any(outputs["image_bytes"][::2])
+  assert len(set(outputs["image_bytes"][1::2])) == 1
+  tensors = session_model("decompress_image", compressed_bytes=mixed)
+  assert _status(tensors) == expected
+  assert not tensors["image"][::2].any()
+  png = _pixels(outputs["image_bytes"][1])
+  assert (tensors["image"][1::2] == png).all()
+
+
+def test_every_truncation_and_bit_flip_is_refused(session_model, codec):
+  data = codec.compress(images.photograph(20, 20, 9), 1)
+  cut = [data[:n] for n in range(len(data))]
+  flipped = []
+  for bit in range(8 * len(data)):
+    changed = bytearray(data)
+    changed[bit // 8] ^= 1 << bit % 8
+    flipped.append(bytes(changed))
+  outputs = session_model("info", compressed_bytes=cut + flipped)
+  assert set(_status(outputs)) == {4}
+  outputs = session_model("decompress", compressed_bytes=cut + flipped)
+  assert set(_status(outputs)) == {4}
+
+
+def test_hostile_payloads_decode_or_are_refused_as_in_the_library(
+  session_model, codec
+):
+  data = codec.compress(images.photograph(32, 48, 2), 2)
+  header = container.unpack_header(data)
+  rng = np.random.default_rng(0)
+  lanes = len(
+    container.unpack_lanes(
+      data,
+      header,
+      codec.model.tables.for_quality(header.quality_index).lane_positions,
+    )
+  )
+  forged = []
+  for i in range(100):
+    content = rng.choice([0, 0x20, 0xFF, i], (lanes, int(rng.integers(0, 9))))
+    forged.append(
+      container.pack(header, [bytes(c.astype(np.uint8)) for c in content])
+    )
+  outputs = session_model("decompress", compressed_bytes=forged)
+  expected = []
+  for item in forged:
+    try:
+      codec.decompress(item)
+      expected.append(0)
+    except errors.BitstreamError:
+      expected.append(4)
+  assert _status(outputs) == expected
+
+
+def test_bad_images_and_qualities_get_a_status(session_model, photographs):
+  good = _png(photographs[0])
+  bomb = good[:16] + struct.pack(">II", 20000, 20000) + good[24:]
+  items = [
+    (good, 1.0, 0),
+    (b"", 1.0, 3),
+    (b"GIF89a", 1.0, 3),
+    (good[:20], 1.0, 3),
+    (good[:200], 1.0, 3),
+    (good, 0.9, 2),
+    (good, 2.1, 2),
+    (good, np.nan, 2),
+    (good, np.inf, 2),
+    (bomb, 1.0, 5),
+    (_png(images.photograph(129, 128)), 1.0, 5),
+    (good, 2.0, 0),
+  ]
+  data, quality, expected = zip(*items)
+  outputs = session_model("compress", image_bytes=data, quality=quality)
+  assert _status(outputs) == list(expected)
+  empty = [not d for d in outputs["compressed_bytes"]]
+  assert empty == [bool(status) for status in expected]
+
+
+@pytest.mark.parametrize(
+  "size, status", [((0, 5), 2), ((129, 128), 5), ((1, 16384), 0)]
+)
+def test_image_tensors_have_limits(session_model, size, status):
+  image = np.zeros((2, *size, 3), np.uint8)
+  outputs = session_model("compress_image", image=image, quality=[1.0, 9.0])
+  assert _status(outputs) == [status, 2]
+
+
+def test_image_tensors_of_a_batch_have_the_first_sound_size(
+  session_model, codec, photographs
+):
+  data = [codec.compress(x, 2.0) for x in photographs]
+  outputs = session_model(
+    "decompress_image", compressed_bytes=[b"", data[1], data[0], data[1]]
+  )
+  assert _status(outputs) == [4, 0, 2, 0]
+  assert outputs["image"].shape == (4, *photographs[1].shape)
+  outputs = session_model("decompress_image", compressed_bytes=[b"", b"x"])
+  assert _status(outputs) == [4, 4]
+  assert outputs["image"].shape == (2, 0, 0, 3)
+
+
+def test_info_is_that_of_the_library(session_model, codec, photographs):
+  data = [codec.compress(x, 1.5) for x in photographs]
+  outputs = session_model("info", compressed_bytes=[*data, data[0][:-1]])
+  assert _status(outputs) == [0] * len(data) + [4]
+  for i, d in enumerate(data):
+    expected = codec.info(d)
+    for name in ("height", "width", "quality"):
+      assert outputs[name][i] == getattr(expected, name)
+    assert outputs["model_id"][i].decode() == expected.model_id
+    assert outputs["bpp"][i] == pytest.approx(expected.bpp, rel=1e-6)
+  assert outputs["height"][-1] == 0
+  assert outputs["model_id"][-1] == b""
+
+
+def test_empty_batches(session_model):
+  outputs = session_model("decompress", compressed_bytes=[])
+  assert outputs["image_bytes"].shape == (0,)
+  outputs = session_model("compress", image_bytes=[], quality=[])
+  assert outputs["status"].shape == (0,)
+
+
+def test_the_signatures_are_the_documented_ones(session_model):
+  string, number, real, byte = 7, 3, 1, 4
+  status = {"status": (number, [-1]), "message": (string, [-1])}
+  data = {"compressed_bytes": (string, [-1])}
+  quality = {"quality": (real, [-1])}
+  image = {"image": (byte, [-1, -1, -1, 3])}
+  file = {"image_bytes": (string, [-1])}
+  expected = {
+    "compress": ({**file, **quality}, {**data, **status}),
+    "decompress": (data, {**file, **status}),
+    "compress_image": ({**image, **quality}, {**data, **status}),
+    "decompress_image": (data, {**image, **status}),
+    "info": (
+      data,
+      {
+        "height": (number, [-1]),
+        "width": (number, [-1]),
+        "quality": (real, [-1]),
+        "model_id": (string, [-1]),
+        "bpp": (real, [-1]),
+        **status,
+      },
+    ),
+  }
+  expected["serving_default"] = expected["compress"]
+
+  def described(tensors):
+    return {
+      name: (t.dtype, [d.size for d in t.tensor_shape.dim])
+      for name, t in tensors.items()
+    }
+
+  for name, (inputs, outputs) in expected.items():
+    signature = session_model.signatures[name]
+    assert described(signature.inputs) == inputs
+    assert described(signature.outputs) == outputs
+
+
+def test_the_limits_of_both_directions_agree(session_model, codec):
+  assert conftest.MAX_PIXELS == 128 * 128
+  wide = codec_lib.Codec(codec.model)
+  data = wide.compress(images.photograph(129, 128), 1)
+  outputs = session_model("info", compressed_bytes=[data])
+  assert _status(outputs) == [5]
+
+
+def test_a_request_that_is_no_batch_fails_alone(session_model, photographs):
+  file = _png(photographs[0])
+  for inputs in (
+    {"image_bytes": [file], "quality": [1.0, 1.0]},
+    {"image_bytes": [file, file], "quality": [1.0]},
+  ):
+    with pytest.raises(tf.errors.InvalidArgumentError):
+      session_model("compress", **inputs)
+  with pytest.raises(ValueError):
+    session_model("decompress", compressed_bytes=[[b"x"]])
+
+
+def test_the_tfc_runtime_gives_the_same(frozen_model, codec, photographs):
+  module = serving_module.ServingModule(
+    frozen_model, "tfc", conftest.MAX_PIXELS
+  )
+  for x in photographs:
+    expected = codec.compress(x, 1.5)
+    outputs = module.compress_image(x[None], tf.constant([1.5]))
+    assert outputs["compressed_bytes"].numpy()[0] == expected
+    outputs = module.decompress_image(tf.constant([expected, expected[:-1]]))
+    assert outputs["status"].numpy().tolist() == [0, 4]
+    image = outputs["image"][0].numpy()
+    difference = image - codec.decompress(expected).astype(int)
+    assert np.abs(difference).max() <= 1
