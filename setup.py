@@ -19,8 +19,8 @@ setuptools.setup(
   python_requires=">=3.9,<3.12",
   packages=setuptools.find_packages(include=["bls2017*", "export*"]),
   package_data={
-    "bls2017": ["pretrained/*", "reference/*", "templates/*", "py.typed"],
-    "export": ["serving/*", "py.typed"],
+    "bls2017": ["pretrained/*.json", "pretrained/*.npz", "reference/*", "templates/*"],
+    "export": ["serving/*"],
   },
   install_requires=[
     "tensorflow==2.14.1",
@@ -33,6 +33,7 @@ setuptools.setup(
   extras_require={
     "test": [
       "pytest>=7.4,<10",
+      "pytest-xdist>=3.3,<4",
       "hypothesis>=6.80,<7",
       "bjontegaard>=1.2,<2",
       "matplotlib>=3.7,<4",
@@ -41,7 +42,7 @@ setuptools.setup(
     ],
     "eval": ["bjontegaard>=1.2,<2", "matplotlib>=3.7,<4"],
     "serving": ["tensorflow-serving-api==2.14.1", "requests>=2.28,<3"],
-    "lint": ["ruff==0.17.6", "mypy==2.1.0", "pre-commit>=3.5,<5"],
+    "lint": ["ruff==0.17.6", "mypy==2.4.1", "pre-commit>=3.5,<5"],
   },
   entry_points={"console_scripts": ["bls2017 = bls2017.commands.main:main"]},
 )
