@@ -19,7 +19,12 @@ setuptools.setup(
   python_requires=">=3.9,<3.12",
   packages=setuptools.find_packages(include=["bls2017*", "export*"]),
   package_data={
-    "bls2017": ["pretrained/*.json", "pretrained/*.npz", "reference/*", "templates/*"],
+    "bls2017": [
+      "pretrained/*.json",
+      "pretrained/*.npz",
+      "reference/*",
+      "templates/*",
+    ],
     "export": ["serving/*"],
   },
   install_requires=[
