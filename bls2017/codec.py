@@ -193,8 +193,9 @@ class Codec:
     """
     header, tables, streams = self._unpack(data)
     symbols = self._decode(header, tables, streams)
-    y_hat = (symbols + tables.offset) * tables.inverse_gain
-    x_hat = self._synthesis(y_hat[None].astype(np.float32))[0].numpy()
+    # In 32 bits as in the export, so that both see the same latents.
+    y_hat = (symbols.astype(np.float32) + tables.offset) * tables.inverse_gain
+    x_hat = self._synthesis(y_hat[None])[0].numpy()
     return x_hat[: header.height, : header.width]
 
   def symbols(self, data: bytes) -> np.ndarray:
