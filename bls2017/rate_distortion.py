@@ -2,9 +2,9 @@
 
 A curve is one codec's mean rate and mean quality, quality setting by quality
 setting, over the same images. The deltas come from the package `bjontegaard`
-(extra "eval"): Akima interpolation of the logarithm of the rate over the
-quality (BD-rate) and of the quality over it (BD-PSNR), averaged over the
-interval both curves have.
+(extra "eval"): monotone cubic interpolation (pchip) of the logarithm of the
+rate over the quality (BD-rate) and of the quality over it (BD-PSNR), averaged
+over the interval both curves have.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 
 from bls2017 import errors, metrics
 
-METHOD = "akima"
+METHOD = "pchip"
 
 DISTORTIONS = {
   "psnr_rgb": "PSNR RGB (dB)",
@@ -139,7 +139,7 @@ def compare(test: Curve, anchor: Curve, distortion: str) -> Delta:
   if share == 0:
     return Delta(*names, math.nan, math.nan, (math.nan, math.nan), 0.0)
   options = {
-    "method": METHOD if min(len(a[0]), len(t[0])) > 2 else "pchip",
+    "method": METHOD,
     "require_matching_points": False,
     "min_overlap": 0,
   }
