@@ -170,7 +170,7 @@ class Codec:
     rows = (inside - tables.minimum)[:, tables.live]
     streams = self._coder.encode(rows, tables)
     header = container.Header(height, width, index, self.model.model_id)
-    bits = tables.code_lengths()[np.arange(len(tables.live)), rows]
+    bits = tables.code_lengths[np.arange(len(tables.live)), rows]
     return Encoded(
       data=container.pack(header, streams),
       estimated_bits=float(bits.sum()),

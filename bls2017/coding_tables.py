@@ -21,6 +21,7 @@ processor would round some entry differently and lose the stream.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from typing import TYPE_CHECKING
 
@@ -113,6 +114,7 @@ class QualityTables:
     """
     return 2 * positions * len(self.live) + _LANE_END_BYTES
 
+  @functools.cached_property
   def code_lengths(self) -> np.ndarray:
     """float64 [L, n]: bits of each symbol, inf for the filling."""
     with np.errstate(divide="ignore"):
