@@ -116,7 +116,7 @@ def train(
   def step(x: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
     with tf.GradientTape() as tape:
       seed = tf.stack([tf.constant(_SEED, tf.int64), number])
-      rd = model.rate_distortion(x, seed)
+      rd = model.rate_distortion(x, "noise", seed)
       loss = tf.reduce_mean(weights * model.lagrangian(rd))
     gradients, _ = tf.clip_by_global_norm(
       tape.gradient(loss, variables), _CLIP_NORM

@@ -36,6 +36,8 @@ The mean squared error is on the 0-255 scale; the other measure is 1 - MS-SSIM.
 
 PRIORS = ("deep_factorized", "piecewise_linear")
 STRATEGIES = ("none", "mirrored", "multi_worker")
+OPTIMIZERS = ("adam", "soap")
+PROXIES = ("noise", "mixed", "rounding")
 STARTS = ("random", "transform_coder")
 
 
@@ -95,7 +97,13 @@ class TrainConfig:
     patches_per_level: Patches of every level in a step.
     min_scale: Photographs are scaled by a random factor in [min_scale, 1].
     steps: Steps of the whole run; the schedule ends there.
-    learning_rate: Peak rate of Adam for the transforms and gains.
+    proxy: What stands for quantization: "noise" (uniform; paper, section 2);
+      "mixed", noise for the rate and rounding for the distortion, whose
+      gradient passes straight through (Minnen & Singh 2020); or "rounding",
+      with which only the decoder and the priors learn.
+    optimizer: Of the transforms and gains, "adam" or "soap"; the priors always
+      use Adam.
+    learning_rate: Peak rate for the transforms and gains.
     prior_learning_rate_factor: The rate of the priors as a multiple of it.
     warmup_steps: Steps of linear warm-up.
     final_learning_rate: Last rate as a share of the peak (cosine decay).
@@ -104,7 +112,8 @@ class TrainConfig:
     ema_decay: Decay of the average of the weights, 0 for none.
     seed: Seed of the initial weights, the data order and the noise.
     start: "random" or "transform_coder".
-    initial_weights: A weights file (.npz) to start from instead, or "".
+    initial_weights: A weights file (.npz) or the directory of a run of the same
+      model to start from instead, or "".
     save_steps: Steps between checkpoints.
     keep_checkpoints: Checkpoints kept.
     validation_steps: Steps between validations.
@@ -119,6 +128,8 @@ class TrainConfig:
   patches_per_level: int = 1
   min_scale: float = 0.6
   steps: int = 100_000
+  proxy: str = "noise"
+  optimizer: str = "adam"
   learning_rate: float = 1e-3
   prior_learning_rate_factor: float = 5.0
   warmup_steps: int = 500
@@ -156,6 +167,10 @@ class TrainConfig:
     _require(
       0 <= self.warmup_steps < self.steps,
       "warmup_steps must be at least 0 and below steps",
+    )
+    _require(self.proxy in PROXIES, f"proxy must be one of {PROXIES}")
+    _require(
+      self.optimizer in OPTIMIZERS, f"optimizer must be one of {OPTIMIZERS}"
     )
     _require(self.start in STARTS, f"start must be one of {STARTS}")
     _require(

@@ -67,16 +67,18 @@ class BLS2017Model(tf.keras.Model):
     return tf.exp(self.log_gain), tf.exp(self.log_inverse_gain)
 
   def rate_distortion(
-    self, x: tf.Tensor, seed: tf.Tensor | None = None
+    self, x: tf.Tensor, proxy: str | None = None, seed: tf.Tensor | None = None
   ) -> RateDistortion:
-    """Codes patches at every level, with noise or with rounding.
+    """Codes patches at every level, as a file would or by a training proxy.
 
     Args:
       x: float32 [n, levels, H, W, 3] in 0..255, H and W multiples of 16: n
         patches for each level.
-      seed: integer [2], seed of the additive uniform noise (the training proxy,
-        paper section 2). Without it latents and pixels are rounded, as when a
-        file is written.
+      proxy: What stands for the quantization (`config.TrainConfig.proxy`). By
+        default latents and pixels are rounded, as when a file is written and
+        read; nothing has a gradient then.
+      seed: integer [2], seed of the uniform noise, which "noise" and "mixed"
+        need.
 
     Returns:
       Rates from the prior and distortions.
@@ -87,17 +89,13 @@ class BLS2017Model(tf.keras.Model):
     gain, inverse_gain = self.gains()
     y_shape = (-1, levels) + tuple(y.shape[1:])
     y = tf.reshape(y, y_shape) * gain[:, None, None, :]
-    if seed is None:
-      y_tilde = tf.round(y)
-    else:
-      noise = tf.random.stateless_uniform(tf.shape(y), seed, -0.5, 0.5)
-      y_tilde = y + noise
+    y_tilde, y_hat = _quantize(y, proxy, seed)
     bits = self.prior.bits(tf.transpose(y_tilde, (0, 2, 3, 1, 4)))
     bpp = tf.reduce_sum(bits, (0, 1, 2, 4)) / float(n * height * width)
-    y_hat = y_tilde * inverse_gain[:, None, None, :]
+    y_hat *= inverse_gain[:, None, None, :]
     x_hat = self.synthesis(tf.reshape(y_hat, (-1,) + tuple(y.shape[2:])))
     x_hat = tf.reshape(x_hat, x.shape)
-    if seed is None:
+    if proxy is None:
       x_hat = tf.clip_by_value(tf.round(x_hat), 0.0, 255.0)
     mse = tf.reduce_mean(tf.math.squared_difference(x, x_hat), (0, 2, 3, 4))
     if self.config.distortion == "mse":
@@ -122,6 +120,10 @@ class BLS2017Model(tf.keras.Model):
     """All other variables: transforms and gains."""
     prior = {id(v) for v in self.prior_variables()}
     return [v for v in self.trainable_variables if id(v) not in prior]
+
+  def decoder_variables(self) -> list[tf.Variable]:
+    """Those of the transform's variables that act after the quantization."""
+    return [*self.synthesis.trainable_variables, self.log_inverse_gain]
 
   def get_arrays(self) -> dict[str, np.ndarray]:
     """All weights as named float32 arrays; `set_arrays` is the inverse.
@@ -172,3 +174,24 @@ class BLS2017Model(tf.keras.Model):
       **self.synthesis.weight_assigners(),
       **prior,
     }
+
+
+def _quantize(
+  y: tf.Tensor, proxy: str | None, seed: tf.Tensor | None
+) -> tuple[tf.Tensor, tf.Tensor]:
+  """What the prior sees of scaled latents, and what the synthesis sees.
+
+  Args:
+    y: float32, any shape.
+    proxy: As in `BLS2017Model.rate_distortion`.
+    seed: integer [2].
+
+  Returns:
+    y_tilde and y_hat, float32, shaped as y.
+  """
+  if proxy is None or proxy == "rounding":
+    return tf.round(y), tf.round(y)
+  y_tilde = y + tf.random.stateless_uniform(tf.shape(y), seed, -0.5, 0.5)
+  if proxy == "noise":
+    return y_tilde, y_tilde
+  return y_tilde, y + tf.stop_gradient(tf.round(y) - y)

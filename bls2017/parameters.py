@@ -54,12 +54,14 @@ class OrthonormalKernelParameter(tfc.Parameter):
     self.variable = tf.Variable(self._coefficients(initial_value), name=name)
 
   def _coefficients(self, kernel: tf.Tensor) -> tf.Tensor:
+    """A kernel, float [k, k, in, out], as the variable: [k * k, in, out]."""
     taps = int(self.shape[0]) * int(self.shape[1])
-    return self._basis @ tf.reshape(kernel, (taps, -1))
+    kernel = tf.reshape(kernel, (taps, *self.shape[2:]))
+    return tf.tensordot(self._basis, kernel, 1)
 
   def __call__(self, compute_dtype: Any = None) -> tf.Tensor:
     """The kernel, float [k, k, in, out]."""
-    kernel = tf.matmul(self._basis, self.variable, transpose_a=True)
+    kernel = tf.tensordot(self._basis, self.variable, ([0], [0]))
     kernel = tf.reshape(kernel, self.shape)
     return kernel if compute_dtype is None else tf.cast(kernel, compute_dtype)
 

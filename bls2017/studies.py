@@ -303,7 +303,7 @@ def _rate_distortion(
   found = []
   for number, patch in enumerate(patches):
     x = np.repeat(patch[None, None].astype(np.float32), levels, axis=1)
-    arguments = (tf.constant([0, number]),) if noisy else ()
+    arguments = ("noise", tf.constant([0, number])) if noisy else ()
     rd = function(tf.constant(x), *arguments)
     found.append(np.stack([rd.bpp.numpy(), rd.mse.numpy()], -1))
   return np.array(found, np.float64)

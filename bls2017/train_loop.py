@@ -29,6 +29,7 @@ from bls2017 import (
   distribution,
   errors,
   metrics,
+  soap,
   transform_coder,
 )
 from bls2017 import model as model_lib
@@ -93,8 +94,10 @@ class Trainer:
     self._find_images()
     with self.strategy.scope():
       self.model = model_lib.BLS2017Model(model_config, train_config.seed)
-      self._variables = (
-        self.model.transform_variables() + self.model.prior_variables()
+      self._learned = (
+        self.model.transform_variables()
+        if train_config.proxy != "rounding"
+        else self.model.decoder_variables()
       )
       self._optimizers = self._make_optimizers()
       self.step = tf.Variable(0, dtype=tf.int64, name="step")
@@ -199,26 +202,32 @@ class Trainer:
   def _make_optimizers(self) -> dict[str, tf.keras.optimizers.Optimizer]:
     c = self.config
 
-    def adam(rate: float) -> tf.keras.optimizers.Optimizer:
+    def schedule(rate: float) -> Any:
       warmup: dict[str, Any] = {}
       if c.warmup_steps:
         warmup = {"warmup_target": rate, "warmup_steps": c.warmup_steps}
         rate /= c.warmup_steps
-      schedule = tf.keras.optimizers.schedules.CosineDecay(
+      return tf.keras.optimizers.schedules.CosineDecay(
         rate, c.steps - c.warmup_steps, alpha=c.final_learning_rate, **warmup
       )
-      return tf.keras.optimizers.Adam(schedule)
 
-    transforms = adam(c.learning_rate)
-    transforms.build(self.model.transform_variables())
-    prior = adam(c.learning_rate * c.prior_learning_rate_factor)
+    kinds = {"adam": tf.keras.optimizers.Adam, "soap": soap.Soap}
+    transforms = kinds[c.optimizer](schedule(c.learning_rate))
+    transforms.build(self._learned)
+    prior = tf.keras.optimizers.Adam(
+      schedule(c.learning_rate * c.prior_learning_rate_factor)
+    )
     prior.build(self.model.prior_variables())
     return {"transforms": transforms, "prior": prior}
 
   def _initialise(self) -> None:
     if self.config.initial_weights:
       path = self.config.initial_weights
-      self.model.set_arrays(transform_coder.read_weights(path))
+      if os.path.isdir(path):
+        arrays = checkpoints.load_model(path)[0].get_arrays()
+      else:
+        arrays = transform_coder.read_weights(path)
+      self.model.set_arrays(arrays)
     elif self.config.start == "transform_coder":
       patches = data.central_patches(
         self.reader.paths, self.config.patch_size, START_PATCHES
@@ -316,10 +325,11 @@ class Trainer:
         self.step * replicas + number,
       ]
     )
+    variables = self._learned + self.model.prior_variables()
     with tf.GradientTape() as tape:
-      rd = self.model.rate_distortion(x, seed)
+      rd = self.model.rate_distortion(x, self.config.proxy, seed)
       loss = tf.reduce_mean(self._level_weights * self.model.lagrangian(rd))
-    gradients = tape.gradient(loss, self._variables)
+    gradients = tape.gradient(loss, variables)
     # The identity puts the argument onto the replica's device.
     results = [loss, tf.identity(stop), rd.bpp, rd.mse, rd.distortion]
     if replicas > 1:
@@ -332,11 +342,10 @@ class Trainer:
     return [loss, norm, *others]
 
   def _apply(self, gradients: list[tf.Tensor]) -> None:
-    pairs = list(zip(gradients, self._variables))
-    count = len(self.model.transform_variables())
+    count = len(self._learned)
     for name, part in (
-      ("transforms", pairs[:count]),
-      ("prior", pairs[count:]),
+      ("transforms", zip(gradients[:count], self._learned)),
+      ("prior", zip(gradients[count:], self.model.prior_variables())),
     ):
       self._optimizers[name].apply_gradients(
         part, skip_gradients_aggregation=True

@@ -56,7 +56,17 @@ flags.DEFINE_integer(
 )
 flags.DEFINE_float("min_scale", _TRAIN.min_scale, "Smallest random rescaling.")
 flags.DEFINE_integer("steps", _TRAIN.steps, "Steps of the whole run.")
-flags.DEFINE_float("learning_rate", _TRAIN.learning_rate, "Peak rate of Adam.")
+flags.DEFINE_enum(
+  "proxy",
+  _TRAIN.proxy,
+  config.PROXIES,
+  "What stands for quantization. With rounding only the decoder and the priors"
+  " learn: a last phase, from --initial_weights.",
+)
+flags.DEFINE_enum(
+  "optimizer", _TRAIN.optimizer, config.OPTIMIZERS, "Of the transforms."
+)
+flags.DEFINE_float("learning_rate", _TRAIN.learning_rate, "Peak rate.")
 flags.DEFINE_float(
   "prior_learning_rate_factor",
   _TRAIN.prior_learning_rate_factor,
@@ -76,7 +86,9 @@ flags.DEFINE_float("ema_decay", _TRAIN.ema_decay, "Average of the weights.")
 flags.DEFINE_integer("seed", _TRAIN.seed, "Seed of weights, order and noise.")
 flags.DEFINE_enum("start", _TRAIN.start, config.STARTS, "Initial weights.")
 flags.DEFINE_string(
-  "initial_weights", "", "A weights file (.npz) to start from instead."
+  "initial_weights",
+  "",
+  "A weights file (.npz) or another run's directory to start from instead.",
 )
 flags.DEFINE_integer("save_steps", _TRAIN.save_steps, "Between checkpoints.")
 flags.DEFINE_integer(

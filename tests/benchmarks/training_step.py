@@ -38,7 +38,8 @@ def training_step(model: model_lib.BLS2017Model) -> Callable[[], Any]:
   @tf.function(autograph=False)
   def step() -> tf.Tensor:
     with tf.GradientTape() as tape:
-      rd = model.rate_distortion(x, optimizer.iterations + [0, 1])
+      seed = optimizer.iterations + [0, 1]
+      rd = model.rate_distortion(x, "noise", seed)
       loss = tf.reduce_mean(model.lagrangian(rd))
     variables = model.trainable_variables
     gradients, _ = tf.clip_by_global_norm(tape.gradient(loss, variables), 1.0)

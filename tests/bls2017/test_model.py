@@ -55,7 +55,7 @@ def test_the_noise_is_a_function_of_the_seed(
   model: model_lib.BLS2017Model, x: tf.Tensor
 ) -> None:
   one, again, other = (
-    model.rate_distortion(x, tf.constant([1, s])) for s in (5, 5, 6)
+    model.rate_distortion(x, "noise", tf.constant([1, s])) for s in (5, 5, 6)
   )
   np.testing.assert_array_equal(one.x_hat, again.x_hat)
   assert not np.allclose(one.x_hat, other.x_hat)
@@ -64,7 +64,7 @@ def test_the_noise_is_a_function_of_the_seed(
 def test_the_loss_is_rate_plus_lambda_times_distortion(
   model: model_lib.BLS2017Model, x: tf.Tensor
 ) -> None:
-  rd = model.rate_distortion(x, tf.constant([1, 2]))
+  rd = model.rate_distortion(x, "noise", tf.constant([1, 2]))
   np.testing.assert_allclose(rd.distortion, rd.mse)
   np.testing.assert_allclose(
     model.lagrangian(rd), rd.bpp + np.array([0.01, 0.1]) * rd.mse, rtol=1e-6
@@ -80,7 +80,7 @@ def test_ms_ssim_is_the_other_distortion(
   photographs = [conftest.synthetic_photograph(i, 176, 176) for i in range(2)]
   x = tf.constant(np.stack(photographs)[None], tf.float32)
   with tf.GradientTape() as tape:
-    rd = model.rate_distortion(x, tf.constant([0, 0]))
+    rd = model.rate_distortion(x, "noise", tf.constant([0, 0]))
     loss = tf.reduce_sum(model.lagrangian(rd))
   gradients = tape.gradient(loss, model.trainable_variables)
   assert all(np.all(np.isfinite(g)) for g in gradients)
@@ -91,7 +91,7 @@ def test_every_variable_has_a_gradient_and_belongs_to_one_optimizer(
   model: model_lib.BLS2017Model, x: tf.Tensor
 ) -> None:
   with tf.GradientTape() as tape:
-    rd = model.rate_distortion(x, tf.constant([1, 2]))
+    rd = model.rate_distortion(x, "noise", tf.constant([1, 2]))
     loss = tf.reduce_sum(model.lagrangian(rd))
   variables = model.transform_variables() + model.prior_variables()
   assert {id(v) for v in variables} == {
@@ -150,3 +150,37 @@ def test_unsound_arrays_are_refused_and_change_nothing(
       model.set_arrays(wrong)
   for key, value in model.get_arrays().items():
     np.testing.assert_array_equal(value, before[key])
+
+
+def test_each_proxy_gives_the_prior_and_the_decoder_what_it_names(
+  tiny_config: config.ModelConfig,
+) -> None:
+  model = model_lib.BLS2017Model(tiny_config)
+  shape = (2, tiny_config.num_levels, 48, 32, 3)
+  x = tf.random.stateless_uniform(shape, [3, 4], 0.0, 255.0)
+  seed = tf.constant([5, 6])
+  noise, mixed, rounding = (
+    model.rate_distortion(x, proxy, seed) for proxy in config.PROXIES
+  )
+  np.testing.assert_array_equal(mixed.bpp, noise.bpp)
+  np.testing.assert_array_equal(mixed.x_hat, rounding.x_hat)
+  assert not np.allclose(mixed.bpp, rounding.bpp)
+  assert not np.allclose(mixed.x_hat, noise.x_hat)
+
+
+@pytest.mark.parametrize("proxy", config.PROXIES)
+def test_only_rounding_has_no_gradient_for_the_encoder(
+  tiny_config: config.ModelConfig, proxy: str
+) -> None:
+  model = model_lib.BLS2017Model(tiny_config)
+  shape = (1, tiny_config.num_levels, 32, 32, 3)
+  x = tf.random.stateless_uniform(shape, [3, 4], 0.0, 255.0)
+  with tf.GradientTape() as tape:
+    rd = model.rate_distortion(x, proxy, tf.constant([1, 2]))
+    loss = tf.reduce_mean(model.lagrangian(rd))
+  encoder = [*model.analysis.trainable_variables, model.log_gain]
+  decoder = model.decoder_variables()
+  found = tape.gradient(loss, encoder + decoder)
+  assert all(g is not None for g in found[len(encoder) :])
+  for gradient in found[: len(encoder)]:
+    assert (gradient is None) == (proxy == "rounding")

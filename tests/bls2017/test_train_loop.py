@@ -199,6 +199,24 @@ def test_every_kind_of_model_trains_freezes_and_codes(
   assert encoded.estimated_bits == pytest.approx(bits, rel=0.1)
 
 
+def test_a_phase_with_rounding_leaves_the_encoder_as_it_is(
+  tiny_config: config.ModelConfig,
+  settings: config.TrainConfig,
+  uninterrupted: tuple[dict[int, float], str],
+  tmp_path: os.PathLike,
+) -> None:
+  phase = dataclasses.replace(
+    settings, proxy="rounding", initial_weights=uninterrupted[1]
+  )
+  trainer = train_loop.Trainer(tiny_config, phase, str(tmp_path))
+  before = trainer.model.get_arrays()
+  losses = _train(trainer)
+  assert np.all(np.isfinite(list(losses.values())))
+  for name, value in trainer.model.get_arrays().items():
+    kept = name.startswith("analysis/") or name == "gain"
+    assert np.array_equal(before[name], value) == kept, name
+
+
 def test_the_transform_coder_is_a_better_start_than_random_weights(
   tiny_config: config.ModelConfig,
   settings: config.TrainConfig,

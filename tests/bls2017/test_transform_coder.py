@@ -71,11 +71,11 @@ def test_priors_fit_the_latents(patches: np.ndarray) -> None:
   for prior in config.PRIORS:
     model = _started(patches, 48, 64, prior=prior)
     x = tf.constant(patches.reshape(12, 2, 64, 64, 3), tf.float32)
-    before = model.rate_distortion(x, tf.constant([0, 0])).bpp
+    before = model.rate_distortion(x, "noise", tf.constant([0, 0])).bpp
     for factor in (0.3, 3.0):
       scale = transform_coder._latent_scale(model, patches)
       model.prior.set_scale(factor * scale)
-      other = model.rate_distortion(x, tf.constant([0, 0])).bpp
+      other = model.rate_distortion(x, "noise", tf.constant([0, 0])).bpp
       assert np.all(before < other)
 
 
