@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 import tempfile
@@ -10,6 +11,8 @@ import tempfile
 from bls2017 import errors
 
 STANDARD_STREAM = "-"
+
+_NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
 def read(path: str, limit: int | None = None) -> bytes:
@@ -88,9 +91,7 @@ def write(path: str, data: bytes, overwrite: bool = False) -> None:
       if overwrite:
         os.replace(temporary, path)
       else:
-        # A link fails where a file came into being meanwhile; a rename would
-        # replace it.
-        os.link(temporary, path)
+        _rename_new(temporary, path)
     finally:
       with contextlib.suppress(FileNotFoundError):
         os.unlink(temporary)
@@ -100,6 +101,20 @@ def write(path: str, data: bytes, overwrite: bool = False) -> None:
     ) from e
   except OSError as e:
     raise errors.OutputError(f"cannot write {path}: {e.strerror or e}") from e
+
+
+def _rename_new(source: str, target: str) -> None:
+  """Gives a file its name; raises FileExistsError where that is taken."""
+  try:
+    # A link fails where a file came into being meanwhile; a rename would
+    # replace it.
+    os.link(source, target)
+  except OSError as e:
+    if e.errno not in _NO_HARD_LINKS:
+      raise
+    if os.path.lexists(target):
+      raise FileExistsError(target) from e
+    os.rename(source, target)
 
 
 def _umask() -> int:

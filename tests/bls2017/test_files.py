@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -73,6 +74,26 @@ def test_a_file_that_appears_meanwhile_is_not_replaced(tmp_path, monkeypatch):
   with pytest.raises(errors.OutputError, match="exists"):
     files.write(str(path), b"mine")
   assert path.read_bytes() == b"other"
+  assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP])
+def test_a_file_system_without_hard_links_will_do(
+  tmp_path, monkeypatch, number
+):
+  def link(source, target):
+    raise OSError(number, "no hard links here")
+
+  monkeypatch.setattr(os, "link", link)
+  path = str(tmp_path / "a")
+  files.write(path, b"old")
+  assert files.read(path) == b"old"
+  assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+  monkeypatch.setattr(files, "check_output", lambda *arguments: None)
+  with pytest.raises(errors.OutputError, match="exists"):
+    files.write(path, b"new")
+  assert files.read(path) == b"old"
   assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
 
