@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from typing import Any
 
-from bls2017 import errors
+from bls2017 import errors, files
 
 DOWNSAMPLING = 16
 """Pixels per latent position along a side (paper, section 3.1: 4 x 2 x 2)."""
@@ -215,9 +214,10 @@ def read_json(path: str) -> dict[str, Any]:
 
 
 def write_json(path: str, values: dict[str, Any]) -> None:
-  """Writes a JSON object to a file, whole or not at all."""
-  temporary = f"{path}.{os.getpid()}.tmp"
-  with open(temporary, "w", encoding="utf-8") as f:
-    json.dump(values, f, indent=2, sort_keys=True)
-    f.write("\n")
-  os.replace(temporary, path)
+  """Writes a JSON object to a file, whole or not at all.
+
+  Raises:
+    errors.OutputError: if it cannot be written.
+  """
+  text = json.dumps(values, indent=2, sort_keys=True) + "\n"
+  files.write(path, text.encode(), overwrite=True)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 import os
 import shutil
 import tempfile
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bls2017 import coding_tables, config, container, errors
+from bls2017 import coding_tables, config, container, errors, files
 
 if TYPE_CHECKING:
   from bls2017 import model as model_lib
@@ -100,33 +101,59 @@ def freeze(
 def save(model: FrozenModel, path: str, overwrite: bool = False) -> None:
   """Writes a model directory, whole or not at all.
 
+  One that is replaced goes aside under a hidden name before the new one takes
+  its place, and is then deleted: neither is ever seen in part.
+
   Raises:
     errors.OutputError: if it exists or cannot be written.
   """
-  if os.path.exists(path) and not overwrite:
+  path = os.path.abspath(path)
+  if os.path.lexists(path) and not overwrite:
     raise errors.OutputError(f"{path} exists; use --overwrite to replace it")
-  parent = os.path.dirname(os.path.abspath(path))
+  parent, name = os.path.split(path)
   try:
     os.makedirs(parent, exist_ok=True)
-    temporary = tempfile.mkdtemp(dir=parent)
-    os.chmod(temporary, 0o755)
-    np.savez_compressed(os.path.join(temporary, WEIGHTS_FILE), **model.weights)
-    np.savez_compressed(
-      os.path.join(temporary, TABLES_FILE), **model.tables.arrays()
-    )
-    config.write_json(
-      os.path.join(temporary, CONFIG_FILE),
-      {
-        "format": FORMAT,
-        "model_id": model.model_id.hex(),
-        "model": config.to_json(model.config),
-      },
-    )
-    if os.path.isdir(path):
-      shutil.rmtree(path)
-    os.rename(temporary, path)
+    temporary = tempfile.mkdtemp(prefix=f".{name}.", dir=parent)
+    try:
+      made = os.path.join(temporary, "made")
+      os.mkdir(made)
+      _write(model, made)
+      _replace(made, path, os.path.join(temporary, "replaced"))
+    finally:
+      shutil.rmtree(temporary, ignore_errors=True)
   except OSError as e:
     raise errors.OutputError(f"cannot write {path}: {e}") from e
+
+
+def _replace(made: str, path: str, aside: str) -> None:
+  """Gives a directory its name; one that has it goes aside."""
+  replaces = os.path.isdir(path)
+  if replaces:
+    os.rename(path, aside)
+  try:
+    os.rename(made, path)
+  except OSError:
+    if replaces:
+      os.rename(aside, path)
+    raise
+
+
+def _write(model: FrozenModel, directory: str) -> None:
+  for name, arrays in (
+    (WEIGHTS_FILE, model.weights),
+    (TABLES_FILE, model.tables.arrays()),
+  ):
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    files.write(os.path.join(directory, name), buffer.getvalue())
+  config.write_json(
+    os.path.join(directory, CONFIG_FILE),
+    {
+      "format": FORMAT,
+      "model_id": model.model_id.hex(),
+      "model": config.to_json(model.config),
+    },
+  )
 
 
 def load(path: str | None = None) -> FrozenModel:

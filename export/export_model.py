@@ -68,7 +68,7 @@ def export(
     write_serving_files(os.path.join(output_dir, SERVING_DIRECTORY), runtime)
     os.chmod(temporary, 0o755)
     os.rename(temporary, target)
-  except OSError as e:
+  except (OSError, tf.errors.OpError) as e:
     raise errors.OutputError(f"cannot write {target}: {e}") from e
   finally:
     shutil.rmtree(temporary, ignore_errors=True)

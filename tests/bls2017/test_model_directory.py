@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -53,6 +54,39 @@ def test_saving_does_not_replace_unless_told(model, tmp_path):
   with pytest.raises(errors.OutputError, match="exists"):
     model_directory.save(frozen, path)
   model_directory.save(frozen, path, overwrite=True)
+  assert [p.name for p in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize("failing", ["fsync", "rename"])
+def test_a_failure_leaves_the_old_directory_and_no_rest(
+  model, tmp_path, monkeypatch, failing
+):
+  frozen = model_directory.freeze(model)
+  path = str(tmp_path / "model")
+  model_directory.save(frozen, path)
+  rename, full = os.rename, OSError(28, "No space left on device")
+
+  def fail(*arguments):
+    # The old directory goes aside, and comes back.
+    if failing == "fsync" or arguments[0].endswith("made"):
+      raise full
+    rename(*arguments)
+
+  monkeypatch.setattr(os, failing, fail)
+  with pytest.raises(errors.OutputError, match="No space left"):
+    model_directory.save(frozen, path, overwrite=True)
+  assert [p.name for p in tmp_path.iterdir()] == ["model"]
+  assert model_directory.load(path).model_id == frozen.model_id
+
+
+def test_a_file_is_not_replaced_by_a_directory(model, tmp_path):
+  path = tmp_path / "model"
+  path.write_bytes(b"mine")
+  with pytest.raises(errors.OutputError):
+    model_directory.save(
+      model_directory.freeze(model), str(path), overwrite=True
+    )
+  assert path.read_bytes() == b"mine"
   assert [p.name for p in tmp_path.iterdir()] == ["model"]
 
 
