@@ -3,9 +3,9 @@
     pip install atheris
     python -m tests.fuzz.container -runs=10000000 [libFuzzer's flags]
 
-The checksum is replaced by a quick one, so that the fuzzer is not slowed down by
-TensorFlow's operation, and is recomputed over what it makes, so that it gets
-past it. The short form, with the real checksum, is `test_fuzz.py`.
+The checksum is replaced by a quick one, as TensorFlow's operation would slow
+the fuzzer down, and is recomputed over what it makes, so that it gets past it.
+The short form, with the real checksum, is `test_fuzz.py`.
 """
 
 from __future__ import annotations

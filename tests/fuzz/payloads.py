@@ -136,8 +136,7 @@ class Forger:
 
 def make_codec(runtime: str):
   """The golden model's codec, its lanes shorter so that there are many."""
-  from bls2017 import codec, model_directory, range_coder_stock
-  from bls2017 import range_coder_tfc
+  from bls2017 import codec, model_directory, range_coder_stock, range_coder_tfc
 
   model = model_directory.load(str(GOLDEN / "model"))
   tables = dataclasses.replace(
