@@ -41,6 +41,9 @@ SLOW_SECONDS = 1.0
 HANG_SECONDS = 60.0
 """A file that takes more by the clock is a hang."""
 
+START_SECONDS = 600.0
+"""So much a worker may take before its first file, on a busy machine."""
+
 MEMORY = 1 << 30
 """Bytes that a worker may take beside what it has when it begins."""
 
@@ -328,7 +331,9 @@ def watch(runtime: str, seed: int, streams: int, compare: int) -> Tally:
         beat = pathlib.Path(shared.name).read_bytes()
         if beat != seen:
           seen, since = beat, time.monotonic()
-        elif time.monotonic() - since > HANG_SECONDS:
+        elif time.monotonic() - since > (
+          HANG_SECONDS if any(seen) else START_SECONDS
+        ):
           process.kill()
           process.communicate()
           number = _HEARTBEAT.unpack(seen)[0]
