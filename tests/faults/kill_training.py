@@ -1,0 +1,197 @@
+"""Kills a training run at random moments and resumes it, over and over.
+
+    python -m tests.faults.kill_training --kills=200
+
+Each life of the run is a process that resumes, trains a tiny model, and gets
+SIGKILL: at any moment from its start on, or while it writes a checkpoint. Then
+
+- the next life must resume from a step that lies no more than one save interval
+  behind the last step that was done, and never before an earlier start;
+- each step that is done again must have the loss it had the first time.
+
+Lives are forked from a process that has imported TensorFlow and not used it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import mmap
+import os
+import pathlib
+import random
+import signal
+import sys
+import tempfile
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np  # noqa: E402
+import tensorflow as tf  # noqa: E402
+from PIL import Image  # noqa: E402
+
+from bls2017 import config, train_loop, validation  # noqa: E402
+from tests import images  # noqa: E402
+
+SAVE_STEPS = 4
+STEPS = 100_000
+_PHOTOGRAPHS = 6
+_LONGEST_WAIT = 300.0
+
+
+class Record:
+  """What the lives of a run tell, in memory that outlives them.
+
+  Attributes:
+    start: int64 [1], the step the present life began at, -1 before.
+    step: int64 [1], the last step that the present life did, -1 before.
+    losses: float32 [STEPS + 1], by step; 0 where it was not done.
+  """
+
+  def __init__(self) -> None:
+    count = STEPS + 1
+    self._memory = mmap.mmap(-1, 16 + 4 * count)
+    numbers = np.frombuffer(self._memory, np.int64, 2)
+    self.start, self.step = numbers[:1], numbers[1:]
+    self.losses = np.frombuffer(self._memory, np.float32, count, 16)
+
+  def on_start(self, step: int, steps: int) -> None:
+    del steps
+    self.start[0] = step
+
+  def on_step(self, report: validation.StepReport) -> None:
+    first = self.losses[report.step]
+    if first and not np.isclose(first, report.loss, rtol=1e-3):
+      raise AssertionError(
+        f"step {report.step} had loss {first}, now {report.loss}"
+      )
+    self.losses[report.step] = report.loss
+    self.step[0] = report.step
+
+
+def _live(photographs: str, train_dir: str, record: Record) -> None:
+  """A life of the run, in this process."""
+  tf.config.threading.set_intra_op_parallelism_threads(1)
+  tf.config.threading.set_inter_op_parallelism_threads(1)
+  trainer = train_loop.Trainer(
+    config.ModelConfig(num_filters=4, num_latents=6, lmbdas=(0.02,)),
+    config.TrainConfig(
+      train_glob=os.path.join(photographs, "*.png"),
+      patch_size=16,
+      steps=STEPS,
+      warmup_steps=10,
+      save_steps=SAVE_STEPS,
+      validation_steps=10 * SAVE_STEPS,
+      summary_steps=1,
+      ema_decay=0.9,
+    ),
+    train_dir,
+  )
+  trainer.run(record)
+
+
+def _fork(photographs: str, train_dir: str, record: Record) -> int:
+  record.start[0] = record.step[0] = -1
+  process = os.fork()
+  if process:
+    return process
+  try:
+    _live(photographs, train_dir, record)
+  except BaseException as e:  # Whatever it is, the parent must hear of it.
+    print(f"{type(e).__name__}: {e}", file=sys.stderr, flush=True)
+  finally:
+    os._exit(1)
+
+
+def _await(process: int, condition) -> None:
+  """Waits until something is so; a life that ends by itself is a failure."""
+  deadline = time.monotonic() + _LONGEST_WAIT
+  while not condition():
+    ended, status = os.waitpid(process, os.WNOHANG)
+    assert not ended, f"the run ended with {status}"
+    assert time.monotonic() < deadline, "the run hangs"
+    time.sleep(0.001)
+
+
+def _newest(train_dir: str) -> int:
+  found = glob.glob(os.path.join(train_dir, "checkpoints", "ckpt-*.index"))
+  steps = [int(p.rpartition("-")[2].partition(".")[0]) for p in found]
+  return max(steps, default=0)
+
+
+def run(kills: int, directory: str, seed: int = 0, progress=None) -> int:
+  """Kills a run.
+
+  Args:
+    kills: How many times.
+    directory: An empty one to work in.
+    seed: Of the moments.
+    progress: Called with the number of kills and the newest saved step.
+
+  Returns:
+    The step the last life resumed from.
+
+  Raises:
+    AssertionError: if a state was lost, or the run went another way.
+  """
+  rng = random.Random(seed)
+  photographs = os.path.join(directory, "photographs")
+  train_dir = os.path.join(directory, "run")
+  os.mkdir(photographs)
+  for i in range(_PHOTOGRAPHS):
+    x = images.photograph(32, 32, i)
+    Image.fromarray(x).save(os.path.join(photographs, f"{i}.png"))
+  record = Record()
+  begun = pathlib.Path(train_dir, "checkpoints")
+  life = 1.0  # Seconds to the first step, as last seen.
+  last_start = must = 0
+  for kill in range(kills + 1):
+    born = time.monotonic()
+    process = _fork(photographs, train_dir, record)
+    moment = rng.randrange(3) if kill < kills else 2
+    if moment == 0:  # Any, from the very beginning on.
+      end = born + rng.uniform(0, 2 * life)
+      _await(process, lambda end=end: time.monotonic() > end)
+    elif moment == 1:  # While a checkpoint is written.
+      _await(process, lambda: any(begun.glob("ckpt-*_temp*")))
+      time.sleep(rng.uniform(0, 0.02))
+    else:  # Between two steps.
+      _await(process, lambda: record.step[0] >= 0)
+      life = time.monotonic() - born
+      goal = record.step[0] + rng.randrange(3 * SAVE_STEPS)
+      _await(process, lambda goal=goal: record.step[0] >= goal)
+    os.kill(process, signal.SIGKILL)
+    os.waitpid(process, 0)
+    start, step = int(record.start[0]), int(record.step[0])
+    if start >= 0:
+      assert start >= max(must, last_start), f"resumed from {start}, not {must}"
+      last_start = start
+    must = max(must, step - SAVE_STEPS)
+    assert _newest(train_dir) >= must, f"nothing saved since step {must}"
+    if progress:
+      progress(kill + 1, _newest(train_dir))
+  return last_start
+
+
+def main() -> None:
+  """Prints what was tried."""
+  parser = argparse.ArgumentParser()
+  parser.add_argument("--kills", type=int, default=200)
+  parser.add_argument("--seed", type=int, default=0)
+  arguments = parser.parse_args()
+
+  def progress(kills: int, step: int) -> None:
+    if kills % 10 == 0:
+      print(f"{kills} kills, {step} steps saved", flush=True)
+
+  with tempfile.TemporaryDirectory() as directory:
+    step = run(arguments.kills, directory, arguments.seed, progress)
+  print(
+    f"{arguments.kills} kills, resumed from step {step} at last; no state lost,"
+    " every step done again had its loss"
+  )
+
+
+if __name__ == "__main__":
+  main()
