@@ -146,6 +146,7 @@ class Codec:
       errors.UsageError: if the image is no uint8 [H, W, 3] or the quality is
         out of its range.
       errors.LimitError: if the image is too large.
+      errors.ModelError: if the model gives latents that are not finite.
     """
     return self.encode(image, quality).data
 
@@ -165,9 +166,15 @@ class Codec:
     tables = self._quality_tables(index)
     y = self._analysis(_pad(image)[None])[0].numpy()
     y = y.reshape(-1, y.shape[-1])
-    symbols = np.rint(y * tables.gain - tables.offset).astype(np.int32)
-    inside = np.clip(symbols, tables.minimum, tables.maximum)
-    rows = (inside - tables.minimum)[:, tables.live]
+    with np.errstate(over="ignore", invalid="ignore"):
+      symbols = np.rint(y * tables.gain - tables.offset)
+    if not np.all(np.isfinite(symbols)):
+      raise errors.ModelError("the model's latents of the image are not finite")
+    # Clipped as floats: what integers cannot hold would change its sign.
+    inside = np.clip(
+      symbols, np.float32(tables.minimum), np.float32(tables.maximum)
+    )
+    rows = (inside.astype(np.int32) - tables.minimum)[:, tables.live]
     streams = self._coder.encode(rows, tables)
     header = container.Header(height, width, index, self.model.model_id)
     bits = tables.code_lengths[np.arange(len(tables.live)), rows]

@@ -111,6 +111,30 @@ def test_latents_outside_the_tables_are_clipped_and_counted(codec):
   assert codec.encode(images.photograph(64, 64), 2).clipped == 0
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, 3e38])
+def test_latents_that_are_not_finite_are_an_error(codec, value):
+  weights = dict(codec.model.weights)
+  bias = weights["analysis/2/bias"]
+  weights["analysis/2/bias"] = np.full_like(bias, value)
+  broken = codec_lib.Codec(dataclasses.replace(codec.model, weights=weights))
+  with pytest.raises(errors.ModelError, match="not finite"):
+    broken.compress(images.photograph(20, 20), 2)
+
+
+def test_latents_beyond_integers_are_clipped_on_their_side(codec):
+  tables = codec.model.tables
+  louder = dataclasses.replace(tables, gain=tables.gain * np.float32(1e30))
+  model = dataclasses.replace(codec.model, tables=louder)
+  encoded = codec_lib.Codec(model).encode(images.photograph(20, 20), 2)
+  loud = codec.symbols(encoded.data)
+  quiet = codec.symbols(codec.compress(images.photograph(20, 20), 2))
+  ends = tables.for_quality(8)
+  assert np.all((loud == ends.minimum) | (loud == ends.maximum))
+  assert np.all(loud[quiet > 1] == ends.maximum[np.nonzero(quiet > 1)[2]])
+  assert np.all(loud[quiet < -1] == ends.minimum[np.nonzero(quiet < -1)[2]])
+  assert encoded.clipped == loud.size
+
+
 def _forge(codec, *, height=None, width=None, index=None, cut=None, extra=b""):
   """A file with a correct checksum over fields that do not belong together."""
   data = codec.compress(images.photograph(40, 40), 1)
