@@ -88,7 +88,9 @@ class FrozenGraph:
       graph_container.over_limit(height, width, self.max_pixels),
     )
 
-  def encode(self, image: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+  def encode(
+    self, image: tf.Tensor, index: tf.Tensor
+  ) -> tuple[tf.Tensor, verdict.Verdict]:
     """Compresses an image within the limits.
 
     Args:
@@ -96,9 +98,16 @@ class FrozenGraph:
       index: int32 scalar, index of the quality.
 
     Returns:
-      A string scalar, the file.
+      A string scalar, the file, empty where the verdict is not sound.
     """
-    return self._encode(image, index)
+    data = self._encode(image, index)
+    return data, verdict.first_fault(
+      (
+        tf.strings.length(data) == 0,
+        verdict.MODEL,
+        ("the model's latents of the image are not finite",),
+      )
+    )
 
   def open(
     self, data: tf.Tensor
@@ -168,6 +177,20 @@ class FrozenGraph:
     y = self._transforms.analysis(x[None])
     y = tf.reshape(y, (-1, self._channels))
     symbols = tf.round(y * tables.gain - tables.offset)
+    return tf.cond(
+      tf.reduce_all(tf.math.is_finite(symbols)),
+      lambda: self._pack(symbols, tables, height, width, index),
+      lambda: tf.constant(""),
+    )
+
+  def _pack(
+    self,
+    symbols: tf.Tensor,
+    tables: graph_tables.QualityTables,
+    height: tf.Tensor,
+    width: tf.Tensor,
+    index: tf.Tensor,
+  ) -> tf.Tensor:
     symbols = tf.clip_by_value(
       symbols,
       tf.cast(tables.minimum, tf.float32),

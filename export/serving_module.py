@@ -90,7 +90,7 @@ class ServingModule(tf.Module):
         lambda: image_files.read(data, self._graph.max_pixels),
         lambda: image_files.Image(frozen_graph.no_image(), faults),
       )
-      return self._encode_sound(pixels, index, faults), *faults
+      return self._encode_sound(pixels, index, faults)
 
     return _named("compressed_bytes", _map(item, (image_bytes, quality)))
 
@@ -144,7 +144,7 @@ class ServingModule(tf.Module):
       pixels, wanted = inputs
       index, faults = self._graph.quality_index(wanted)
       faults = verdict.either(faults, size_faults)
-      return self._encode_sound(pixels, index, faults), *faults
+      return self._encode_sound(pixels, index, faults)
 
     return _named("compressed_bytes", _map(item, (image, quality)))
 
@@ -235,12 +235,13 @@ class ServingModule(tf.Module):
 
   def _encode_sound(
     self, pixels: tf.Tensor, index: tf.Tensor, faults: verdict.Verdict
-  ) -> tf.Tensor:
-    return tf.cond(
+  ) -> tuple[tf.Tensor, ...]:
+    data, faults = tf.cond(
       faults.is_ok(),
       lambda: self._graph.encode(pixels, index),
-      lambda: tf.constant(""),
+      lambda: (tf.constant(""), faults),
     )
+    return data, *faults
 
   def _common_size(self, files: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Height and width of the first file whose header is sound, or zeros."""

@@ -16,6 +16,7 @@ OK = 0
 USAGE = errors.UsageError.exit_code
 UNREADABLE = errors.UnreadableInputError.exit_code
 CORRUPT = errors.BitstreamError.exit_code
+MODEL = errors.ModelError.exit_code
 LIMIT = errors.LimitError.exit_code
 
 

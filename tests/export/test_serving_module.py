@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import struct
 
@@ -305,6 +306,36 @@ def test_a_request_that_is_no_batch_fails_alone(session_model, photographs):
       session_model("compress", **inputs)
   with pytest.raises(ValueError):
     session_model("decompress", compressed_bytes=[[b"x"]])
+
+
+@pytest.mark.parametrize("runtime", ["stock", "tfc"])
+def test_latents_that_are_not_finite_get_a_status(frozen_model, runtime):
+  weights = dict(frozen_model.weights)
+  bias = weights["analysis/2/bias"].copy()
+  bias[0] = np.nan
+  weights["analysis/2/bias"] = bias
+  module = serving_module.ServingModule(
+    dataclasses.replace(frozen_model, weights=weights),
+    runtime,
+    conftest.MAX_PIXELS,
+  )
+  x = np.stack([images.photograph(20, 20)] * 2)
+  outputs = module.compress_image(x, tf.constant([1.0, 9.0]))
+  outputs = {k: v.numpy() for k, v in outputs.items()}
+  assert _status(outputs) == [3, 2]
+  assert b"not finite" in outputs["message"][0]
+  assert not any(outputs["compressed_bytes"])
+
+
+def test_latents_beyond_integers_are_clipped_as_in_the_library(frozen_model):
+  tables = frozen_model.tables
+  louder = dataclasses.replace(tables, gain=tables.gain * np.float32(1e30))
+  model = dataclasses.replace(frozen_model, tables=louder)
+  module = serving_module.ServingModule(model, max_pixels=conftest.MAX_PIXELS)
+  x = images.photograph(20, 20)
+  outputs = module.compress_image(x[None], tf.constant([1.5]))
+  expected = codec_lib.Codec(model).compress(x, 1.5)
+  assert outputs["compressed_bytes"].numpy()[0] == expected
 
 
 def test_the_tfc_runtime_gives_the_same(frozen_model, codec, photographs):
