@@ -83,19 +83,31 @@ def freeze(
     errors.ModelError: if a weight is not finite.
   """
   arrays = model.get_arrays()
-  for name, array in arrays.items():
-    if not np.all(np.isfinite(array)):
-      raise errors.ModelError(f"{name} has values that are not finite")
+  check_finite(arrays)
   weights = {k: v for k, v in arrays.items() if k.startswith(_TRANSFORMS)}
   if half_precision:
-    weights = {
-      k: v.astype(np.float16) if k.endswith("/kernel") else v
-      for k, v in weights.items()
-    }
+    with np.errstate(over="ignore"):
+      weights = {
+        k: v.astype(np.float16) if k.endswith("/kernel") else v
+        for k, v in weights.items()
+      }
+    check_finite(weights)
   tables = coding_tables.build(
     model.prior, arrays["gain"], arrays["inverse_gain"]
   )
   return FrozenModel(model.config, weights, tables, model_id(weights, tables))
+
+
+def check_finite(arrays: dict[str, np.ndarray], where: str = "") -> None:
+  """Raises errors.ModelError if a value of named arrays is not finite.
+
+  Args:
+    arrays: What to look at.
+    where: Begins the message.
+  """
+  for name, array in arrays.items():
+    if not np.all(np.isfinite(array)):
+      raise errors.ModelError(f"{where}{name} has values that are not finite")
 
 
 def save(model: FrozenModel, path: str, overwrite: bool = False) -> None:
@@ -173,9 +185,7 @@ def load(path: str | None = None) -> FrozenModel:
       f"{path} has format {values.get('format')}, this program reads {FORMAT}"
     )
   weights = _read_arrays(os.path.join(path, WEIGHTS_FILE))
-  for name, array in weights.items():
-    if not np.all(np.isfinite(array)):
-      raise errors.ModelError(f"{path}: {name} has values that are not finite")
+  check_finite(weights, f"{path}: ")
   try:
     tables = coding_tables.CodingTables(
       **_read_arrays(os.path.join(path, TABLES_FILE))

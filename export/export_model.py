@@ -52,6 +52,7 @@ def export(
   """
   if max_pixels < 1 or max_pixels >= 2**31:
     raise errors.UsageError("max_pixels must be from 1 to 2**31 - 1")
+  model_directory.check_finite(model.weights)
   try:
     os.makedirs(output_dir, exist_ok=True)
     version = _next_version(output_dir) if version is None else version

@@ -98,6 +98,16 @@ def test_weights_that_are_not_finite_are_not_frozen(model):
     model_directory.freeze(model)
 
 
+def test_kernels_beyond_half_precision_are_not_frozen():
+  model = model_lib.BLS2017Model(CONFIG)
+  arrays = model.get_arrays()
+  kernel = arrays["synthesis/0/kernel"]
+  model.set_arrays({**arrays, "synthesis/0/kernel": kernel * 0 + 1e5})
+  assert model_directory.freeze(model).model_id
+  with pytest.raises(errors.ModelError, match="not finite"):
+    model_directory.freeze(model, half_precision=True)
+
+
 def tf_nan_like(variable):
   return np.full(variable.shape, np.nan, np.float32)
 
