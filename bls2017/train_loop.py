@@ -26,6 +26,7 @@ from bls2017 import (
   checkpoints,
   config,
   data,
+  directory_lock,
   distribution,
   errors,
   metrics,
@@ -80,7 +81,8 @@ class Trainer:
 
     Raises:
       errors.CodecError: if the images, the initial weights or the directory
-        cannot be used, or the directory belongs to another model.
+        cannot be used, or the directory belongs to another model or is in use
+        by another process.
     """
     self.config = train_config
     self.model_config = model_config
@@ -182,6 +184,7 @@ class Trainer:
     if self._chief:
       with checkpoints.output_errors(path):
         os.makedirs(self.train_dir, exist_ok=True)
+        directory_lock.hold(self.train_dir)
         config.write_json(path, values)
 
   def _find_images(self) -> None:

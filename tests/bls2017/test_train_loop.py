@@ -5,6 +5,8 @@ import glob
 import logging
 import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from bls2017 import (
   checkpoints,
   codec,
   config,
+  directory_lock,
   errors,
   model_directory,
   train_loop,
@@ -139,6 +142,26 @@ def test_another_models_directory_is_refused(
   other = dataclasses.replace(tiny_config, num_latents=13)
   with pytest.raises(errors.UsageError, match="another configuration"):
     train_loop.Trainer(other, settings, uninterrupted[1])
+
+
+def test_a_directory_that_another_run_uses_is_refused(
+  tiny_config: config.ModelConfig,
+  settings: config.TrainConfig,
+  tmp_path: os.PathLike,
+) -> None:
+  code = (
+    "import sys; from bls2017 import directory_lock;"
+    f" directory_lock.hold({str(tmp_path)!r}); print(flush=True);"
+    " sys.stdin.read()"
+  )
+  with subprocess.Popen(
+    [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+  ) as other:
+    assert other.stdout is not None and other.stdout.readline() == b"\n"
+    with pytest.raises(errors.OutputError, match="in use by another"):
+      train_loop.Trainer(tiny_config, settings, str(tmp_path))
+    other.communicate()
+  assert os.listdir(tmp_path) == [directory_lock.FILE]
 
 
 def test_a_directory_that_cannot_be_written_is_an_output_error(
