@@ -61,7 +61,9 @@ def main(argv: list[str] | None = None) -> int:
   flags.FLAGS.set_gnu_getopt(True)
   try:
     positional = flags.FLAGS([f"bls2017 {arguments[0]}", *arguments[1:]])[1:]
-    return command.run(positional)
+    exit_code = command.run(positional)
+    sys.stdout.flush()
+    return exit_code
   except flags.Error as e:
     return _fail(str(e), errors.UsageError.exit_code)
   except errors.CodecError as e:
@@ -70,8 +72,16 @@ def main(argv: list[str] | None = None) -> int:
     return _fail("interrupted", EXIT_INTERRUPTED)
   except BrokenPipeError:
     # The reader of standard output went away; nothing more can reach it.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _discard_output()
     return errors.OutputError.exit_code
+  except OSError as e:
+    # Files have typed errors; this is standard output, on a full disk.
+    _discard_output()
+    return _fail(f"cannot write: {e}", errors.OutputError.exit_code)
+
+
+def _discard_output() -> None:
+  os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str, exit_code: int) -> int:
