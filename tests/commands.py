@@ -2,8 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
+import tempfile
+
+_FORKED = """
+import importlib, json, os, sys
+from bls2017.commands import main
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+importlib.import_module("bls2017.codec")
+for number, arguments in enumerate(json.load(sys.stdin)):
+  process = os.fork()
+  if not process:
+    for stream, name in ((1, "out"), (2, "err")):
+      os.dup2(os.open(f"{number}.{name}", os.O_CREAT | os.O_WRONLY), stream)
+    sys.exit(main.main(arguments))
+  _, status = os.waitpid(process, 0)
+  print(os.waitstatus_to_exitcode(status), flush=True)
+"""
 
 
 def run(*arguments: str, **options) -> subprocess.CompletedProcess:
@@ -15,6 +33,38 @@ def run(*arguments: str, **options) -> subprocess.CompletedProcess:
     timeout=300,
     **options,
   )
+
+
+def run_several(
+  command_lines: list[list[str]],
+) -> list[subprocess.CompletedProcess]:
+  """As `run` for each, in processes that share the import of TensorFlow."""
+  with tempfile.TemporaryDirectory() as directory:
+    parent = subprocess.run(
+      [sys.executable, "-c", _FORKED],
+      input=json.dumps(command_lines).encode(),
+      capture_output=True,
+      check=False,
+      timeout=300,
+      cwd=directory,
+      env={
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(
+          map(os.path.abspath, filter(None, sys.path))
+        ),
+      },
+    )
+    assert parent.returncode == 0, parent.stderr.decode()
+    finished = []
+    for number, code in enumerate(parent.stdout.split()):
+      outputs = []
+      for name in ("out", "err"):
+        with open(os.path.join(directory, f"{number}.{name}"), "rb") as f:
+          outputs.append(f.read())
+      finished.append(
+        subprocess.CompletedProcess(command_lines[number], int(code), *outputs)
+      )
+  return finished
 
 
 def assert_fails(process: subprocess.CompletedProcess, exit_code: int) -> str:

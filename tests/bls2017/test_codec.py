@@ -6,12 +6,12 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bls2017 import codec as codec_lib
 from bls2017 import coding_tables, container, errors, metrics
-from tests import images
+from tests import images, laws
 
 SIDES = (1, 2, 15, 16, 17, 31, 33)
 
@@ -31,7 +31,7 @@ def test_extreme_sides_come_back(codec, shape):
   assert codec.decompress(codec.compress(x, 1)).shape == x.shape
 
 
-@settings(max_examples=20, deadline=None, derandomize=True)
+@laws.examples(20)
 @given(
   height=st.integers(1, 70),
   width=st.integers(1, 70),

@@ -6,10 +6,11 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bls2017 import coding_tables, errors, priors
+from tests import laws
 
 LEVELS, CHANNELS = 2, 5
 
@@ -82,7 +83,7 @@ def test_a_channel_that_is_nearly_always_the_same_is_not_coded():
   assert len(cdf) == 3
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@laws.examples(200)
 @given(
   seed=st.integers(0, 2**32 - 1),
   size=st.integers(2, 400),

@@ -5,10 +5,11 @@ from __future__ import annotations
 import struct
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bls2017 import container, errors, lanes
+from tests import laws
 
 HEADER = container.Header(33, 47, 5, b"modelid!")
 
@@ -21,7 +22,7 @@ def _streams(header=HEADER, lane_positions=2):
 DATA = container.pack(HEADER, _streams())
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@laws.examples(200)
 @given(
   height=st.integers(1, 80),
   width=st.integers(1, 80),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bls2017 import config, frozen_transforms
 from bls2017 import model as model_lib
+from tests import laws
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def pair():
   return model, frozen_transforms.FrozenTransforms(model.get_arrays())
 
 
-@settings(max_examples=15, deadline=None, derandomize=True)
+@laws.examples(15)
 @given(h=st.integers(1, 4), w=st.integers(1, 4), n=st.integers(1, 2))
 def test_analysis_equals_the_trainable_one(pair, h, w, n):
   model, frozen = pair
@@ -35,7 +36,7 @@ def test_analysis_equals_the_trainable_one(pair, h, w, n):
   np.testing.assert_allclose(frozen.analysis(x), expected, atol=1e-5)
 
 
-@settings(max_examples=15, deadline=None, derandomize=True)
+@laws.examples(15)
 @given(h=st.integers(1, 4), w=st.integers(1, 4), n=st.integers(1, 2))
 def test_synthesis_equals_the_trainable_one(pair, h, w, n):
   model, frozen = pair

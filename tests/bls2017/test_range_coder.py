@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bls2017 import errors, lanes, range_coder_stock, range_coder_tfc
+from tests import laws
 from tests.bls2017 import reference_coder, tables_strategy
 
 RUNTIMES = {
   "tfc": range_coder_tfc.TfcRangeCoder(),
   "stock": range_coder_stock.StockRangeCoder(),
 }
-EXAMPLES = settings(max_examples=60, deadline=None, derandomize=True)
+EXAMPLES = laws.examples(60)
 
 
 def _lane_slices(positions, tables):

@@ -7,15 +7,16 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bls2017 import coding_tables, errors, range_coder_stock, range_coder_tfc
+from tests import laws
 from tests.bls2017 import tables_strategy
 
 STOCK = range_coder_stock.StockRangeCoder()
 TFC = range_coder_tfc.TfcRangeCoder()
-EXAMPLES = settings(max_examples=150, deadline=None, derandomize=True)
+EXAMPLES = laws.examples(150)
 
 CHANGES = st.lists(
   st.tuples(

@@ -194,10 +194,12 @@ def check_codec(codec, other, data: bytes) -> bool:
   return True
 
 
-class _Worker:
-  """Decodes files in this process, telling the watchdog of each."""
+class Worker:
+  """Decodes files in this process, telling a watchdog of each."""
 
-  def __init__(self, runtime: str, compare: int, heartbeat: mmap.mmap | None):
+  def __init__(
+    self, runtime: str, compare: int, heartbeat: mmap.mmap | None = None
+  ):
     self._codec = make_codec(runtime)
     self._compare = compare
     self._heartbeat = heartbeat
@@ -289,7 +291,7 @@ def _work(arguments: argparse.Namespace) -> None:
     container.checksum = container_fuzz.quick_checksum
   with open(arguments.heartbeat, "r+b") as f:
     heartbeat = mmap.mmap(f.fileno(), _HEARTBEAT.size)
-  worker = _Worker(arguments.runtime, arguments.compare, heartbeat)
+  worker = Worker(arguments.runtime, arguments.compare, heartbeat)
   worker.run(0, 1)  # Builds the graphs, which has its own time and memory.
   _limit_memory()
   tally = worker.run(arguments.seed, arguments.streams)

@@ -1,0 +1,71 @@
+"""Short forms of the fuzzers, and what they have found."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bls2017 import container
+from tests import laws
+from tests.fuzz import container as container_fuzz
+from tests.fuzz import exhaustive, payloads
+
+FILES = {p.name: p.read_bytes() for p in exhaustive.GOLDEN.glob("v1/*.bls")}
+SMALLEST = min(FILES.values(), key=len)
+
+
+@laws.examples(300)
+@given(data=st.binary(max_size=200))
+def test_bytes_are_refused_or_one_spelling(data):
+  container_fuzz.check(data)
+
+
+@laws.examples(200)
+@given(
+  data=st.sampled_from(sorted(FILES.values())),
+  changes=st.lists(st.tuples(st.integers(0), st.integers(0, 255)), max_size=4),
+  end=st.integers(-40, 40),
+)
+def test_changed_files_are_refused_or_one_spelling(data, changes, end):
+  changed = bytearray(data + bytes(max(end, 0)))
+  for place, value in changes:
+    changed[place % len(changed)] = value
+  container_fuzz.check(bytes(changed[: len(changed) + min(end, 0)]))
+
+
+def test_the_fuzzers_checksum_seals_files_too(monkeypatch):
+  monkeypatch.setattr(container, "checksum", container_fuzz.quick_checksum)
+  rng = random.Random(0)
+  for _ in range(2000):
+    container_fuzz.check(rng.randbytes(rng.randrange(100)))
+
+
+def test_all_that_can_happen_to_the_smallest_file():
+  refused, decoded = exhaustive.check(SMALLEST, sealed_share=40)
+  assert refused > 9 * len(SMALLEST)
+  assert decoded > 20
+
+
+@pytest.mark.parametrize("runtime", payloads.RUNTIMES)
+def test_hostile_payloads_are_refused_or_one_spelling(runtime):
+  worker = payloads.Worker(runtime, 1)
+  worker.run(seed=0, streams=1)  # Builds the graphs.
+  tally = worker.run(seed=1, streams=2000)
+  assert not tally.failures
+  assert tally.streams >= 2000
+  assert 0 < tally.accepted < tally.files
+
+
+def test_the_watchdog_reports_what_its_worker_saw():
+  tally = payloads.watch("tfc", seed=1, streams=100, compare=0)
+  assert not tally.failures
+  assert tally.streams >= 100
+
+
+def test_the_watchdog_reports_a_hang(monkeypatch):
+  monkeypatch.setattr(payloads, "START_SECONDS", 0.1)
+  tally = payloads.watch("tfc", seed=1, streams=100, compare=0)
+  assert tally.failures == ["hang at file 0 of seed 1"]
