@@ -60,6 +60,18 @@ def check_output(path: str, overwrite: bool) -> None:
     raise errors.OutputError(f"the directory {directory} does not exist")
 
 
+def make_directory(path: str) -> None:
+  """Makes a directory and those above it, where they are missing.
+
+  Raises:
+    errors.OutputError: if it cannot be made.
+  """
+  try:
+    os.makedirs(path, exist_ok=True)
+  except OSError as e:
+    raise errors.OutputError(f"cannot make {path}: {e.strerror or e}") from e
+
+
 def write(path: str, data: bytes, overwrite: bool = False) -> None:
   """Writes a file, whole or not at all.
 

@@ -29,6 +29,15 @@ from bls2017 import errors, files
 MAX_PIXELS = 2**26
 """Default limit of an image's pixels."""
 
+_WRITING = {
+  "JPEG": {"quality": 95},
+  "WEBP": {"quality": 95},
+  "AVIF": {"quality": 95},
+  # Filtered lines gain nothing from zlib's longer search (BUILD_NOTES.md).
+  "PNG": {"compress_level": 2},
+}
+"""Settings of formats whose own are not meant for photographs."""
+
 Source = Union[str, "os.PathLike[str]", bytes]
 
 _log = logging.getLogger(__name__)
@@ -157,7 +166,7 @@ def encode(x: np.ndarray, kind: str = "PNG") -> bytes:
     errors.OutputError: if the format cannot hold the image.
   """
   buffer = io.BytesIO()
-  options = {"quality": 95} if kind in ("JPEG", "WEBP", "AVIF") else {}
+  options = _WRITING.get(kind, {})
   try:
     Image.fromarray(x).save(buffer, kind, **options)
   except (OSError, ValueError, KeyError) as e:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import sys
 from typing import TYPE_CHECKING, Callable
 
 from absl import flags
 
-from bls2017 import errors, files, image_io
+from bls2017 import bulk, bulk_inputs, errors, files, image_io
 
 if TYPE_CHECKING:
   from bls2017 import codec as codec_lib
@@ -18,7 +19,21 @@ MODEL = flags.DEFINE_string(
   "model", None, "Model directory; by default the one in the package."
 )
 OUTPUT_DIR = flags.DEFINE_string(
-  "output_dir", None, "Directory for the outputs; allows several inputs."
+  "output_dir",
+  None,
+  "Directory for the outputs of any number of files, directories, patterns and"
+  " @lists. What is done already is skipped.",
+)
+BASE_DIR = flags.DEFINE_string(
+  "base_dir",
+  None,
+  "In --output_dir, keep the folders that inputs have below this one.",
+)
+WORKERS = flags.DEFINE_integer(
+  "workers",
+  None,
+  "Files worked on at the same time, with --output_dir; one a core.",
+  lower_bound=1,
 )
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace outputs that exist.")
 MAX_PIXELS = flags.DEFINE_integer(
@@ -29,89 +44,88 @@ VERBOSE = flags.DEFINE_bool("verbose", False, "Say what was done.")
 _log = logging.getLogger(__name__)
 
 
-def pairs(
-  arguments: list[str], rename: str, usage: str
-) -> list[tuple[str, str]]:
-  """Inputs and outputs of a command line, checked before any work is done.
+def pair(arguments: list[str], extension: str, usage: str) -> tuple[str, str]:
+  """Input and output of a command line without --output_dir.
 
   Args:
-    arguments: INPUT [OUTPUT], or with --output_dir one or more inputs.
-    rename: Extension of outputs that are not named.
+    arguments: INPUT [OUTPUT].
+    extension: Of an output that is not named.
     usage: The command's usage line.
 
   Raises:
-    errors.UsageError: if there are too few or too many, or an output is also
-      an input.
-    errors.OutputError: if an output cannot be written.
+    errors.UsageError: if there are too few or too many, or the output is also
+      the input.
+    errors.OutputError: if the output cannot be written.
   """
   stream = files.STANDARD_STREAM
+  check_inputs(arguments, usage)
+  source = arguments[0]
+  if len(arguments) > 2 or os.path.isdir(source):
+    raise errors.UsageError("several inputs need --output_dir")
+  if len(arguments) == 2:
+    output = arguments[1]
+  elif source == stream:
+    output = stream
+  else:
+    name = bulk_inputs.renamed(source, extension)
+    output = os.path.join(os.path.dirname(source), name)
+  if output != stream and _same_file(source, output):
+    raise errors.UsageError(f"{output} is input and output")
+  files.check_output(output, OVERWRITE.value)
+  return source, output
+
+
+def check_inputs(arguments: list[str], usage: str) -> None:
+  """Raises errors.UsageError if there are none."""
   if not arguments:
     raise errors.UsageError(f"an input is needed; usage: {usage}")
-  if OUTPUT_DIR.value:
-    if stream in arguments:
-      raise errors.UsageError("--output_dir needs inputs with names")
-    found = [
-      (path, os.path.join(OUTPUT_DIR.value, renamed(path, rename)))
-      for path in arguments
-    ]
-    outputs = [output for _, output in found]
-    twice = next((o for o in outputs if outputs.count(o) > 1), None)
-    if twice:
-      raise errors.UsageError(f"two inputs would be written to {twice}")
-    _make_directory(OUTPUT_DIR.value)
-  elif len(arguments) > 2:
-    raise errors.UsageError("several inputs need --output_dir")
-  elif len(arguments) == 2:
-    found = [(arguments[0], arguments[1])]
-  elif arguments[0] == stream:
-    found = [(stream, stream)]
-  else:
-    directory = os.path.dirname(arguments[0])
-    name = renamed(arguments[0], rename)
-    found = [(arguments[0], os.path.join(directory, name))]
-  for source, output in found:
-    if output != stream and _same_file(source, output):
-      raise errors.UsageError(f"{output} is input and output")
-    files.check_output(output, OVERWRITE.value)
-  return found
-
-
-def renamed(path: str, extension: str) -> str:
-  """The name of the output of an input.
-
-  Compressing appends ".bls"; decompressing replaces it by ".png".
-  """
-  name = os.path.basename(path)
-  if extension == ".bls":
-    return name + extension
-  stem, ending = os.path.splitext(name)
-  if ending == ".bls":
-    # photo.jpg.bls was made from photo.jpg: the name keeps its stem alone.
-    return os.path.splitext(stem)[0] + extension
-  return name + extension
 
 
 def for_each(
-  found: list[tuple[str, str]], work: Callable[[str, str], None]
+  arguments: list[str],
+  output_dir: str,
+  extension: str,
+  make_work: Callable[[codec_lib.Codec], bulk.Work],
 ) -> int:
-  """Does the work for every input and output.
+  """Works on all inputs that arguments stand for.
 
-  With several inputs a failure is reported and the rest goes on.
+  Reports every failure, and in the end what was done.
+
+  Args:
+    arguments: See `bulk_inputs`.
+    output_dir: Directory of the outputs, made where it is missing.
+    extension: Of the outputs.
+    make_work: From the codec to what is done with each file.
 
   Returns:
-    0, or the exit code of the first failure.
+    0, or the exit code of the first input that failed.
   """
-  if len(found) == 1:
-    work(*found[0])
-    return 0
-  exit_code = 0
-  for source, output in found:
+  jobs = bulk_inputs.find(arguments, output_dir, extension, BASE_DIR.value)
+  files.make_directory(output_dir)
+  from bls2017 import bulk_coding  # Imports TensorFlow.
+  from bls2017.commands import progress as progress_lib
+
+  workers = min(WORKERS.value or bulk.usable_cores(), len(jobs))
+  bulk_coding.share_cores(workers)
+  work = make_work(load_codec())
+  progress = progress_lib.ProgressBar()
+
+  def observe(outcome: bulk.Outcome) -> None:
+    if outcome.error:
+      _log.error("bls2017: %s", outcome.error)
+    elif VERBOSE.value:
+      note = outcome.coded.note if outcome.coded else "done before"
+      _log.warning("%s: %s", outcome.source, note)
+    progress.on_done()
+
+  with progress_lib.messages_above_bars():
+    progress.on_start("files", len(jobs), 0)
     try:
-      work(source, output)
-    except errors.CodecError as e:
-      _log.error("bls2017: %s", e)
-      exit_code = exit_code or e.exit_code
-  return exit_code
+      summary = bulk.run(jobs, work, OVERWRITE.value, workers, observe)
+    finally:
+      progress.close()
+  print(f"bls2017: {summary}", file=sys.stderr)
+  return summary.exit_code
 
 
 @functools.cache
@@ -129,10 +143,3 @@ def _same_file(a: str, b: str) -> bool:
     return os.path.samefile(a, b)
   except OSError:
     return False
-
-
-def _make_directory(path: str) -> None:
-  try:
-    os.makedirs(path, exist_ok=True)
-  except OSError as e:
-    raise errors.OutputError(f"cannot make {path}: {e.strerror or e}") from e

@@ -4,16 +4,23 @@ Any image Pillow reads becomes 8-bit RGB first: EXIF orientation applied, ICC
 profile converted to sRGB, alpha composited on white (with a warning), 16 bits
 scaled to 8. The output is INPUT.bls unless it is named; "-" is standard input
 or output.
+
+With --output_dir, inputs may be any number of files, directories (all images
+below), patterns, and lists as @FILE or @-, a path in each line. One that fails
+is reported and the rest goes on; one whose output exists, whole, of this model
+and quality and not older, is skipped. The exit code is that of the first input
+that failed.
 """
 
 from __future__ import annotations
 
+import functools
 import sys
 from typing import TYPE_CHECKING
 
 from absl import flags
 
-from bls2017 import files, image_io
+from bls2017 import bulk, bulk_inputs, files, image_io
 from bls2017.commands import coding_flags
 
 if TYPE_CHECKING:
@@ -21,7 +28,10 @@ if TYPE_CHECKING:
 
   from bls2017 import codec as codec_lib
 
-USAGE = "bls2017 compress INPUT [OUTPUT] [--quality=5] [FLAGS]"
+USAGE = (
+  "bls2017 compress INPUT [OUTPUT] [--quality=5] [FLAGS], or"
+  " bls2017 compress --output_dir=DIR INPUTS... [--quality=5] [FLAGS]"
+)
 FLAG_MODULES = (coding_flags.__name__,)
 
 _QUALITY = flags.DEFINE_float(
@@ -31,11 +41,12 @@ _QUALITY = flags.DEFINE_float(
 
 def run(arguments: list[str]) -> int:
   """The command; see `bls2017.commands.main`."""
-  found = coding_flags.pairs(arguments, ".bls", USAGE)
-  return coding_flags.for_each(found, _compress)
-
-
-def _compress(source: str, output: str) -> None:
+  extension = bulk_inputs.BITSTREAM_EXTENSION
+  coding_flags.check_inputs(arguments, USAGE)
+  output_dir = coding_flags.OUTPUT_DIR.value
+  if output_dir:
+    return coding_flags.for_each(arguments, output_dir, extension, _work)
+  source, output = coding_flags.pair(arguments, extension, USAGE)
   standard = source == files.STANDARD_STREAM
   x = image_io.read_rgb(
     files.read(source) if standard else source, coding_flags.MAX_PIXELS.value
@@ -44,11 +55,23 @@ def _compress(source: str, output: str) -> None:
   encoded = codec.encode(x, _QUALITY.value)
   files.write(output, encoded.data, coding_flags.OVERWRITE.value)
   if coding_flags.VERBOSE.value:
-    print(_describe(codec, source, x, encoded), file=sys.stderr)
+    print(f"{source}: {_describe(codec, x, encoded)}", file=sys.stderr)
+  return 0
+
+
+def _work(codec: codec_lib.Codec) -> bulk.Work:
+  from bls2017 import bulk_coding  # Imports TensorFlow.
+
+  return bulk_coding.Compression(
+    codec,
+    lambda x: codec.encode(x, _QUALITY.value),
+    _QUALITY.value,
+    functools.partial(_describe, codec) if coding_flags.VERBOSE.value else None,
+  )
 
 
 def _describe(
-  codec: codec_lib.Codec, source: str, x: np.ndarray, encoded: codec_lib.Encoded
+  codec: codec_lib.Codec, x: np.ndarray, encoded: codec_lib.Encoded
 ) -> str:
   from bls2017 import metrics  # Imports TensorFlow.
 
@@ -56,7 +79,7 @@ def _describe(
   bpp = 8 * len(encoded.data) / (x.shape[0] * x.shape[1])
   clipped = f", {encoded.clipped} latents clipped" if encoded.clipped else ""
   return (
-    f"{source}: {x.shape[1]} x {x.shape[0]}, {len(encoded.data)} bytes,"
+    f"{x.shape[1]} x {x.shape[0]}, {len(encoded.data)} bytes,"
     f" {bpp:.4f} bpp, PSNR {metrics.psnr(x, x_hat):.2f} dB,"
     f" MS-SSIM {metrics.ms_ssim(x, x_hat):.4f}{clipped}"
   )

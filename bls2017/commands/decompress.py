@@ -2,28 +2,53 @@
 
 The output is a PNG beside the input unless it is named; the ending of its name
 says which other format is meant. "-" is standard input or output (as PNG).
+
+With --output_dir, inputs may be any number of files, directories (all .bls
+files below), patterns, and lists as @FILE or @-, a path in each line. One that
+fails is reported and the rest goes on; one whose image exists, whole, of the
+right size and not older, is skipped. The exit code is that of the first input
+that failed.
 """
 
 from __future__ import annotations
 
+import functools
 import sys
+from typing import TYPE_CHECKING
 
-from bls2017 import files, image_io
+from absl import flags
+
+from bls2017 import bulk, files, image_io
 from bls2017.commands import coding_flags
 
-USAGE = "bls2017 decompress INPUT [OUTPUT] [FLAGS]"
+if TYPE_CHECKING:
+  from bls2017 import codec as codec_lib
+
+USAGE = (
+  "bls2017 decompress INPUT [OUTPUT] [FLAGS], or"
+  " bls2017 decompress --output_dir=DIR INPUTS... [FLAGS]"
+)
 FLAG_MODULES = (coding_flags.__name__,)
+
+_FORMAT = flags.DEFINE_string(
+  "format",
+  "png",
+  "Ending of outputs that are not named: png, tiff, webp, jpg ...",
+)
 
 
 def run(arguments: list[str]) -> int:
   """The command; see `bls2017.commands.main`."""
-  found = coding_flags.pairs(arguments, ".png", USAGE)
-  for _, output in found:
-    image_io.check_format(output)
-  return coding_flags.for_each(found, _decompress)
-
-
-def _decompress(source: str, output: str) -> None:
+  coding_flags.check_inputs(arguments, USAGE)
+  extension = f".{_FORMAT.value.lstrip('.')}"
+  output_dir = coding_flags.OUTPUT_DIR.value
+  if output_dir:
+    kind = image_io.check_format(f"x{extension}")
+    return coding_flags.for_each(
+      arguments, output_dir, extension, functools.partial(_work, kind)
+    )
+  source, output = coding_flags.pair(arguments, extension, USAGE)
+  image_io.check_format(output)
   data = files.read(source)
   x_hat = coding_flags.load_codec().decompress(data)
   image_io.write(x_hat, output, coding_flags.OVERWRITE.value)
@@ -32,3 +57,10 @@ def _decompress(source: str, output: str) -> None:
       f"{source}: {x_hat.shape[1]} x {x_hat.shape[0]} pixels to {output}",
       file=sys.stderr,
     )
+  return 0
+
+
+def _work(kind: str, codec: codec_lib.Codec) -> bulk.Work:
+  from bls2017 import bulk_coding  # Imports TensorFlow.
+
+  return bulk_coding.Decompression(codec, kind)

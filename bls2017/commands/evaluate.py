@@ -13,12 +13,11 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from typing import Any
 
-import tqdm
 from absl import flags
 
 from bls2017 import errors
+from bls2017.commands import progress as progress_lib
 
 USAGE = "bls2017 evaluate --images=PATTERN --output_dir=DIR [FLAGS]"
 
@@ -71,30 +70,6 @@ _TRAIN_IMAGES = flags.DEFINE_string(
 _STUDY_STEPS = flags.DEFINE_integer("study_steps", 3000, "Of a small model.")
 
 
-class ProgressBar:
-  """Shows what is done and the time left."""
-
-  def __init__(self) -> None:
-    self._bar: Any = None
-
-  def on_start(self, what: str, total: int, done: int) -> None:
-    """Opens a new bar."""
-    self.close()
-    # A file or a pipe gets no bar.
-    self._bar = tqdm.tqdm(
-      desc=what, total=total, initial=done, smoothing=0.05, disable=None
-    )
-
-  def on_done(self) -> None:
-    """Moves on by one."""
-    self._bar.update()
-
-  def close(self) -> None:
-    """Leaves the bar as it stands."""
-    if self._bar is not None:
-      self._bar.close()
-
-
 def _floats(values: list[str], flag: str) -> tuple[float, ...]:
   try:
     return tuple(float(v) for v in values)
@@ -137,7 +112,7 @@ def run(arguments: list[str]) -> int:
     train_images=_TRAIN_IMAGES.value,
     study_steps=_STUDY_STEPS.value,
   )
-  progress = ProgressBar()
+  progress = progress_lib.ProgressBar()
   try:
     written = evaluation_run.run(request, progress)
   finally:

@@ -1,0 +1,125 @@
+"""Compressing and decompressing as work that is done with many files."""
+
+from __future__ import annotations
+
+import io
+from typing import Callable
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from bls2017 import bulk, coding_tables, errors, files, image_io
+from bls2017 import codec as codec_lib
+
+Encode = Callable[[np.ndarray], codec_lib.Encoded]
+Describe = Callable[[np.ndarray, codec_lib.Encoded], str]
+
+
+class Compression:
+  """Photographs to compressed files; `bulk.Work`."""
+
+  def __init__(
+    self,
+    codec: codec_lib.Codec,
+    encode: Encode,
+    quality: float | None = None,
+    describe: Describe | None = None,
+  ):
+    """Makes the work.
+
+    Args:
+      codec: Knows the model and the limit of pixels.
+      encode: Compresses an image, uint8 [H, W, 3]; a method of the codec with
+        whatever settings are wanted.
+      quality: The quality of every file; None where it depends on the image.
+      describe: Makes the note on an image.
+    """
+    self._codec = codec
+    self._encode = encode
+    self._describe = describe
+    self._quality = None
+    if quality is not None:
+      levels = codec.model.config.num_levels
+      index = coding_tables.quality_index(quality, levels)
+      self._quality = coding_tables.index_quality(index)
+
+  def code(self, source: image_io.Source) -> bulk.Coded:
+    """See `bulk.Work.code`."""
+    x = image_io.read_rgb(source, self._codec.max_pixels)
+    encoded = self._encode(x)
+    return bulk.Coded(
+      encoded.data,
+      pixels=x.shape[0] * x.shape[1],
+      compressed_bytes=len(encoded.data),
+      note=self._describe(x, encoded) if self._describe else "",
+    )
+
+  def mismatch(self, source: image_io.Source, existing: bytes) -> str:
+    """See `bulk.Work.mismatch`; does not compare the image itself."""
+    del source
+    try:
+      info = self._codec.info(existing)
+    except errors.CodecError as e:
+      return f"exists, but {e}"
+    if self._quality is not None and info.quality != self._quality:
+      return f"exists with quality {info.quality:g}, not {self._quality:g}"
+    return ""
+
+
+class Decompression:
+  """Compressed files to photographs; `bulk.Work`."""
+
+  def __init__(self, codec: codec_lib.Codec, kind: str = "PNG"):
+    """Makes the work.
+
+    Args:
+      codec: Knows the model and the limit of pixels.
+      kind: Pillow's name of the images' format.
+    """
+    self._codec = codec
+    self._kind = kind
+
+  def code(self, source: image_io.Source) -> bulk.Coded:
+    """See `bulk.Work.code`."""
+    data = _read(source)
+    x_hat = self._codec.decompress(data)
+    return bulk.Coded(
+      image_io.encode(x_hat, self._kind),
+      pixels=x_hat.shape[0] * x_hat.shape[1],
+      compressed_bytes=len(data),
+      note=f"{x_hat.shape[1]} x {x_hat.shape[0]} pixels",
+    )
+
+  def mismatch(self, source: image_io.Source, existing: bytes) -> str:
+    """See `bulk.Work.mismatch`; compares the sizes, not the pixels."""
+    info = self._codec.info(_read(source))
+    try:
+      with Image.open(io.BytesIO(existing), formats=[self._kind]) as image:
+        size = image.size
+        image.verify()
+    except Exception:  # Pillow's decoders raise nearly anything.
+      return f"exists, but is not a whole {self._kind} image"
+    if size != (info.width, info.height):
+      return (
+        f"exists with {size[0]} x {size[1]} pixels, not"
+        f" {info.width} x {info.height}"
+      )
+    return ""
+
+
+def share_cores(workers: int) -> None:
+  """Gives every file its part of the cores.
+
+  Must be called before TensorFlow's first operation.
+
+  Args:
+    workers: Files that are worked on at the same time.
+  """
+  cores = bulk.usable_cores()
+  tf.config.threading.set_intra_op_parallelism_threads(max(1, cores // workers))
+  tf.config.threading.set_inter_op_parallelism_threads(max(cores, workers))
+
+
+def _read(source: image_io.Source) -> bytes:
+  return source if isinstance(source, bytes) else files.read(str(source))
