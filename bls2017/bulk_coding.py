@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import io
 from typing import Callable
 
@@ -9,7 +11,14 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from bls2017 import bulk, coding_tables, errors, files, image_io
+from bls2017 import (
+  bulk,
+  coding_tables,
+  errors,
+  files,
+  image_io,
+  model_directory,
+)
 from bls2017 import codec as codec_lib
 
 Encode = Callable[[np.ndarray], codec_lib.Encoded]
@@ -106,6 +115,37 @@ class Decompression:
         f" {info.width} x {info.height}"
       )
     return ""
+
+
+def load_compression(
+  model: str | None, max_pixels: int, quality: float, workers: int
+) -> Compression:
+  """Loads a model to compress with one quality, in a process of its own.
+
+  Args:
+    model: The model's directory; None for the package's.
+    max_pixels: Images of more pixels are refused.
+    quality: 1 to the model's levels.
+    workers: Files worked on at the same time on this machine.
+  """
+  codec = _load(model, max_pixels, workers)
+  encode = functools.partial(codec.encode, quality=quality)
+  return Compression(codec, encode, quality)
+
+
+def load_decompression(
+  model: str | None, max_pixels: int, kind: str, workers: int
+) -> Decompression:
+  """Loads a model to decompress to Pillow's format `kind`; as above."""
+  return Decompression(_load(model, max_pixels, workers), kind)
+
+
+def _load(model: str | None, max_pixels: int, workers: int) -> codec_lib.Codec:
+  # Where TensorFlow is at work already, it keeps the threads it has.
+  with contextlib.suppress(RuntimeError):
+    share_cores(workers)
+  frozen = model_directory.load(model)
+  return codec_lib.Codec(frozen, max_pixels=max_pixels)
 
 
 def share_cores(workers: int) -> None:

@@ -22,7 +22,7 @@ import warnings
 from typing import BinaryIO, Union
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from bls2017 import errors, files
 
@@ -79,6 +79,10 @@ def read_rgb(source: Source, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     raise
   except Image.DecompressionBombError as e:
     raise errors.LimitError(f"{name} is over the pixel limit: {e}") from e
+  except UnidentifiedImageError as e:
+    raise errors.UnreadableInputError(
+      f"cannot read {name}: it is of no kind that Pillow knows"
+    ) from e
   except FileNotFoundError as e:
     raise errors.UnreadableInputError(f"{name} does not exist") from e
   except Exception as e:  # Pillow's decoders raise nearly anything.

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from bls2017 import bulk, bulk_inputs, files, image_io
-from bls2017.commands import coding_flags
+from bls2017.commands import bulk_flags, coding_flags
 
 if TYPE_CHECKING:
   import numpy as np
@@ -32,7 +32,7 @@ USAGE = (
   "bls2017 compress INPUT [OUTPUT] [--quality=5] [FLAGS], or"
   " bls2017 compress --output_dir=DIR INPUTS... [--quality=5] [FLAGS]"
 )
-FLAG_MODULES = (coding_flags.__name__,)
+FLAG_MODULES = (coding_flags.__name__, bulk_flags.__name__)
 
 _QUALITY = flags.DEFINE_float(
   "quality", 5.0, "1 (smallest file) to 8 (best image), in steps of 1/8."
@@ -45,7 +45,7 @@ def run(arguments: list[str]) -> int:
   coding_flags.check_inputs(arguments, USAGE)
   output_dir = coding_flags.OUTPUT_DIR.value
   if output_dir:
-    return coding_flags.for_each(arguments, output_dir, extension, _work)
+    return bulk_flags.for_each(arguments, output_dir, extension, _work)
   source, output = coding_flags.pair(arguments, extension, USAGE)
   standard = source == files.STANDARD_STREAM
   x = image_io.read_rgb(

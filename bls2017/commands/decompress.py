@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from bls2017 import bulk, files, image_io
-from bls2017.commands import coding_flags
+from bls2017.commands import bulk_flags, coding_flags
 
 if TYPE_CHECKING:
   from bls2017 import codec as codec_lib
@@ -28,7 +28,7 @@ USAGE = (
   "bls2017 decompress INPUT [OUTPUT] [FLAGS], or"
   " bls2017 decompress --output_dir=DIR INPUTS... [FLAGS]"
 )
-FLAG_MODULES = (coding_flags.__name__,)
+FLAG_MODULES = (coding_flags.__name__, bulk_flags.__name__)
 
 _FORMAT = flags.DEFINE_string(
   "format",
@@ -44,7 +44,7 @@ def run(arguments: list[str]) -> int:
   output_dir = coding_flags.OUTPUT_DIR.value
   if output_dir:
     kind = image_io.check_format(f"x{extension}")
-    return coding_flags.for_each(
+    return bulk_flags.for_each(
       arguments, output_dir, extension, functools.partial(_work, kind)
     )
   source, output = coding_flags.pair(arguments, extension, USAGE)

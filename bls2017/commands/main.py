@@ -2,6 +2,7 @@
 
 A command is a module with a `USAGE` line, a docstring, flags of its own and
 `run(arguments)`, which returns an exit code. Only the chosen one is imported.
+One with `TAKES_OTHER_FLAGS` finds flags that are not its own among arguments.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ COMMANDS = {
   "compress": "photographs to small files",
   "decompress": "small files to photographs",
   "info": "what a compressed file says of itself",
+  "beam_compress": "photographs to small files, as an Apache Beam pipeline",
+  "beam_decompress": "the inverse, as an Apache Beam pipeline",
   "train": "train a model on a folder of photographs",
   "freeze": "make a model directory from a training checkpoint",
   "export": "write a SavedModel for TF Serving",
@@ -60,7 +63,10 @@ def main(argv: list[str] | None = None) -> int:
   # Flags may stand after the inputs.
   flags.FLAGS.set_gnu_getopt(True)
   try:
-    positional = flags.FLAGS([f"bls2017 {arguments[0]}", *arguments[1:]])[1:]
+    positional = flags.FLAGS(
+      [f"bls2017 {arguments[0]}", *arguments[1:]],
+      known_only=getattr(command, "TAKES_OTHER_FLAGS", False),
+    )[1:]
     exit_code = command.run(positional)
     sys.stdout.flush()
     return exit_code

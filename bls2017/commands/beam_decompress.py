@@ -1,0 +1,41 @@
+"""Turns compressed files into images on many machines, by Apache Beam.
+
+The inverse of `bls2017 beam_compress`, with the same rules; an image is taken
+for done if it is whole, of the right size and not older than its input.
+"""
+
+from __future__ import annotations
+
+import functools
+
+from absl import flags
+
+from bls2017 import image_io
+from bls2017.commands import beam_flags, coding_flags
+
+USAGE = (
+  "bls2017 beam_decompress --input_glob=PATTERN --output_dir=DIR"
+  " [FLAGS] [BEAM'S OPTIONS]"
+)
+FLAG_MODULES = (coding_flags.__name__, beam_flags.__name__)
+TAKES_OTHER_FLAGS = True
+
+_FORMAT = flags.DEFINE_string(
+  "format", "png", "Ending of the images: png, tiff, webp, jpg ..."
+)
+
+
+def run(arguments: list[str]) -> int:
+  """The command; see `bls2017.commands.main`."""
+  extension = f".{_FORMAT.value.lstrip('.')}"
+  kind = image_io.check_format(f"x{extension}")
+  from bls2017 import bulk_coding  # Imports TensorFlow.
+
+  make_work = functools.partial(
+    bulk_coding.load_decompression,
+    coding_flags.MODEL.value,
+    coding_flags.MAX_PIXELS.value,
+    kind,
+    beam_flags.workers(),
+  )
+  return beam_flags.run(arguments, extension, make_work, USAGE)
