@@ -17,7 +17,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Callable, Protocol, TypeVar
 
-from bls2017 import baselines, errors, measurement, rate_distortion, results
+from bls2017 import (
+  baselines,
+  bulk,
+  errors,
+  measurement,
+  rate_distortion,
+  results,
+)
 
 DEFAULT_CODECS = (
     "bls2017", "jpeg", "jpeg444", "jpeg2000", "webp", "avif", "jpegxl",
@@ -118,7 +125,7 @@ class Workers:
     Args:
       count: How many; by default as many as there are cores.
     """
-    self._count = count or _usable_cores()
+    self._count = count or bulk.usable_cores()
     self._pool: concurrent.futures.ProcessPoolExecutor | None = None
 
   def __enter__(self) -> Workers:
@@ -160,13 +167,6 @@ class Workers:
     finally:
       for future in futures:
         future.cancel()
-
-
-def _usable_cores() -> int:
-  """The cores this process may run on, where the system tells."""
-  if hasattr(os, "sched_getaffinity"):
-    return len(os.sched_getaffinity(0))
-  return os.cpu_count() or 1
 
 
 def plan_codecs(

@@ -1,0 +1,1 @@
+"""What `bls2017 benchmark` measures; nothing else imports this package."""

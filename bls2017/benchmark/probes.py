@@ -1,0 +1,194 @@
+"""What is measured in a process of its own: memory, many files, large images.
+
+    python -m bls2017.benchmark.probes NAME ARGUMENTS(JSON)
+
+prints what the function NAME of this module returns, as JSON.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any
+
+import numpy as np
+
+from bls2017 import bulk, bulk_coding, errors, image_io, model_directory
+from bls2017 import codec as codec_lib
+from bls2017.benchmark import contenders, photograph, timing
+
+_MEGA = 1e6
+
+
+def call(probe: str, /, **arguments: Any) -> dict[str, float]:
+  """Calls a function of this module in a new process.
+
+  Raises:
+    errors.CodecError: if the process fails.
+  """
+  done = subprocess.run(
+    [sys.executable, "-m", __name__, probe, json.dumps(arguments)],
+    stdout=subprocess.PIPE,
+    check=False,
+  )
+  if done.returncode:
+    raise errors.CodecError(f"the probe '{probe}' ended with {done.returncode}")
+  return json.loads(done.stdout)
+
+
+def peak_memory(
+  name: str,
+  model: str | None,
+  quality: float,
+  own_quality: float,
+  height: int,
+  width: int,
+) -> dict[str, float]:
+  """Peak memory of a codec that compresses and decompresses one image.
+
+  Args:
+    name: One of `contenders.NAMES`.
+    model: Directory of the model; None for the package's.
+    quality: Of the learned codecs.
+    own_quality: Of the others.
+    height: Pixels.
+    width: Pixels.
+
+  Returns:
+    "compress" and "decompress": MiB of the whole process. "seconds_compress"
+    and "seconds_decompress".
+  """
+  contender = contenders.make(name, model, quality, own_quality)
+  x = photograph.tiled(height, width)
+  started = time.perf_counter()
+  compressed = contender.compress(x)
+  between, compressing = time.perf_counter(), timing.peak_mib()
+  contender.decompress(compressed)
+  ended = time.perf_counter()
+  return {
+    "compress": compressing,
+    "decompress": timing.peak_mib(),
+    "seconds_compress": between - started,
+    "seconds_decompress": ended - between,
+  }
+
+
+def large(
+  model: str | None, quality: float, small: list[int], side: int
+) -> dict[str, float]:
+  """A large image, beside one of usual size in the same process.
+
+  Args:
+    model: Directory of the model; None for the package's.
+    quality: Of both files.
+    small: Height and width of the usual size.
+    side: Pixels of the large one's sides.
+
+  Returns:
+    Seconds a megapixel of both, compressing and decompressing, and the peak
+    memory of the process in MiB.
+  """
+  codec = contenders.make(contenders.Ours.name, model, quality)
+  measured = {}
+  for size, (height, width), rounds in (
+    ("small", small, 2),
+    ("large", (side, side), 1),
+  ):
+    x = photograph.tiled(height, width)
+    data = codec.compress(x)
+    for step, work in (
+      ("compress", functools.partial(codec.compress, x)),
+      ("decompress", functools.partial(codec.decompress, data)),
+    ):
+      taken = timing.interleaved({step: work}, rounds, warm_up=0)[step]
+      measured[f"{size}_{step}"] = taken / (height * width / _MEGA)
+  return {**measured, "peak_mib": timing.peak_mib()}
+
+
+def many_files(
+  model: str | None, quality: float, images: int, height: int, width: int
+) -> dict[str, float]:
+  """Many files, beside one image's transforms on one core.
+
+  Args:
+    model: Directory of the model; None for the package's.
+    quality: Of the files.
+    images: How many.
+    height: Pixels of each.
+    width: Pixels of each.
+
+  Returns:
+    For each direction the megapixels a second of the files, and of the
+    transform on one core, alone, before and after; the number of cores.
+  """
+  cores = bulk.usable_cores()
+  bulk_coding.share_cores(cores)
+  frozen = model_directory.load(model)
+  codec = codec_lib.Codec(frozen)
+  alone = timing.transforms(frozen, height, width)
+  works: dict[str, bulk.Work] = {
+    "compress": bulk_coding.Compression(
+      codec, functools.partial(codec.encode, quality=quality), quality
+    ),
+    "decompress": bulk_coding.Decompression(codec),
+  }
+  measured: dict[str, float] = {"cores": cores}
+  with tempfile.TemporaryDirectory() as folder:
+    names = [os.path.join(folder, f"{i}") for i in range(images)]
+    for i, name in enumerate(names):
+      x = photograph.photograph(height, width, seed=i % 10)
+      with open(f"{name}.jpg", "wb") as f:
+        f.write(image_io.encode(x, "JPEG"))
+    jobs = {
+      "compress": [(f"{n}.jpg", f"{n}.bls") for n in names],
+      "decompress": [(f"{n}.bls", f"{n}.png") for n in names],
+    }
+    for step, transform in (
+      ("compress", "analysis"),
+      ("decompress", "synthesis"),
+    ):
+      # The first file prepares graphs and tables.
+      bulk.run(jobs[step][:1], works[step], workers=1)
+      single = {transform: alone[transform]}
+      seconds = [timing.interleaved(single, 5)[transform]]
+      summary = bulk.run(jobs[step], works[step], overwrite=True)
+      seconds.append(timing.interleaved(single, 5)[transform])
+      measured[step] = summary.megapixels_per_second
+      pixels = height * width / _MEGA
+      measured[f"{transform}_one_core"] = pixels / float(np.mean(seconds))
+  return measured
+
+
+def cold_start(model: str | None, rounds: int) -> dict[str, float]:
+  """Seconds of whole processes that take turns, cold each time.
+
+  Returns:
+    "compress" of a 128x128 image, "decompress" of it, and "import", of
+    TensorFlow alone.
+  """
+  with tempfile.TemporaryDirectory() as folder:
+    image, small = os.path.join(folder, "x.png"), os.path.join(folder, "x.bls")
+    back = os.path.join(folder, "back.png")
+    image_io.write(photograph.photograph(128, 128), image)
+    command = [sys.executable, "-m", "bls2017.commands.main"]
+    flags = ["--overwrite", *([f"--model={model}"] if model else [])]
+    run = functools.partial(subprocess.run, check=True, capture_output=True)
+    return timing.interleaved(
+      {
+        "import": lambda: run([sys.executable, "-c", "import tensorflow"]),
+        "compress": lambda: run([*command, "compress", image, small, *flags]),
+        "decompress": lambda: run(
+          [*command, "decompress", small, back, *flags]
+        ),
+      },
+      rounds,
+    )
+
+
+if __name__ == "__main__":
+  print(json.dumps(globals()[sys.argv[1]](**json.loads(sys.argv[2]))))
