@@ -364,17 +364,23 @@ def _quantize(mass: np.ndarray, start: int) -> tuple[int, np.ndarray]:
   mass = mass[first : last + 1]
   if len(mass) == 1:
     return start + first, np.zeros(1, np.uint16)
-  frequency = _frequencies(mass / mass.sum())
+  frequency = frequencies(mass / mass.sum())
   cdf = np.concatenate([[0], np.cumsum(frequency)[:-1]])
   return start + first, cdf.astype(np.uint16)
 
 
-def _frequencies(probability: np.ndarray) -> np.ndarray:
+def frequencies(probability: np.ndarray) -> np.ndarray:
   """Integers of at least 1 that sum to 65536 and cost the fewest bits.
 
   Starts from the rounded values and corrects their sum one unit at a time,
   where the expected code length changes least (the cost of symbol i is
   -p_i log2 f_i).
+
+  Args:
+    probability: float64 [n], their sum 1, n at most 65536.
+
+  Returns:
+    int64 [n].
   """
   frequency = np.maximum(np.rint(probability * TOTAL), 1)
   excess = int(frequency.sum()) - TOTAL

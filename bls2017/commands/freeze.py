@@ -7,9 +7,14 @@ time, also while the training goes on.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from absl import flags
 
-from bls2017 import errors
+from bls2017 import config, errors
+
+if TYPE_CHECKING:
+  from bls2017 import model_directory
 
 USAGE = "bls2017 freeze --train_dir=DIR --output_dir=MODEL [FLAGS]"
 
@@ -24,6 +29,15 @@ _CHECKPOINT = flags.DEFINE_string(
 )
 _HALF_PRECISION = flags.DEFINE_bool(
   "half_precision", False, "Keep kernels as 16-bit floats: half the size."
+)
+_CALIBRATION_GLOB = flags.DEFINE_string(
+  "calibration_glob",
+  None,
+  "Photographs whose symbols are counted for the coding tables; those that the"
+  " run held out for validation are left out.",
+)
+_CALIBRATION_IMAGES = flags.DEFINE_integer(
+  "calibration_images", 256, "At most so many.", lower_bound=1
 )
 _OVERWRITE = flags.DEFINE_bool(
   "overwrite", False, "Replace the model directory."
@@ -40,6 +54,26 @@ def run(arguments: list[str]) -> int:
 
   model, step = checkpoints.load_model(_TRAIN_DIR.value, _CHECKPOINT.value)
   frozen = model_directory.freeze(model, _HALF_PRECISION.value)
+  if _CALIBRATION_GLOB.value:
+    frozen = _calibrate(frozen, _CALIBRATION_GLOB.value)
   model_directory.save(frozen, _OUTPUT_DIR.value, _OVERWRITE.value)
   print(f"{_OUTPUT_DIR.value}: model {frozen.model_id.hex()} of step {step}")
   return 0
+
+
+def _calibrate(
+  frozen: model_directory.FrozenModel, pattern: str
+) -> model_directory.FrozenModel:
+  from bls2017 import calibration, data, validation
+
+  paths, _ = data.split_files(pattern, config.TrainConfig.validation_fraction)
+  # Every so many of them: neighbours in a folder are often alike.
+  paths = paths[:: max(1, len(paths) // _CALIBRATION_IMAGES.value)]
+  patches = data.central_patches(
+    paths, validation.PATCH_SIZE, _CALIBRATION_IMAGES.value
+  )
+  if not len(patches):
+    raise errors.UnreadableInputError(
+      f"no photograph of {pattern!r} has {validation.PATCH_SIZE} pixels a side"
+    )
+  return calibration.calibrate(frozen, patches)

@@ -93,7 +93,7 @@ def test_quantized_frequencies_are_close_to_the_best(seed, size, sharpness):
   rng = np.random.default_rng(seed)
   p = rng.exponential(size=size) ** sharpness + 1e-30
   p /= p.sum()
-  frequency = coding_tables._frequencies(p)
+  frequency = coding_tables.frequencies(p)
   assert frequency.sum() == coding_tables.TOTAL
   assert frequency.min() >= 1
   entropy = -np.sum(p * np.log2(p))
