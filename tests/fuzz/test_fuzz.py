@@ -66,6 +66,6 @@ def test_the_watchdog_reports_what_its_worker_saw():
 
 
 def test_the_watchdog_reports_a_hang(monkeypatch):
-  monkeypatch.setattr(payloads, "START_SECONDS", 0.1)
+  monkeypatch.setattr(payloads, "HANG_SECONDS", 0.1)
   tally = payloads.watch("tfc", seed=1, streams=100, compare=0)
   assert tally.failures == ["hang at file 0 of seed 1"]

@@ -44,6 +44,7 @@ MAX_PIXELS = 1 << 20
 _SIZES = ((64, 96), (160, 120), (33, 17), (1, 300))
 _SERVER_THREADS = 8
 _WARM_UP_SHARE = 0.1
+_TIMEOUT = 600.0  # Slowness shows in the times; a lost request shows here.
 
 Call = Callable[[client.GrpcClient], bool]
 
@@ -238,7 +239,9 @@ def run_phase(
   def work(number: int) -> None:
     rng = random.Random(1000 * seed + number)
     # A connection of its own each, as from machines of their own.
-    with client.GrpcClient(address, retries=client.Retries(1)) as connected:
+    with client.GrpcClient(
+      address, timeout=_TIMEOUT, retries=client.Retries(1)
+    ) as connected:
       while time.monotonic() < end:
         bad = bool(hostile) and rng.random() < HOSTILE_SHARE
         request = rng.choice(hostile if bad else sound)
