@@ -7,14 +7,16 @@ prints what the function NAME of this module returns, as JSON.
 
 from __future__ import annotations
 
+import concurrent.futures
 import functools
+import itertools
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from typing import Any
+from typing import Any, Callable
 
 import numpy as np
 
@@ -23,6 +25,8 @@ from bls2017 import codec as codec_lib
 from bls2017.benchmark import contenders, photograph, timing
 
 _MEGA = 1e6
+_PICTURES = 10
+_PARTS, _TURNS = 5, 6
 
 
 def call(probe: str, /, **arguments: Any) -> dict[str, float]:
@@ -96,17 +100,20 @@ def large(
   codec = contenders.make(contenders.Ours.name, model, quality)
   measured = {}
   for size, (height, width), rounds in (
-    ("small", small, 2),
+    ("small", small, 3),
     ("large", (side, side), 1),
   ):
     x = photograph.tiled(height, width)
-    data = codec.compress(x)
-    for step, work in (
-      ("compress", functools.partial(codec.compress, x)),
-      ("decompress", functools.partial(codec.decompress, data)),
-    ):
-      taken = timing.interleaved({step: work}, rounds, warm_up=0)[step]
-      measured[f"{size}_{step}"] = taken / (height * width / _MEGA)
+    times = []
+    for _ in range(rounds):
+      started = time.perf_counter()
+      data = codec.compress(x)
+      between = time.perf_counter()
+      codec.decompress(data)
+      times.append((between - started, time.perf_counter() - between))
+    megapixels = height * width / _MEGA
+    for step, seconds in zip(("compress", "decompress"), zip(*times)):
+      measured[f"{size}_{step}"] = float(np.median(seconds)) / megapixels
   return {**measured, "peak_mib": timing.peak_mib()}
 
 
@@ -123,8 +130,9 @@ def many_files(
     width: Pixels of each.
 
   Returns:
-    For each direction the megapixels a second of the files, and of the
-    transform on one core, alone, before and after; the number of cores.
+    For each direction the megapixels a second of the files, of the transform
+    alone on one core, and of the transform on every core at the same time;
+    the number of cores.
   """
   cores = bulk.usable_cores()
   bulk_coding.share_cores(cores)
@@ -140,10 +148,13 @@ def many_files(
   measured: dict[str, float] = {"cores": cores}
   with tempfile.TemporaryDirectory() as folder:
     names = [os.path.join(folder, f"{i}") for i in range(images)]
-    for i, name in enumerate(names):
-      x = photograph.photograph(height, width, seed=i % 10)
+    pictures = [
+      image_io.encode(photograph.photograph(height, width, seed), "JPEG")
+      for seed in range(min(images, _PICTURES))
+    ]
+    for name, picture in zip(names, itertools.cycle(pictures)):
       with open(f"{name}.jpg", "wb") as f:
-        f.write(image_io.encode(x, "JPEG"))
+        f.write(picture)
     jobs = {
       "compress": [(f"{n}.jpg", f"{n}.bls") for n in names],
       "decompress": [(f"{n}.bls", f"{n}.png") for n in names],
@@ -154,14 +165,43 @@ def many_files(
     ):
       # The first file prepares graphs and tables.
       bulk.run(jobs[step][:1], works[step], workers=1)
-      single = {transform: alone[transform]}
-      seconds = [timing.interleaved(single, 5)[transform]]
-      summary = bulk.run(jobs[step], works[step], overwrite=True)
-      seconds.append(timing.interleaved(single, 5)[transform])
-      measured[step] = summary.megapixels_per_second
-      pixels = height * width / _MEGA
-      measured[f"{transform}_one_core"] = pixels / float(np.mean(seconds))
+      found = _beside_transform(jobs[step], works[step], alone[transform])
+      megapixels = height * width / _MEGA
+      for name, images_per_second in zip(
+        (step, f"{transform}_one_core", f"{transform}_all_cores"), found
+      ):
+        measured[name] = megapixels * images_per_second
   return measured
+
+
+def _beside_transform(
+  jobs: list[bulk.Job], work: bulk.Work, transform: Callable[[], Any]
+) -> tuple[float, float, float]:
+  """Images a second: files, a transform alone, and one on each core.
+
+  They take turns, a part of the files after the other.
+  """
+  cores = bulk.usable_cores()
+  length = -(-len(jobs) // _PARTS)
+  parts = [jobs[i : i + length] for i in range(0, len(jobs), length)]
+  clock = time.perf_counter
+  spent = np.zeros(3)
+  with concurrent.futures.ThreadPoolExecutor(cores) as threads:
+    transform()
+    for part in parts:
+      times = [clock()]
+      bulk.run(part, work, overwrite=True)
+      times.append(clock())
+      for _ in range(_TURNS):
+        transform()
+      times.append(clock())
+      turns = [threads.submit(transform) for _ in range(_TURNS * cores)]
+      concurrent.futures.wait(turns)
+      times.append(clock())
+      spent += np.diff(times)
+  turns_taken = _TURNS * len(parts)
+  files, alone, together = spent
+  return len(jobs) / files, turns_taken / alone, turns_taken * cores / together
 
 
 def cold_start(model: str | None, rounds: int) -> dict[str, float]:

@@ -228,11 +228,19 @@ def _many_files(request: Request, report: Report) -> None:
     ("decompress", "synthesis"),
   ):
     single = found[f"{transform}_one_core"]
-    values = {"MP/s": found[step], "transform on one core, MP/s": single}
+    together = found[f"{transform}_all_cores"]
+    values = {
+      "MP/s": found[step],
+      "transform on one core, MP/s": single,
+      "on all cores": together,
+    }
     report.rows.append(Row(table, step, values))
     title = f"{step}, {table} / {transform} on one core x cores"
     ratio = found[step] / (single * found["cores"])
     report.ratios.append(Ratio(title, ratio, AT_LEAST, 0.9))
+    # Cores that share units or memory are not as fast together as alone.
+    title = f"{step}, {table} / {transform} on all cores at once"
+    report.ratios.append(Ratio(title, found[step] / together, AT_LEAST, 0.9))
 
 
 def _huge(request: Request, report: Report) -> None:
