@@ -26,6 +26,7 @@ import apache_beam as beam
 from apache_beam.io import fileio, filesystem, filesystems
 from apache_beam.metrics import metric
 from apache_beam.options import pipeline_options
+from apache_beam.runners import runner
 from apache_beam.utils import shared
 
 from bls2017 import bulk, bulk_inputs, errors
@@ -119,7 +120,7 @@ def run(
 
 def _run(
   request: Request, options: pipeline_options.PipelineOptions, attempts: int
-) -> beam.runners.runner.PipelineResult:
+) -> runner.PipelineResult:
   try:
     pipeline = beam.Pipeline(options=options)
   except ValueError as e:
@@ -128,7 +129,10 @@ def _run(
   for attempt in range(1, attempts + 1):
     try:
       result = pipeline.run()
-      result.wait_until_finish()
+      state = result.wait_until_finish()
+      # Not every runner raises.
+      if state not in (None, runner.PipelineState.DONE):
+        raise RuntimeError(f"it ended as {state}")
       return result
     except (RuntimeError, OSError) as e:
       lines = str(e).strip().splitlines() or [type(e).__name__]
@@ -289,7 +293,7 @@ def _write(output_dir: str, path: str, data: bytes) -> None:
   _FileSystems.rename([temporary], [path])
 
 
-def _counts(result: beam.runners.runner.PipelineResult) -> dict[str, int]:
+def _counts(result: runner.PipelineResult) -> dict[str, int]:
   wanted = metric.MetricsFilter().with_namespace(NAMESPACE)
   counts = dict.fromkeys(COUNTERS, 0)
   for counter in result.metrics().query(wanted)["counters"]:

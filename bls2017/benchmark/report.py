@@ -84,7 +84,8 @@ class Report:
       ]
       for ratio in self.ratios
     ]
-    parts.append(_align([["ratio", "measured", "asked", "holds"], *ratios]))
+    if ratios:
+      parts.append(_align([["ratio", "measured", "asked", "holds"], *ratios]))
     return "\n\n".join(parts)
 
 
