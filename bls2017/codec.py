@@ -9,22 +9,23 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-import tensorflow as tf
 
 from bls2017 import (
   coding_tables,
-  config,
   container,
   errors,
-  frozen_transforms,
   image_io,
   lanes,
   model_directory,
   range_coder,
   range_coder_tfc,
+  strips,
 )
 
 DEFAULT_QUALITY = 5.0
+
+_BLOCK = 1024
+"""Positions quantized at once."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,28 +95,9 @@ class Codec:
     self.max_pixels = max_pixels
     self._coder = coder or range_coder_tfc.TfcRangeCoder()
     self._tables: dict[int, coding_tables.QualityTables] = {}
-    frozen = frozen_transforms.FrozenTransforms(model.weights)
-    any_size = (1, None, None)
-
-    @tf.function(
-      input_signature=[tf.TensorSpec((*any_size, 3), tf.uint8)],
-      autograph=False,
+    self._transforms = strips.Transforms(
+      model.weights, model.config.num_latents
     )
-    def analysis(x: tf.Tensor) -> tf.Tensor:
-      return frozen.analysis(tf.cast(x, tf.float32))
-
-    @tf.function(
-      input_signature=[
-        tf.TensorSpec((*any_size, model.config.num_latents), tf.float32)
-      ],
-      autograph=False,
-    )
-    def synthesis(y: tf.Tensor) -> tf.Tensor:
-      x_hat = tf.round(frozen.synthesis(y))
-      return tf.cast(tf.clip_by_value(x_hat, 0, 255), tf.uint8)
-
-    self._analysis = analysis
-    self._synthesis = synthesis
 
   @classmethod
   def load(cls, model: str | None = None) -> Codec:
@@ -164,25 +146,13 @@ class Codec:
     self._check_size(height, width)
     index = coding_tables.quality_index(quality, self.model.config.num_levels)
     tables = self._quality_tables(index)
-    y = self._analysis(_pad(image)[None])[0].numpy()
-    y = y.reshape(-1, y.shape[-1])
-    with np.errstate(over="ignore", invalid="ignore"):
-      symbols = np.rint(y * tables.gain - tables.offset)
-    if not np.all(np.isfinite(symbols)):
-      raise errors.ModelError("the model's latents of the image are not finite")
-    # Clipped as floats: what integers cannot hold would change its sign.
-    inside = np.clip(
-      symbols, np.float32(tables.minimum), np.float32(tables.maximum)
+    latents = self._transforms.latents(image)
+    rows, bits, clipped = _quantize(
+      latents.reshape(-1, latents.shape[-1]), tables
     )
-    rows = (inside.astype(np.int32) - tables.minimum)[:, tables.live]
     streams = self._coder.encode(rows, tables)
     header = container.Header(height, width, index, self.model.model_id)
-    bits = tables.code_lengths[np.arange(len(tables.live)), rows]
-    return Encoded(
-      data=container.pack(header, streams),
-      estimated_bits=float(bits.sum()),
-      clipped=int(np.count_nonzero(inside != symbols)),
-    )
+    return Encoded(container.pack(header, streams), bits, clipped)
 
   def decompress(self, data: bytes) -> np.ndarray:
     """Decompresses an image.
@@ -199,11 +169,16 @@ class Codec:
       errors.LimitError: if the image is over the limit.
     """
     header, tables, streams = self._unpack(data)
-    symbols = self._decode(header, tables, streams)
-    # In 32 bits as in the export, so that both see the same latents.
-    y_hat = (symbols.astype(np.float32) + tables.offset) * tables.inverse_gain
-    x_hat = self._synthesis(y_hat[None])[0].numpy()
-    return x_hat[: header.height, : header.width]
+    rows = self._coder.decode(streams, header.positions, tables)
+    h, w = lanes.latent_shape(header.height, header.width)
+    rows = rows.reshape(h, w, -1)
+
+    def latents(first: int, end: int) -> np.ndarray:
+      symbols = _all_symbols(rows[first:end], tables)
+      # In 32 bits as in the export, so that both see the same latents.
+      return (symbols.astype(np.float32) + tables.offset) * tables.inverse_gain
+
+    return self._transforms.image(latents, header.height, header.width)
 
   def symbols(self, data: bytes) -> np.ndarray:
     """The rounded latents of a file, the same on every machine.
@@ -217,19 +192,10 @@ class Codec:
     Raises:
       As `decompress`.
     """
-    return self._decode(*self._unpack(data))
-
-  def _decode(
-    self,
-    header: container.Header,
-    tables: coding_tables.QualityTables,
-    streams: list[bytes],
-  ) -> np.ndarray:
+    header, tables, streams = self._unpack(data)
     rows = self._coder.decode(streams, header.positions, tables)
-    symbols = np.tile(tables.minimum, (header.positions, 1))
-    symbols[:, tables.live] += rows
     shape = lanes.latent_shape(header.height, header.width)
-    return symbols.reshape(*shape, -1)
+    return _all_symbols(rows.reshape(*shape, -1), tables)
 
   def info(self, data: bytes) -> StreamInfo:
     """Reads what a file says of itself, without decoding it.
@@ -290,9 +256,47 @@ class Codec:
     return self._tables[index]
 
 
-def _pad(image: np.ndarray) -> np.ndarray:
-  """Repeats the last row and column up to multiples of 16."""
-  height, width = image.shape[:2]
-  bottom = -height % config.DOWNSAMPLING
-  right = -width % config.DOWNSAMPLING
-  return np.pad(image, ((0, bottom), (0, right), (0, 0)), mode="edge")
+def _quantize(
+  latents: np.ndarray, tables: coding_tables.QualityTables
+) -> tuple[np.ndarray, float, int]:
+  """Rounds latents, block by block so that each stays in the cache.
+
+  Args:
+    latents: float32 [positions, C].
+    tables: Tables of the quality.
+
+  Returns:
+    int32 [positions, L] as a range coder takes it, the bits of these symbols,
+    and how many had to be clipped.
+
+  Raises:
+    errors.ModelError: if a latent is not finite.
+  """
+  rows = np.empty((len(latents), len(tables.live)), np.int32)
+  bits, clipped = 0.0, 0
+  lengths = tables.code_lengths
+  start_of_table = np.arange(len(lengths)) * lengths.shape[1]
+  minimum, maximum = np.float32(tables.minimum), np.float32(tables.maximum)
+  for start in range(0, len(latents), _BLOCK):
+    block = slice(start, start + _BLOCK)
+    with np.errstate(over="ignore", invalid="ignore"):
+      scaled = latents[block] * tables.gain
+      scaled -= tables.offset
+    if not np.all(np.isfinite(scaled)):
+      raise errors.ModelError("the model's latents of the image are not finite")
+    symbols = np.rint(scaled, out=scaled)
+    # Clipped as floats: what integers cannot hold would change its sign.
+    inside = np.clip(symbols, minimum, maximum)
+    clipped += int(np.count_nonzero(inside != symbols))
+    rows[block] = (inside - minimum)[:, tables.live]
+    bits += float(lengths.ravel()[rows[block] + start_of_table].sum())
+  return rows, bits, clipped
+
+
+def _all_symbols(
+  rows: np.ndarray, tables: coding_tables.QualityTables
+) -> np.ndarray:
+  """Symbols of all channels, int32 [..., C], of those of the live ones."""
+  symbols = np.tile(tables.minimum, (*rows.shape[:-1], 1))
+  symbols[..., tables.live] += rows
+  return symbols

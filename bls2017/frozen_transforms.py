@@ -2,38 +2,50 @@
 
 Only TensorFlow's own operations, so that these graphs run in any TensorFlow:
 
-- GDN's sum over channels is a matrix product over all positions, not a
-  convolution of width 1;
 - the last synthesis stage, 9x9 up 4, is a 3x3 convolution to 4 x 4 x 3 channels
-  that `depth_to_space` puts in place;
-- kernels are plain constants, computed once;
+  that are put in place afterwards;
 - the other two, 5x5 up 2, are four ordinary convolutions, one for each phase;
-- a single image is worked on in tiles. What lies between two stages then stays
-  below 32 MiB, above which the allocator takes fresh pages for every tensor,
-  and the memory of a large image is that of its ends. A tile is computed with
-  so much around it that it does not show where it was cut.
+- kernels are plain constants, computed once, which hold the scale of the
+  pixels; biases stand next to the convolutions, which TensorFlow then adds in
+  the same pass;
+- pixels are rounded before they are put in place: bytes move, not floats;
+- an image can be worked on in strips, from top to bottom. Every stage keeps the
+  last rows of what it has seen, as many as the next strip's convolution reaches
+  back, so nothing is computed twice.
+
+All operations give an output the same bits wherever the image was cut:
+convolutions sum the taps of an output in one order, and GDN uses a convolution
+of width 1, a square root and a division. A matrix product sums in an order that
+depends on its size, and `rsqrt` on the place in a vector.
 """
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
 
 from bls2017 import config
 
-TILE = 56
-"""Latents along a side of a tile: 0.8 megapixels."""
-
-HALO = 2
-"""Latents around a tile on which its own depend.
-
-Analysis reaches 28 pixels beyond its block (4, 2 x 4 and 2 x 8 pixels in the
-three stages), synthesis 1 + 1/2 + 1/4 latents.
-"""
-
 _OUTPUT_STAGE = len(config.STAGES) - 1
+_SYNTHESIS_REACH = 1
+"""Rows of its input above and below that a synthesis stage depends on."""
+
+_MIDDLE = 127.5
+_RANGE = 255.0
+
+Carried = tuple[tf.Tensor, ...]
+"""What each of the stages keeps between strips, float32 [1, rows, width, C]."""
+
+
+class _Rows(Protocol):
+  """Gives a stage the rows around its input."""
+
+  def __call__(
+    self, x: tf.Tensor, support: int, stride: int
+  ) -> tuple[tf.Tensor, list[int]]:
+    """The rows to convolve, and the zeros to add above and below them."""
 
 
 class FrozenTransforms:
@@ -48,39 +60,76 @@ class FrozenTransforms:
     self._weights = {
       name: np.asarray(value, np.float32) for name, value in weights.items()
     }
+    self._weights["analysis/0/kernel"] = (
+      self._weights["analysis/0/kernel"] / _RANGE
+    )
     _, stride = config.STAGES[0]
     last = f"synthesis/{_OUTPUT_STAGE}"
-    self._output_kernel = _subpixel_kernel(
+    self._output_kernel = _RANGE * _subpixel_kernel(
       self._weights[f"{last}/kernel"], stride
     )
-    # The offset and scale of the output are folded into its last convolution.
-    self._output_kernel *= 255.0
     self._output_bias = np.tile(
-      (self._weights[f"{last}/bias"] + 0.5) * 255.0, stride * stride
+      self._weights[f"{last}/bias"] * _RANGE + _MIDDLE, stride * stride
     )
 
   def analysis(self, x: tf.Tensor) -> tf.Tensor:
     """Latents of images.
 
     Args:
-      x: float32 [N, H, W, 3] in 0..255, H and W multiples of 16.
+      x: [N, H, W, 3] of any type, in 0..255, H and W multiples of 16.
 
     Returns:
       float32 [N, H/16, W/16, C].
     """
-    return _in_tiles(self._analysis, x, config.DOWNSAMPLING, 1)
+    return self._analysis(x, _whole)
 
-  def _analysis(self, x: tf.Tensor) -> tf.Tensor:
-    x = x / 255.0 - 0.5
+  def analysis_start(self, width: tf.Tensor) -> Carried:
+    """What the stages of analysis keep before the first strip.
+
+    Args:
+      width: int32 scalar, columns of latents.
+    """
+    columns, channels = width * config.DOWNSAMPLING, 3
+    carried = []
     for i, (support, stride) in enumerate(config.STAGES):
+      carried.append(_zeros(support // 2, columns, channels))
+      columns //= stride
+      channels = self._weights[f"analysis/{i}/bias"].shape[0]
+    return tuple(carried)
+
+  def analysis_strip(
+    self, x: tf.Tensor, carried: Carried, last: tf.Tensor
+  ) -> tuple[tf.Tensor, Carried]:
+    """Latents of the next strip of an image.
+
+    The lowest row of latents depends on pixels below it, so it comes with the
+    next strip.
+
+    Args:
+      x: [1, 16 rows, W, 3] of any type, in 0..255; two rows of latents or more
+        unless it is the last strip.
+      carried: From `analysis_start` or the strip above.
+      last: bool scalar, whether this is the last strip.
+
+    Returns:
+      float32 [1, n, W/16, C], and what the next strip needs.
+    """
+    rows = _Strip(carried, last)
+    return self._analysis(x, rows), rows.kept()
+
+  def _analysis(self, x: tf.Tensor, rows: _Rows) -> tf.Tensor:
+    x = tf.cast(x, tf.float32) - _MIDDLE
+    for i, (support, stride) in enumerate(config.STAGES):
+      x, above_and_below = rows(x, support, stride)
+      side = _padding(support, stride)
       x = tf.nn.conv2d(
         x,
         self._weights[f"analysis/{i}/kernel"],
         stride,
-        _padding(support, stride),
+        [[0, 0], above_and_below, side, [0, 0]],
       )
       x = tf.nn.bias_add(x, self._weights[f"analysis/{i}/bias"])
-      x *= tf.math.rsqrt(self._norm_pool(f"analysis/{i}/gdn", x))
+      x /= tf.math.sqrt(self._norm_pool(f"analysis/{i}/gdn", x))
     return x
 
   def synthesis(self, y: tf.Tensor) -> tf.Tensor:
@@ -92,101 +141,136 @@ class FrozenTransforms:
     Returns:
       float32 [N, 16 h, 16 w, 3], about 0..255, not rounded or clipped.
     """
-    return _in_tiles(self._synthesis, y, 1, config.DOWNSAMPLING)
+    return _in_place(self._synthesis(y, _whole))
 
-  def _synthesis(self, y: tf.Tensor) -> tf.Tensor:
-    name = "synthesis/igdn_in"
+  def pixels(self, y: tf.Tensor) -> tf.Tensor:
+    """`synthesis`, rounded and clipped: uint8 [N, 16 h, 16 w, 3]."""
+    return _in_place(_to_bytes(self._synthesis(y, _whole)))
+
+  def pixels_start(self, width: tf.Tensor) -> Carried:
+    """What the stages of synthesis keep before the first strip.
+
+    Args:
+      width: int32 scalar, columns of latents.
+    """
+    carried = []
     for i, (_, stride) in enumerate(reversed(config.STAGES)):
+      channels = self._weights[f"synthesis/{i}/kernel"].shape[2]
+      carried.append(_zeros(_SYNTHESIS_REACH, width, channels))
+      width *= stride
+    return tuple(carried)
+
+  def pixels_strip(
+    self, y: tf.Tensor, carried: Carried, last: tf.Tensor
+  ) -> tuple[tf.Tensor, Carried]:
+    """Pixels of the next strip of latents.
+
+    The lowest rows depend on latents below, so they come with the next strip.
+
+    Args:
+      y: float32 [1, h, w, C]; h at least 2 unless it is the last strip.
+      carried: From `pixels_start` or the strip above.
+      last: bool scalar, whether this is the last strip.
+
+    Returns:
+      uint8 [1, n, 16 w, 3], and what the next strip needs.
+    """
+    rows = _Strip(carried, last)
+    x = _in_place(_to_bytes(self._synthesis(y, rows)))
+    return x, rows.kept()
+
+  def _synthesis(self, y: tf.Tensor, rows: _Rows) -> tf.Tensor:
+    """float32 [N, h, w, 4 * 4 * 3], the phases of the last stage."""
+    support = 2 * _SYNTHESIS_REACH + 1
+    name = "synthesis/igdn_in"
+    for i in range(_OUTPUT_STAGE):
       y *= tf.math.sqrt(self._norm_pool(name, y))
-      if i == _OUTPUT_STAGE:
-        y = tf.nn.conv2d(y, self._output_kernel, 1, "SAME")
-        y = tf.nn.bias_add(y, self._output_bias)
-        return tf.nn.depth_to_space(y, stride)
+      y, above_and_below = rows(y, support, 1)
+      y = _up_phases(
+        y,
+        self._weights[f"synthesis/{i}/kernel"],
+        self._weights[f"synthesis/{i}/bias"],
+        above_and_below,
+      )
       name = f"synthesis/{i}/igdn"
-      y = _up_phases(y, self._weights[f"synthesis/{i}/kernel"])
-      y = tf.nn.bias_add(y, self._weights[f"synthesis/{i}/bias"])
-    raise AssertionError("the stages end with the output")
+    y *= tf.math.sqrt(self._norm_pool(name, y))
+    y, above_and_below = rows(y, support, 1)
+    side = _padding(support, 1)
+    y = tf.nn.conv2d(
+      y, self._output_kernel, 1, [[0, 0], above_and_below, side, [0, 0]]
+    )
+    return tf.nn.bias_add(y, self._output_bias)
 
   def _norm_pool(self, name: str, x: tf.Tensor) -> tf.Tensor:
     """Beta + x^2 gamma, the square of what GDN divides by."""
     gamma = self._weights[f"{name}/gamma"]
-    flat = tf.reshape(tf.square(x), (-1, gamma.shape[0]))
-    pool = tf.nn.bias_add(tf.matmul(flat, gamma), self._weights[f"{name}/beta"])
-    return tf.reshape(pool, tf.shape(x))
+    pool = tf.nn.conv2d(tf.square(x), gamma[None, None], 1, "VALID")
+    return tf.nn.bias_add(pool, self._weights[f"{name}/beta"])
 
 
-def _in_tiles(
-  transform: Callable[[tf.Tensor], tf.Tensor],
-  x: tf.Tensor,
-  scale_in: int,
-  scale_out: int,
+def _whole(
+  x: tf.Tensor, support: int, stride: int
+) -> tuple[tf.Tensor, list[int]]:
+  """`_Rows` of an image as a whole: there is nothing around it."""
+  return x, _padding(support, stride)
+
+
+class _Strip:
+  """`_Rows` of a strip: what was carried above, and zeros below the last."""
+
+  def __init__(self, carried: Carried, last: tf.Tensor):
+    self._carried = carried
+    self._last = last
+    self._kept: list[tf.Tensor] = []
+
+  def __call__(
+    self, x: tf.Tensor, support: int, stride: int
+  ) -> tuple[tf.Tensor, list[int]]:
+    _, below = _padding(support, stride)
+    size = tf.shape(x)
+    end = tf.zeros(
+      tf.stack([1, tf.where(self._last, below, 0), size[2], x.shape[3]])
+    )
+    x = tf.concat([self._carried[len(self._kept)], x, end], 1)
+    done = (tf.shape(x)[1] - support) // stride + 1
+    self._kept.append(x[:, done * stride :])
+    return x, [0, 0]
+
+  def kept(self) -> Carried:
+    """What the strip below needs, when all stages are done."""
+    return tuple(self._kept)
+
+
+def _zeros(rows: int, columns: tf.Tensor, channels: int) -> tf.Tensor:
+  return tf.zeros(tf.stack([1, rows, columns, channels]))
+
+
+def _to_bytes(x: tf.Tensor) -> tf.Tensor:
+  return tf.cast(tf.clip_by_value(tf.round(x), 0, 255), tf.uint8)
+
+
+def _in_place(x: tf.Tensor) -> tf.Tensor:
+  """Puts the phases of the last stage where they belong."""
+  _, stride = config.STAGES[0]
+  return tf.nn.depth_to_space(x, stride)
+
+
+def _up_phases(
+  y: tf.Tensor,
+  kernel: np.ndarray,
+  bias: np.ndarray,
+  above_and_below: list[int],
 ) -> tf.Tensor:
-  """Applies a transform to an image tile by tile; to a batch as a whole.
-
-  Args:
-    transform: From float32 [1, scale_in h, scale_in w, ...] to float32
-      [1, scale_out h, scale_out w, ...], for any h and w.
-    x: Its input.
-    scale_in: Rows and columns of the input for one of the latents.
-    scale_out: Rows and columns of the output for one of the latents.
-  """
-  if x.shape[0] != 1:
-    return transform(x)
-
-  def across(strip: tf.Tensor, own: tf.Tensor) -> tf.Tensor:
-    """The rows `own` of a strip, which is as wide as the image."""
-
-    def tile(part: tf.Tensor, inside: tf.Tensor) -> tf.Tensor:
-      out = transform(tf.transpose(part, (1, 0, 2))[None])[0]
-      out = out[own[0] * scale_out : own[1] * scale_out]
-      return tf.transpose(
-        out[:, inside[0] * scale_out : inside[1] * scale_out], (1, 0, 2)
-      )
-
-    done = _along(tf.transpose(strip, (1, 0, 2)), scale_in, tile)
-    return tf.transpose(done, (1, 0, 2))
-
-  return _along(x[0], scale_in, across)[None]
-
-
-def _along(
-  x: tf.Tensor,
-  scale_in: int,
-  part: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
-) -> tf.Tensor:
-  """Cuts a tensor along its first axis, and concatenates what becomes of it.
-
-  Args:
-    x: float32 [scale_in n, ...].
-    scale_in: Its rows for one of the latents.
-    part: From rows of x, and int32 [2], where the part's own latents begin and
-      end in them, to float32 rows of the result.
-  """
-  size = tf.shape(x)[0] // scale_in
-  count = (size + TILE - 1) // TILE
-
-  def step(i: tf.Tensor, done: tf.TensorArray) -> tuple[Any, ...]:
-    first, last = i * TILE, tf.minimum((i + 1) * TILE, size)
-    start, stop = tf.maximum(first - HALO, 0), tf.minimum(last + HALO, size)
-    rows = x[start * scale_in : stop * scale_in]
-    return i + 1, done.write(i, part(rows, tf.stack([first, last]) - start))
-
-  parts = tf.TensorArray(tf.float32, count, infer_shape=False)
-  _, parts = tf.while_loop(
-    lambda i, _: i < count, step, (0, parts), parallel_iterations=1
-  )
-  return parts.concat()
-
-
-def _up_phases(y: tf.Tensor, kernel: np.ndarray) -> tf.Tensor:
   """A 5x5 convolution up by 2: four of its phases, interleaved.
 
   Even outputs see 3 taps along a side, odd ones 2: together the 25 of the
   kernel. TensorFlow's transposed convolution takes twice the time.
 
   Args:
-    y: float32 [N, h, w, in].
+    y: float32 [N, n, w, in]: h rows and those around them.
     kernel: float32 [5, 5, in, out].
+    bias: float32 [out].
+    above_and_below: Rows of zeros to be added to `y`; n and they are h + 2.
 
   Returns:
     float32 [N, 2 h, 2 w, out].
@@ -194,32 +278,35 @@ def _up_phases(y: tf.Tensor, kernel: np.ndarray) -> tf.Tensor:
   channels_out = kernel.shape[3]
   phases = _subpixel_kernel(kernel, 2)
   phases = phases.reshape(*phases.shape[:3], 2, 2, channels_out)
-  rows = [
-    tf.stack(
-      [
+  above, below = above_and_below
+  rows = []
+  for p in (0, 1):
+    # Odd rows do not see the one above.
+    seen = y if above or not p else y[:, 1:]
+    padding = [max(above - p, 0), below]
+    columns = [
+      tf.nn.bias_add(
         tf.nn.conv2d(
-          y,
+          seen,
           phases[p:, q:, :, p, q],
           1,
-          [[0, 0], [1 - p, 1], [1 - q, 1], [0, 0]],
-        )
-        for q in (0, 1)
-      ],
-      3,
-    )
-    for p in (0, 1)
-  ]
-  shape = tf.shape(y)
+          [[0, 0], padding, [1 - q, 1], [0, 0]],
+        ),
+        bias,
+      )
+      for q in (0, 1)
+    ]
+    rows.append(tf.stack(columns, 3))
+  shape = tf.shape(rows[0])
   return tf.reshape(
     tf.stack(rows, 2), (shape[0], 2 * shape[1], 2 * shape[2], channels_out)
   )
 
 
-def _padding(support: int, stride: int) -> list[list[int]]:
-  """Zeros around an image, so that output i is centred on input stride * i."""
+def _padding(support: int, stride: int) -> list[int]:
+  """Zeros before and after a side: output i is centred on input stride * i."""
   half = support // 2
-  side = [half, half - stride + 1]
-  return [[0, 0], side, side, [0, 0]]
+  return [half, half - stride + 1]
 
 
 def _subpixel_kernel(kernel: np.ndarray, stride: int) -> np.ndarray:

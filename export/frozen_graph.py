@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 import tensorflow as tf
 
-from bls2017 import config, frozen_transforms
+from bls2017 import config, frozen_transforms, strips
 from export import entropy_coders, graph_container, graph_tables, verdict
 
 if TYPE_CHECKING:
@@ -173,8 +173,7 @@ class FrozenGraph:
   def _encode_image(self, image: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
     tables = self._tables.for_quality(index)
     height, width, _ = tf.unstack(tf.shape(image))
-    x = tf.cast(_pad(image), tf.float32)
-    y = self._transforms.analysis(x[None])
+    y = strips.analysis(self._transforms, _pad(image))
     y = tf.reshape(y, (-1, self._channels))
     symbols = tf.round(y * tables.gain - tables.offset)
     return tf.cond(
@@ -236,9 +235,8 @@ class FrozenGraph:
     symbols += tf.cast(tables.minimum, tf.float32)
     y_hat = (symbols + tables.offset) * tables.inverse_gain
     h = (height + config.DOWNSAMPLING - 1) // config.DOWNSAMPLING
-    y_hat = tf.reshape(y_hat, tf.stack([1, h, -1, self._channels]))
-    x_hat = self._transforms.synthesis(y_hat)[0, :height, :width]
-    return tf.cast(tf.clip_by_value(tf.round(x_hat), 0, 255), tf.uint8)
+    y_hat = tf.reshape(y_hat, tf.stack([h, -1, self._channels]))
+    return strips.synthesis(self._transforms, y_hat)[:height, :width]
 
 
 def no_image() -> tf.Tensor:

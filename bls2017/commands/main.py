@@ -52,9 +52,8 @@ def main(argv: list[str] | None = None) -> int:
       f"there is no command '{arguments[0]}'; see bls2017 --help",
       errors.UsageError.exit_code,
     )
-  # TensorFlow reads these when it is imported.
+  # TensorFlow reads it when it is imported.
   os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-  os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
   logging.basicConfig(format="%(message)s", level=logging.WARNING)
   logging.getLogger("tensorflow").setLevel(logging.ERROR)
   command = importlib.import_module(f"bls2017.commands.{arguments[0]}")

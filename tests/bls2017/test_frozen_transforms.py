@@ -45,17 +45,3 @@ def test_synthesis_equals_the_trainable_one(pair, h, w, n):
   expected = model.synthesis(y).numpy()
   scale = np.abs(expected).max()
   np.testing.assert_allclose(frozen.synthesis(y), expected, atol=1e-5 * scale)
-
-
-@pytest.mark.parametrize("h", [1, 4, 5, 8, 13])
-@pytest.mark.parametrize("w", [3, 9])
-def test_tiles_do_not_show(pair, monkeypatch, h, w):
-  _, frozen = pair
-  rng = np.random.default_rng(h)
-  x = rng.uniform(0, 255, (1, 16 * h, 16 * w, 3)).astype(np.float32)
-  y = rng.normal(0, 2, (1, h, w, 7)).astype(np.float32)
-  whole = frozen.analysis(x).numpy(), frozen.synthesis(y).numpy()
-  monkeypatch.setattr(frozen_transforms, "TILE", 4)
-  tiles = frozen.analysis(x).numpy(), frozen.synthesis(y).numpy()
-  for a, b in zip(whole, tiles):
-    np.testing.assert_allclose(a, b, atol=1e-5 * np.abs(a).max())
