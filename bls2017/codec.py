@@ -146,10 +146,7 @@ class Codec:
     self._check_size(height, width)
     index = coding_tables.quality_index(quality, self.model.config.num_levels)
     tables = self._quality_tables(index)
-    latents = self._transforms.latents(image)
-    rows, bits, clipped = _quantize(
-      latents.reshape(-1, latents.shape[-1]), tables
-    )
+    rows, bits, clipped = _quantize(self._transforms.latents(image), tables)
     streams = self._coder.encode(rows, tables)
     header = container.Header(height, width, index, self.model.model_id)
     return Encoded(container.pack(header, streams), bits, clipped)
@@ -262,17 +259,18 @@ def _quantize(
   """Rounds latents, block by block so that each stays in the cache.
 
   Args:
-    latents: float32 [positions, C].
+    latents: float32 [h, w, C].
     tables: Tables of the quality.
 
   Returns:
-    int32 [positions, L] as a range coder takes it, the bits of these symbols,
+    int16 [positions, L] as a range coder takes it, the bits of these symbols,
     and how many had to be clipped.
 
   Raises:
     errors.ModelError: if a latent is not finite.
   """
-  rows = np.empty((len(latents), len(tables.live)), np.int32)
+  latents = latents.reshape(-1, latents.shape[-1])
+  rows = np.empty((len(latents), len(tables.live)), np.int16)
   bits, clipped = 0.0, 0
   lengths = tables.code_lengths
   start_of_table = np.arange(len(lengths)) * lengths.shape[1]

@@ -56,7 +56,7 @@ class RangeCoder(Protocol):
     """Codes the positions of an image.
 
     Args:
-      symbols: int32 [positions, L], symbols of the live channels, counted from
+      symbols: Integers [positions, L], of the live channels, counted from
         each table's smallest; inside the tables.
       tables: Tables of the quality.
 

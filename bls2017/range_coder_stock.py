@@ -486,7 +486,9 @@ class StockRangeCoder:
     self, symbols: np.ndarray, tables: coding_tables.QualityTables
   ) -> list[bytes]:
     """See `range_coder.RangeCoder.encode`."""
-    payload, lengths = _encode(symbols, tables.cdf, tables.lane_positions)
+    payload, lengths = _encode(
+      symbols.astype(np.int32), tables.cdf, tables.lane_positions
+    )
     data = payload.numpy().tobytes()
     ends = np.cumsum(lengths.numpy())
     return [data[e - n : e] for e, n in zip(ends, lengths.numpy())]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,9 @@ from bls2017 import coding_tables, errors, lanes
 # Spelled as tfc itself spells it: TensorFlow knows a library by its path, and
 # loading one twice under two names leaves the second without operations.
 _LIBRARY = "python/ops/../../cc/libtensorflow_compression.so"
+
+_GROUP_SYMBOLS = 2**22
+"""Symbols coded by one call: copies of no more than these are made."""
 
 
 @functools.cache
@@ -39,20 +43,17 @@ class TfcRangeCoder:
   ) -> list[bytes]:
     """See `range_coder.RangeCoder.encode`."""
     positions, live = symbols.shape
-    count = lanes.num_lanes(positions, tables.lane_positions)
     if not live:
-      return [b""] * count
-    whole = (count - 1) * tables.lane_positions
+      return [b""] * lanes.num_lanes(positions, tables.lane_positions)
     lookup = _lookup(tables)
     streams: list[bytes] = []
-    for part, shape in (
-      (symbols[:whole], (count - 1, tables.lane_positions, live)),
-      (symbols[whole:], (1, positions - whole, live)),
-    ):
-      if shape[0]:
-        handle = _ops().create_range_encoder(shape[:1], lookup)
-        handle = _ops().entropy_encode_channel(handle, part.reshape(shape))
-        streams.extend(_ops().entropy_encode_finalize(handle).numpy())
+    for start, end, lane in _groups(positions, live, tables.lane_positions):
+      part = symbols[start:end].astype(np.int32, copy=False)
+      handle = _ops().create_range_encoder([(end - start) // lane], lookup)
+      handle = _ops().entropy_encode_channel(
+        handle, part.reshape(-1, lane, live)
+      )
+      streams.extend(_ops().entropy_encode_finalize(handle).numpy())
     return streams
 
   def decode(
@@ -63,27 +64,40 @@ class TfcRangeCoder:
   ) -> np.ndarray:
     """See `range_coder.RangeCoder.decode`."""
     live = len(tables.live)
-    last = lanes.last_lane_positions(positions, tables.lane_positions)
-    parts = [np.zeros((0, live), np.int32)]
+    rows = np.empty((positions, live), np.int32)
     lookup = _lookup(tables)
-    for part, lane_positions in (
-      (streams[:-1], tables.lane_positions),
-      (streams[-1:], last),
-    ):
-      if part and live:
-        handle = _ops().create_range_decoder(part, lookup)
-        _, symbols = _ops().entropy_decode_channel(
-          handle, (lane_positions, live), tf.int32
-        )
-        parts.append(symbols.numpy().reshape(-1, live))
-    symbols = np.concatenate(parts) if live else np.zeros((positions, 0), "i4")
+    first = 0
+    for start, end, lane in _groups(positions, live, tables.lane_positions):
+      last = first + (end - start) // lane
+      handle = _ops().create_range_decoder(streams[first:last], lookup)
+      _, symbols = _ops().entropy_decode_channel(handle, (lane, live), tf.int32)
+      rows[start:end] = symbols.numpy().reshape(-1, live)
+      first = last
     # tfc's own check passes nearly everything; this one passes only what the
     # encoder writes, and encoding is quick.
-    if self.encode(symbols, tables) != streams:
+    if self.encode(rows, tables) != streams:
       raise errors.BitstreamError(
         "the payload is not what an encoder of this format writes"
       )
-    return symbols
+    return rows
+
+
+def _groups(
+  positions: int, live: int, lane_positions: int
+) -> Iterator[tuple[int, int, int]]:
+  """Runs of whole lanes to be coded by one call, as its lanes are all alike.
+
+  Yields:
+    First position, the one after the last, and the positions of a lane.
+  """
+  if not live:
+    return
+  last = lanes.last_lane_positions(positions, lane_positions)
+  whole = positions - last
+  step = max(_GROUP_SYMBOLS // (live * lane_positions), 1) * lane_positions
+  for start in range(0, whole, step):
+    yield start, min(start + step, whole), lane_positions
+  yield whole, positions, last
 
 
 def _lookup(tables: coding_tables.QualityTables) -> np.ndarray:
