@@ -9,19 +9,23 @@ machine does slows all of them; the medians are compared.
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
 import time
 
-import numpy as np
-import tensorflow as tf
+# TensorFlow is imported before the package that would set it.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-from bls2017 import model_directory
-from bls2017.benchmark import plain_model
-from export import export_model
-from tests import images
-from tests.export import model_server
+import numpy as np  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+from bls2017 import model_directory  # noqa: E402
+from bls2017.benchmark import plain_model  # noqa: E402
+from export import export_model  # noqa: E402
+from tests import images  # noqa: E402
+from tests.export import model_server  # noqa: E402
 
 SIZES = ((512, 768), (3000, 4000))
 PIXEL_LIMIT = 2**26
