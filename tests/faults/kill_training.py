@@ -15,6 +15,7 @@ Lives are forked from a process that has imported TensorFlow and not used it.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import glob
 import mmap
 import os
@@ -152,19 +153,22 @@ def run(kills: int, directory: str, seed: int = 0, progress=None) -> int:
     born = time.monotonic()
     process = _fork(photographs, train_dir, record)
     moment = rng.randrange(3) if kill < kills else 2
-    if moment == 0:  # Any, from the very beginning on.
-      end = born + rng.uniform(0, 2 * life)
-      _await(process, lambda end=end: time.monotonic() > end)
-    elif moment == 1:  # While a checkpoint is written.
-      _await(process, lambda: any(begun.glob("ckpt-*_temp*")))
-      time.sleep(rng.uniform(0, 0.02))
-    else:  # Between two steps.
-      _await(process, lambda: record.step[0] >= 0)
-      life = time.monotonic() - born
-      goal = record.step[0] + rng.randrange(3 * SAVE_STEPS)
-      _await(process, lambda goal=goal: record.step[0] >= goal)
-    os.kill(process, signal.SIGKILL)
-    os.waitpid(process, 0)
+    try:
+      if moment == 0:  # Any, from the very beginning on.
+        end = born + rng.uniform(0, 2 * life)
+        _await(process, lambda end=end: time.monotonic() > end)
+      elif moment == 1:  # While a checkpoint is written.
+        _await(process, lambda: any(begun.glob("ckpt-*_temp*")))
+        time.sleep(rng.uniform(0, 0.02))
+      else:  # Between two steps.
+        _await(process, lambda: record.step[0] >= 0)
+        life = time.monotonic() - born
+        goal = record.step[0] + rng.randrange(3 * SAVE_STEPS)
+        _await(process, lambda goal=goal: record.step[0] >= goal)
+    finally:
+      with contextlib.suppress(ProcessLookupError, ChildProcessError):
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
     start, step = int(record.start[0]), int(record.step[0])
     if start >= 0:
       assert start >= max(must, last_start), f"resumed from {start}, not {must}"
