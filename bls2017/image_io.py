@@ -38,6 +38,9 @@ _WRITING = {
 }
 """Settings of formats whose own are not meant for photographs."""
 
+_PROGRAMS = ("EPS", "WMF")
+"""Formats that Pillow hands to an interpreter, which runs what they say."""
+
 Source = Union[str, "os.PathLike[str]", bytes]
 
 _log = logging.getLogger(__name__)
@@ -69,6 +72,10 @@ def read_rgb(source: Source, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         if width * height > max_pixels:
           raise errors.LimitError(
             f"{name} has {width} x {height} pixels, the limit is {max_pixels}"
+          )
+        if image.format in _PROGRAMS:
+          raise errors.UnreadableInputError(
+            f"{name} is a drawing ({image.format}); convert it first"
           )
         if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
           raise errors.UnreadableInputError(

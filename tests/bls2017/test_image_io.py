@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import logging
 import struct
+import subprocess
+import sys
 import zlib
 
 import numpy as np
@@ -152,6 +154,54 @@ def test_a_bomb_is_refused_by_its_header():
   rows = zlib.compress(bytes(10_000_000), 9)
   data = b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", rows)
   with pytest.raises(errors.LimitError, match="limit"):
+    image_io.read_rgb(data)
+
+
+def _png(*chunks, sides=(20000, 20000)):
+  header = struct.pack(">IIBBBBB", *sides, 8, 2, 0, 0, 0)
+  content = _chunk(b"IHDR", header) + b"".join(_chunk(*c) for c in chunks)
+  return b"\x89PNG\r\n\x1a\n" + content
+
+
+def test_bombs_cost_no_memory(tmp_path):
+  rows = zlib.compress(bytes(200_000_000), 9)
+  bombs = {
+    "pixels.png": _png((b"IDAT", rows)),
+    "profile.png": _png((b"iCCP", b"x\0\0" + rows), sides=(8, 8)),
+    "text.png": _png((b"zTXt", b"x\0\0" + rows), (b"IDAT", b""), sides=(8, 8)),
+    "wide.gif": b"GIF89a\xff\xff\xff\xff\0\0\0,\0\0\0\0\xff\xff\xff\xff\0",
+    "long.bmp": struct.pack("<2s12xIIIIHHI", b"BM", 0, 40, 1, 2**30, 1, 24, 0),
+  }
+  for name, data in bombs.items():
+    (tmp_path / name).write_bytes(data)
+  script = (
+    "import re, sys\n"
+    "from bls2017 import errors, image_io\n"
+    "def peak():\n"
+    "  text = open('/proc/self/status').read()\n"
+    "  return int(re.search(r'VmHWM:\\s+(\\d+)', text).group(1)) / 1024\n"
+    "before = peak()\n"
+    "for path in sys.argv[1:]:\n"
+    "  try:\n"
+    "    image_io.read_rgb(path)\n"
+    "  except errors.CodecError as e:\n"
+    "    print(e.exit_code)\n"
+    "print(peak() - before)\n"
+  )
+  done = subprocess.run(
+    [sys.executable, "-c", script, *(str(tmp_path / n) for n in bombs)],
+    capture_output=True,
+    text=True,
+    check=True,
+  )
+  *codes, megabytes = done.stdout.split()
+  assert len(codes) == len(bombs) and set(codes) <= {"3", "5"}, done.stdout
+  assert float(megabytes) < 100
+
+
+def test_what_an_interpreter_would_run_is_refused():
+  data = _bytes(Image.fromarray(X), "EPS")
+  with pytest.raises(errors.UnreadableInputError, match="drawing"):
     image_io.read_rgb(data)
 
 
