@@ -48,6 +48,7 @@ setuptools.setup(
     ],
     "beam": ["apache-beam>=2.60,<3"],
     "eval": ["bjontegaard>=1.2,<2", "matplotlib>=3.7,<4"],
+    "fuzz": ["atheris>=2.3,<4"],
     "serving": ["tensorflow-serving-api==2.14.1", "requests>=2.28,<3"],
     "lint": ["ruff==0.17.6", "mypy==2.4.1", "pre-commit>=3.5,<5"],
   },

@@ -1,6 +1,6 @@
 """Coverage-guided fuzzing of the container's parser.
 
-    pip install atheris
+    pip install -e '.[fuzz]'
     python -m tests.fuzz.container -runs=10000000 [libFuzzer's flags]
 
 The checksum is replaced by a quick one, as TensorFlow's operation would slow
