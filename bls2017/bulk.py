@@ -1,9 +1,10 @@
 """Works on many files at once, with all cores.
 
 Threads take one file each, so that one is read or written while another is
-transformed, and share one codec. Most of a file's time passes in TensorFlow,
-NumPy and Pillow, which let other threads run; processes were no faster, took
-twice the memory and had to be started (BUILD_NOTES.md).
+transformed, and share one codec and TensorFlow's own threads. Most of a file's
+time passes in TensorFlow, NumPy and Pillow, which let other threads run;
+processes were no faster, took twice the memory and had to be started
+(BUILD_NOTES.md).
 
 A file that fails does not stop the others. One that was done by an earlier run
 is skipped. Outputs appear whole or not at all, also when the run is cut short.

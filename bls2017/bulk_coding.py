@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import io
 from typing import Callable
 
 import numpy as np
-import tensorflow as tf
 from PIL import Image
 
 from bls2017 import (
@@ -118,7 +116,7 @@ class Decompression:
 
 
 def load_compression(
-  model: str | None, max_pixels: int, quality: float, workers: int
+  model: str | None, max_pixels: int, quality: float
 ) -> Compression:
   """Loads a model to compress with one quality, in a process of its own.
 
@@ -126,39 +124,21 @@ def load_compression(
     model: The model's directory; None for the package's.
     max_pixels: Images of more pixels are refused.
     quality: 1 to the model's levels.
-    workers: Files worked on at the same time on this machine.
   """
-  codec = _load(model, max_pixels, workers)
+  codec = _load(model, max_pixels)
   encode = functools.partial(codec.encode, quality=quality)
   return Compression(codec, encode, quality)
 
 
 def load_decompression(
-  model: str | None, max_pixels: int, kind: str, workers: int
+  model: str | None, max_pixels: int, kind: str
 ) -> Decompression:
   """Loads a model to decompress to Pillow's format `kind`; as above."""
-  return Decompression(_load(model, max_pixels, workers), kind)
+  return Decompression(_load(model, max_pixels), kind)
 
 
-def _load(model: str | None, max_pixels: int, workers: int) -> codec_lib.Codec:
-  # Where TensorFlow is at work already, it keeps the threads it has.
-  with contextlib.suppress(RuntimeError):
-    share_cores(workers)
-  frozen = model_directory.load(model)
-  return codec_lib.Codec(frozen, max_pixels=max_pixels)
-
-
-def share_cores(workers: int) -> None:
-  """Gives every file its part of the cores.
-
-  Must be called before TensorFlow's first operation.
-
-  Args:
-    workers: Files that are worked on at the same time.
-  """
-  cores = bulk.usable_cores()
-  tf.config.threading.set_intra_op_parallelism_threads(max(1, cores // workers))
-  tf.config.threading.set_inter_op_parallelism_threads(max(cores, workers))
+def _load(model: str | None, max_pixels: int) -> codec_lib.Codec:
+  return codec_lib.Codec(model_directory.load(model), max_pixels=max_pixels)
 
 
 def _read(source: image_io.Source) -> bytes:

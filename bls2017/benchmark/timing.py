@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import platform
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from typing import Any, Callable, TypeVar
 
@@ -15,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 import bls2017
-from bls2017 import bulk, config, frozen_transforms, model_directory
+from bls2017 import bulk, config, errors, frozen_transforms, model_directory
 
 _PACKAGES = ("tensorflow", "tensorflow-compression", "numpy", "pillow")
 _MATRIX_SIDE = 2048
@@ -43,6 +44,25 @@ def interleaved(
       if i >= warm_up:
         taken[name].append(time.perf_counter() - started)
   return {name: float(np.median(t)) for name, t in taken.items()}
+
+
+@contextlib.contextmanager
+def one_core() -> Iterator[None]:
+  """While open, all threads of this process share one core."""
+  if not hasattr(os, "sched_setaffinity"):
+    raise errors.CodecError("this system does not tie processes to cores")
+  cores = os.sched_getaffinity(0)
+  _set_cores({min(cores)})
+  try:
+    yield
+  finally:
+    _set_cores(cores)
+
+
+def _set_cores(cores: set[int]) -> None:
+  for thread in os.listdir("/proc/self/task"):
+    with contextlib.suppress(ProcessLookupError):  # It has ended meanwhile.
+      os.sched_setaffinity(int(thread), cores)
 
 
 def matrix_product() -> Callable[[], Any]:

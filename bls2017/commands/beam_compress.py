@@ -39,7 +39,6 @@ def run(arguments: list[str]) -> int:
     coding_flags.MODEL.value,
     coding_flags.MAX_PIXELS.value,
     _QUALITY.value,
-    beam_flags.workers(),
   )
   extension = bulk_inputs.BITSTREAM_EXTENSION
   return beam_flags.run(arguments, extension, make_work, USAGE)

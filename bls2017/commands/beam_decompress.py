@@ -36,6 +36,5 @@ def run(arguments: list[str]) -> int:
     coding_flags.MODEL.value,
     coding_flags.MAX_PIXELS.value,
     kind,
-    beam_flags.workers(),
   )
   return beam_flags.run(arguments, extension, make_work, USAGE)

@@ -18,13 +18,6 @@ INPUT_GLOB = flags.DEFINE_string(
   None,
   "Pattern of the inputs; * stays within a folder, ** does not.",
 )
-WORKERS = flags.DEFINE_integer(
-  "workers_per_machine",
-  None,
-  "Files worked on at the same time on a machine, for its cores to be shared;"
-  " one a core.",
-  lower_bound=1,
-)
 ATTEMPTS = flags.DEFINE_integer(
   "attempts",
   3,
@@ -70,11 +63,6 @@ def run(
     _log.error("bls2017: %s", outcome.error)
   print(f"bls2017: {summary}", file=sys.stderr)
   return summary.exit_code
-
-
-def workers() -> int:
-  """Files worked on at the same time on a machine."""
-  return WORKERS.value or bulk.usable_cores()
 
 
 def _pipeline() -> ModuleType:

@@ -50,11 +50,8 @@ def for_each(
   """
   jobs = bulk_inputs.find(arguments, output_dir, extension, BASE_DIR.value)
   files.make_directory(output_dir)
-  from bls2017 import bulk_coding  # Imports TensorFlow.
   from bls2017.commands import progress as progress_lib
 
-  workers = min(WORKERS.value or bulk.usable_cores(), len(jobs))
-  bulk_coding.share_cores(workers)
   work = make_work(coding_flags.load_codec())
   progress = progress_lib.ProgressBar()
 
@@ -70,7 +67,7 @@ def for_each(
     progress.on_start("files", len(jobs), 0)
     try:
       summary = bulk.run(
-        jobs, work, coding_flags.OVERWRITE.value, workers, observe
+        jobs, work, coding_flags.OVERWRITE.value, WORKERS.value, observe
       )
     finally:
       progress.close()

@@ -35,7 +35,7 @@ def photos(tmp_path):
 @pytest.fixture
 def make_compression(golden_model_dir):
   return functools.partial(
-    bulk_coding.load_compression, golden_model_dir, 2**20, QUALITY, 1
+    bulk_coding.load_compression, golden_model_dir, 2**20, QUALITY
   )
 
 
@@ -86,7 +86,7 @@ def test_the_pipeline_writes_what_bulk_writes_and_names_failures(
   assert _files(out) == expected
 
   finer = functools.partial(make_compression.func, *make_compression.args[:2])
-  other = _request(f"{photos}/**.png", out, functools.partial(finer, 2.0, 1))
+  other = _request(f"{photos}/**.png", out, functools.partial(finer, 2.0))
   summary = beam_pipeline.run(other, [])
   assert summary.exit_code == errors.OutputError.exit_code
   assert "quality 1.5, not 2" in str(summary.failures[0].error)
@@ -101,7 +101,7 @@ def test_decompressing_is_the_inverse_and_refuses_names_that_meet(
   for name in ("a.png.bls", "b.png.bls", "b.jpg.bls"):
     (tmp_path / name).write_bytes(data)
   make_work = functools.partial(
-    bulk_coding.load_decompression, golden_model_dir, 2**20, "PNG", 1
+    bulk_coding.load_decompression, golden_model_dir, 2**20, "PNG"
   )
   out = tmp_path / "out"
   request = _request(tmp_path / "*.bls", out, make_work, ".png")
