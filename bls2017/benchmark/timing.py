@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import platform
 import re
@@ -16,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 import bls2017
-from bls2017 import bulk, config, errors, frozen_transforms, model_directory
+from bls2017 import bulk, config, errors, lanes, model_directory, strips
 
 _PACKAGES = ("tensorflow", "tensorflow-compression", "numpy", "pillow")
 _MATRIX_SIDE = 2048
@@ -108,27 +107,18 @@ def transforms(
   model: model_directory.FrozenModel, height: int, width: int
 ) -> dict[str, Callable[[], Any]]:
   """Both transforms alone, of an image of a size, ready to be timed."""
-  frozen = frozen_transforms.FrozenTransforms(model.weights)
-  side = config.DOWNSAMPLING
-  rows, columns = -(-height // side), -(-width // side)
+  channels = model.config.num_latents
+  both = strips.Transforms(model.weights, channels)
   rng = np.random.default_rng(0)
-  x = rng.uniform(0, 255, (1, rows * side, columns * side, 3))
-  y = rng.normal(size=(1, rows, columns, model.config.num_latents))
-  x, y = tf.constant(x, tf.float32), tf.constant(y, tf.float32)
-  any_size = (1, None, None)
-  calls: dict[str, Callable[[], Any]] = {}
-  for name, function, argument in (
-    ("analysis", frozen.analysis, x),
-    ("synthesis", frozen.synthesis, y),
-  ):
-    shape = tf.TensorSpec((*any_size, argument.shape[-1]), tf.float32)
-    traced = tf.function(function, input_signature=[shape], autograph=False)
-    calls[name] = functools.partial(_wait, traced, argument)
-  return calls
-
-
-def _wait(function: Callable[[tf.Tensor], tf.Tensor], x: tf.Tensor) -> None:
-  function(x).numpy()
+  x = rng.integers(0, 256, (height, width, 3), np.uint8)
+  y = rng.normal(size=(*lanes.latent_shape(height, width), channels))
+  y = y.astype(np.float32)
+  return {
+    "analysis": lambda: both.latents(x),
+    "synthesis": lambda: both.image(
+      lambda first, end: y[first:end], height, width
+    ),
+  }
 
 
 def machine() -> dict[str, Any]:
