@@ -99,7 +99,8 @@ def read_rgb(source: Source, max_pixels: int = MAX_PIXELS) -> np.ndarray:
 def _to_rgb(image: Image.Image, name: str) -> np.ndarray:
   profile = image.info.get("icc_profile")
   image.load()
-  image = ImageOps.exif_transpose(image)
+  # Copies of a large image are avoided where nothing changes.
+  ImageOps.exif_transpose(image, in_place=True)
   if image.mode.startswith(("I", "F")):
     image = _to_grey(image)
   if image.has_transparency_data:
@@ -113,7 +114,7 @@ def _to_rgb(image: Image.Image, name: str) -> np.ndarray:
     image = image.convert("RGB")
   if profile:
     image = _to_srgb(image, profile, name)
-  return np.array(image.convert("RGB"))
+  return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _to_grey(image: Image.Image) -> Image.Image:
