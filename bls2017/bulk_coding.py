@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import io
 from typing import Callable
 
@@ -12,14 +11,15 @@ from PIL import Image
 from bls2017 import (
   bulk,
   coding_tables,
+  compression,
   errors,
   files,
   image_io,
   model_directory,
+  rate_control,
 )
 from bls2017 import codec as codec_lib
 
-Encode = Callable[[np.ndarray], codec_lib.Encoded]
 Describe = Callable[[np.ndarray, codec_lib.Encoded], str]
 
 
@@ -29,32 +29,31 @@ class Compression:
   def __init__(
     self,
     codec: codec_lib.Codec,
-    encode: Encode,
     quality: float | None = None,
+    options: compression.Options | None = None,
     describe: Describe | None = None,
   ):
     """Makes the work.
 
     Args:
       codec: Knows the model and the limit of pixels.
-      encode: Compresses an image, uint8 [H, W, 3]; a method of the codec with
-        whatever settings are wanted.
-      quality: The quality of every file; None where it depends on the image.
+      quality: As for `Codec.encode`.
+      options: As for `Codec.encode`.
       describe: Makes the note on an image.
+
+    Raises:
+      errors.UsageError: if quality and options make no sense.
     """
     self._codec = codec
-    self._encode = encode
+    self._quality = quality
+    self._options = options or compression.Options()
     self._describe = describe
-    self._quality = None
-    if quality is not None:
-      levels = codec.model.config.num_levels
-      index = coding_tables.quality_index(quality, levels)
-      self._quality = coding_tables.index_quality(index)
+    self._target(pixels=1)
 
   def code(self, source: image_io.Source) -> bulk.Coded:
     """See `bulk.Work.code`."""
     x = image_io.read_rgb(source, self._codec.max_pixels)
-    encoded = self._encode(x)
+    encoded = self._codec.encode(x, self._quality, self._options)
     return bulk.Coded(
       encoded.data,
       pixels=x.shape[0] * x.shape[1],
@@ -69,9 +68,30 @@ class Compression:
       info = self._codec.info(existing)
     except errors.CodecError as e:
       return f"exists, but {e}"
-    if self._quality is not None and info.quality != self._quality:
-      return f"exists with quality {info.quality:g}, not {self._quality:g}"
+    target = self._target(info.height * info.width)
+    if target.max_bytes is not None and len(existing) > target.max_bytes:
+      return f"exists with {len(existing)} bytes, not {target.max_bytes}"
+    if target.quality is not None and info.quality != target.quality:
+      return f"exists with quality {info.quality:g}, not {target.quality:g}"
     return ""
+
+  def _target(self, pixels: int) -> rate_control.Target:
+    """What the file of an image of so many pixels is to be."""
+    options, quality = self._options, self._quality
+    target = rate_control.make_target(
+      pixels,
+      quality,
+      options.target_bpp,
+      options.max_bytes,
+      options.target_psnr,
+    )
+    if target.max_bytes is not None or target.psnr is not None:
+      return target
+    levels = self._codec.model.config.num_levels
+    index = coding_tables.quality_index(
+      compression.DEFAULT_QUALITY if quality is None else quality, levels
+    )
+    return rate_control.Target(quality=coding_tables.index_quality(index))
 
 
 class Decompression:
@@ -125,9 +145,7 @@ def load_compression(
     max_pixels: Images of more pixels are refused.
     quality: 1 to the model's levels.
   """
-  codec = _load(model, max_pixels)
-  encode = functools.partial(codec.encode, quality=quality)
-  return Compression(codec, encode, quality)
+  return Compression(_load(model, max_pixels), quality)
 
 
 def load_decompression(

@@ -12,20 +12,18 @@ import numpy as np
 
 from bls2017 import (
   coding_tables,
+  compression,
   container,
+  encoding,
   errors,
   image_io,
   lanes,
   model_directory,
   range_coder,
   range_coder_tfc,
+  refinement,
   strips,
 )
-
-DEFAULT_QUALITY = 5.0
-
-_BLOCK = 1024
-"""Positions quantized at once."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,11 +34,15 @@ class Encoded:
     data: The bytes of the file.
     estimated_bits: Information content of the symbols under the tables.
     clipped: Symbols that had to be clipped to the ends of their tables.
+    quality: At which it was coded.
+    interrupted: Whether refining was ended early; the best so far was kept.
   """
 
   data: bytes
   estimated_bits: float
   clipped: int
+  quality: float
+  interrupted: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,10 +95,10 @@ class Codec:
     """
     self.model = model
     self.max_pixels = max_pixels
-    self._coder = coder or range_coder_tfc.TfcRangeCoder()
-    self._tables: dict[int, coding_tables.QualityTables] = {}
-    self._transforms = strips.Transforms(
-      model.weights, model.config.num_latents
+    self._primitives = encoding.Primitives(
+      model,
+      coder or range_coder_tfc.TfcRangeCoder(),
+      strips.Transforms(model.weights, model.config.num_latents),
     )
 
   @classmethod
@@ -112,28 +114,54 @@ class Codec:
     return cls(model_directory.load(model))
 
   def compress(
-    self, image: np.ndarray, quality: float = DEFAULT_QUALITY
+    self,
+    image: np.ndarray,
+    quality: float | None = None,
+    *,
+    target_bpp: float | None = None,
+    max_bytes: int | None = None,
+    target_psnr: float | None = None,
+    effort: int = compression.DEFAULT_EFFORT,
+    metric: str = "mse",
+    roi: np.ndarray | None = None,
+    observer: refinement.Observer | None = None,
   ) -> bytes:
     """Compresses an image.
 
     Args:
       image: uint8 [H, W, 3], sRGB, sides of 1 to 65535 pixels.
       quality: 1 (smallest file) to the model's levels (8), in steps of 1/8;
-        rounded to the nearest step.
+        rounded to the nearest step; 5 where no target is given either.
+      target_bpp: Instead, the most bits per pixel of the file.
+      max_bytes: Instead, the most bytes of the file, a promise.
+      target_psnr: Instead, the least PSNR in dB of the decoded image.
+      effort: 1 (fastest) to 9 (smallest file at equal distortion); 4 and more
+        refine the symbols through the decoder (bls2017.refinement).
+      metric: What refining improves, "mse" or "ms_ssim".
+      roi: uint8 [H, W]; the bits go where it is bright.
+      observer: Told how refining goes on.
 
     Returns:
       The bytes of a file.
 
     Raises:
-      errors.UsageError: if the image is no uint8 [H, W, 3] or the quality is
-        out of its range.
-      errors.LimitError: if the image is too large.
+      errors.UsageError: if the image is no uint8 [H, W, 3], or an argument is
+        out of its range or contradicts another one.
+      errors.LimitError: if the image is too large, or cannot be coded in so few
+        bytes or with so high a PSNR.
       errors.ModelError: if the model gives latents that are not finite.
     """
-    return self.encode(image, quality).data
+    options = compression.Options(
+      target_bpp, max_bytes, target_psnr, effort, metric, roi
+    )
+    return self.encode(image, quality, options, observer).data
 
   def encode(
-    self, image: np.ndarray, quality: float = DEFAULT_QUALITY
+    self,
+    image: np.ndarray,
+    quality: float | None = None,
+    options: compression.Options | None = None,
+    observer: refinement.Observer | None = None,
   ) -> Encoded:
     """`compress`, together with what it knows of the result."""
     image = np.asarray(image)
@@ -144,12 +172,18 @@ class Codec:
       )
     height, width = image.shape[:2]
     self._check_size(height, width)
-    index = coding_tables.quality_index(quality, self.model.config.num_levels)
-    tables = self._quality_tables(index)
-    rows, bits, clipped = _quantize(self._transforms.latents(image), tables)
-    streams = self._coder.encode(rows, tables)
-    header = container.Header(height, width, index, self.model.model_id)
-    return Encoded(container.pack(header, streams), bits, clipped)
+    plan = compression.Plan(self._primitives, (height, width), quality, options)
+    latents = self._primitives.transforms.latents(image)
+    latents = latents.reshape(-1, latents.shape[-1])
+    coding = plan.start(image, latents)
+    attempt, interrupted = plan.carry_out(coding, observer)
+    return Encoded(
+      data=coding.pack(attempt),
+      estimated_bits=attempt.bits,
+      clipped=attempt.clipped,
+      quality=coding_tables.index_quality(attempt.index),
+      interrupted=interrupted,
+    )
 
   def decompress(self, data: bytes) -> np.ndarray:
     """Decompresses an image.
@@ -166,7 +200,7 @@ class Codec:
       errors.LimitError: if the image is over the limit.
     """
     header, tables, streams = self._unpack(data)
-    rows = self._coder.decode(streams, header.positions, tables)
+    rows = self._primitives.coder.decode(streams, header.positions, tables)
     h, w = lanes.latent_shape(header.height, header.width)
     rows = rows.reshape(h, w, -1)
 
@@ -175,7 +209,7 @@ class Codec:
       # In 32 bits as in the export, so that both see the same latents.
       return (symbols.astype(np.float32) + tables.offset) * tables.inverse_gain
 
-    return self._transforms.image(latents, header.height, header.width)
+    return self._primitives.transforms.image(latents, header.height, header.width)
 
   def symbols(self, data: bytes) -> np.ndarray:
     """The rounded latents of a file, the same on every machine.
@@ -190,7 +224,7 @@ class Codec:
       As `decompress`.
     """
     header, tables, streams = self._unpack(data)
-    rows = self._coder.decode(streams, header.positions, tables)
+    rows = self._primitives.coder.decode(streams, header.positions, tables)
     shape = lanes.latent_shape(header.height, header.width)
     return _all_symbols(rows.reshape(*shape, -1), tables)
 
@@ -226,7 +260,7 @@ class Codec:
     if header.quality_index >= len(self.model.tables):
       raise errors.BitstreamError("the file has a quality the model lacks")
     self._check_size(header.height, header.width)
-    tables = self._quality_tables(header.quality_index)
+    tables = self._primitives.tables(header.quality_index)
     streams = container.unpack_lanes(data, header, tables.lane_positions)
     longest = tables.max_lane_bytes(tables.lane_positions)
     if any(len(stream) > longest for stream in streams):
@@ -246,49 +280,6 @@ class Codec:
         f"the format holds sides up to {container.MAX_SIDE} pixels,"
         f" the image has {width} x {height}"
       )
-
-  def _quality_tables(self, index: int) -> coding_tables.QualityTables:
-    if index not in self._tables:
-      self._tables[index] = self.model.tables.for_quality(index)
-    return self._tables[index]
-
-
-def _quantize(
-  latents: np.ndarray, tables: coding_tables.QualityTables
-) -> tuple[np.ndarray, float, int]:
-  """Rounds latents, block by block so that each stays in the cache.
-
-  Args:
-    latents: float32 [h, w, C].
-    tables: Tables of the quality.
-
-  Returns:
-    int16 [positions, L] as a range coder takes it, the bits of these symbols,
-    and how many had to be clipped.
-
-  Raises:
-    errors.ModelError: if a latent is not finite.
-  """
-  latents = latents.reshape(-1, latents.shape[-1])
-  rows = np.empty((len(latents), len(tables.live)), np.int16)
-  bits, clipped = 0.0, 0
-  lengths = tables.code_lengths
-  start_of_table = np.arange(len(lengths)) * lengths.shape[1]
-  minimum, maximum = np.float32(tables.minimum), np.float32(tables.maximum)
-  for start in range(0, len(latents), _BLOCK):
-    block = slice(start, start + _BLOCK)
-    with np.errstate(over="ignore", invalid="ignore"):
-      scaled = latents[block] * tables.gain
-      scaled -= tables.offset
-    if not np.all(np.isfinite(scaled)):
-      raise errors.ModelError("the model's latents of the image are not finite")
-    symbols = np.rint(scaled, out=scaled)
-    # Clipped as floats: what integers cannot hold would change its sign.
-    inside = np.clip(symbols, minimum, maximum)
-    clipped += int(np.count_nonzero(inside != symbols))
-    rows[block] = (inside - minimum)[:, tables.live]
-    bits += float(lengths.ravel()[rows[block] + start_of_table].sum())
-  return rows, bits, clipped
 
 
 def _all_symbols(

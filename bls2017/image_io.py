@@ -96,6 +96,22 @@ def read_rgb(source: Source, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     raise errors.UnreadableInputError(f"cannot read {name}: {e}") from e
 
 
+def read_grey(source: Source, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+  """The luma of an image read by the rule of this module.
+
+  Args:
+    source: A path, or the bytes of a file.
+    max_pixels: Limit of width times height.
+
+  Returns:
+    uint8 [H, W].
+
+  Raises:
+    As `read_rgb`.
+  """
+  return np.asarray(Image.fromarray(read_rgb(source, max_pixels)).convert("L"))
+
+
 def _to_rgb(image: Image.Image, name: str) -> np.ndarray:
   profile = image.info.get("icc_profile")
   image.load()

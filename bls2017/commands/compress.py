@@ -5,6 +5,10 @@ profile converted to sRGB, alpha composited on white (with a warning), 16 bits
 scaled to 8. The output is INPUT.bls unless it is named; "-" is standard input
 or output.
 
+Instead of a quality, a size (--max_bytes, --target_bpp) or a PSNR can be asked
+for. With --effort=4 and more the file is refined for seconds to minutes; Ctrl-C
+then writes the best file so far and ends.
+
 With --output_dir, inputs may be any number of files, directories (all images
 below), patterns, and lists as @FILE or @-, a path in each line. One that fails
 is reported and the rest goes on; one whose output exists, whole, of this model
@@ -20,13 +24,14 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from bls2017 import bulk, bulk_inputs, files, image_io
-from bls2017.commands import bulk_flags, coding_flags
+from bls2017 import bulk, bulk_inputs, errors, files, image_io
+from bls2017.commands import bulk_flags, coding_flags, progress
 
 if TYPE_CHECKING:
   import numpy as np
 
   from bls2017 import codec as codec_lib
+  from bls2017 import compression
 
 USAGE = (
   "bls2017 compress INPUT [OUTPUT] [--quality=5] [FLAGS], or"
@@ -35,7 +40,28 @@ USAGE = (
 FLAG_MODULES = (coding_flags.__name__, bulk_flags.__name__)
 
 _QUALITY = flags.DEFINE_float(
-  "quality", 5.0, "1 (smallest file) to 8 (best image), in steps of 1/8."
+  "quality",
+  None,
+  "1 (smallest file) to 8 (best image), in steps of 1/8; 5 where no target is"
+  " given.",
+)
+_TARGET_BPP = flags.DEFINE_float(
+  "target_bpp", None, "Instead: the most bits per pixel of the file."
+)
+_MAX_BYTES = flags.DEFINE_integer(
+  "max_bytes", None, "Instead: the most bytes of the file."
+)
+_TARGET_PSNR = flags.DEFINE_float(
+  "target_psnr", None, "Instead: the least PSNR in dB."
+)
+_EFFORT = flags.DEFINE_integer(
+  "effort", 3, "1 to 9; from 4 on the file is refined, twice as long each time."
+)
+_METRIC = flags.DEFINE_enum(
+  "metric", "mse", ("mse", "ms_ssim"), "What refining improves."
+)
+_ROI = flags.DEFINE_string(
+  "roi", None, "Grey image of the same size: the bits go where it is bright."
 )
 
 
@@ -51,22 +77,46 @@ def run(arguments: list[str]) -> int:
   x = image_io.read_rgb(
     files.read(source) if standard else source, coding_flags.MAX_PIXELS.value
   )
+  mask = None
+  if _ROI.value:
+    mask = image_io.read_grey(_ROI.value, coding_flags.MAX_PIXELS.value)
   codec = coding_flags.load_codec()
-  encoded = codec.encode(x, _QUALITY.value)
+  bar = progress.ProgressBar()
+  try:
+    encoded = codec.encode(x, _QUALITY.value, _options(mask), bar)
+  finally:
+    bar.close()
   files.write(output, encoded.data, coding_flags.OVERWRITE.value)
   if coding_flags.VERBOSE.value:
     print(f"{source}: {_describe(codec, x, encoded)}", file=sys.stderr)
+  if encoded.interrupted:
+    raise KeyboardInterrupt
   return 0
 
 
 def _work(codec: codec_lib.Codec) -> bulk.Work:
   from bls2017 import bulk_coding  # Imports TensorFlow.
 
+  if _ROI.value:
+    raise errors.UsageError("--roi is for one image, not for --output_dir")
   return bulk_coding.Compression(
     codec,
-    lambda x: codec.encode(x, _QUALITY.value),
     _QUALITY.value,
+    _options(None),
     functools.partial(_describe, codec) if coding_flags.VERBOSE.value else None,
+  )
+
+
+def _options(mask: np.ndarray | None) -> compression.Options:
+  from bls2017 import compression  # Imports TensorFlow.
+
+  return compression.Options(
+    target_bpp=_TARGET_BPP.value,
+    max_bytes=_MAX_BYTES.value,
+    target_psnr=_TARGET_PSNR.value,
+    effort=_EFFORT.value,
+    metric=_METRIC.value,
+    roi=mask,
   )
 
 
@@ -80,6 +130,7 @@ def _describe(
   clipped = f", {encoded.clipped} latents clipped" if encoded.clipped else ""
   return (
     f"{x.shape[1]} x {x.shape[0]}, {len(encoded.data)} bytes,"
-    f" {bpp:.4f} bpp, PSNR {metrics.psnr(x, x_hat):.2f} dB,"
+    f" quality {encoded.quality:g}, {bpp:.4f} bpp,"
+    f" PSNR {metrics.psnr(x, x_hat):.2f} dB,"
     f" MS-SSIM {metrics.ms_ssim(x, x_hat):.4f}{clipped}"
   )

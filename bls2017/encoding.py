@@ -1,0 +1,197 @@
+"""One image on its way into a file: analysed once, quantized at will.
+
+`Attempt` is one way of coding it; `bls2017.rate_control` searches among them,
+`bls2017.refinement` improves one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from bls2017 import (
+  coding_tables,
+  container,
+  lanes,
+  model_directory,
+  quantization,
+  range_coder,
+)
+
+_STRIP = 64
+"""Rows of an image that are compared at once."""
+
+_LANE_END_BYTES = 0.3
+"""What a lane takes beyond its symbols' information, on average."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Attempt:
+  """Symbols for an image at one quality.
+
+  Attributes:
+    index: Index of the quality (bls2017.coding_tables).
+    rows: int32 [positions, L], as a range coder takes them.
+    bits: Information content of the symbols under the tables.
+    clipped: Latents that lay beyond the ends of their tables.
+  """
+
+  index: int
+  rows: np.ndarray
+  bits: float
+  clipped: int
+
+
+class Primitives:
+  """What coding needs of a frozen model, prepared when it is first used.
+
+  Attributes:
+    model: The frozen model.
+    coder: The runtime of the range coder.
+    transforms: Analysis and synthesis.
+  """
+
+  def __init__(
+    self,
+    model: model_directory.FrozenModel,
+    coder: range_coder.RangeCoder,
+    transforms: strips.Transforms,
+  ):
+    """Takes the parts as they are."""
+    self.model = model
+    self.coder = coder
+    self.transforms = transforms
+    self._tables: dict[int, coding_tables.QualityTables] = {}
+    self._quantizers: dict[int, quantization.Quantizer] = {}
+
+  def tables(self, index: int) -> coding_tables.QualityTables:
+    """The tables of a quality, by its index."""
+    if index not in self._tables:
+      self._tables[index] = self.model.tables.for_quality(index)
+    return self._tables[index]
+
+  def quantizer(self, index: int) -> quantization.Quantizer:
+    """The quantizer of a quality, by its index."""
+    if index not in self._quantizers:
+      self._quantizers[index] = quantization.Quantizer(self.tables(index))
+    return self._quantizers[index]
+
+
+class ImageEncoding:
+  """An image and its latents, to be coded at one quality or another.
+
+  Attributes:
+    image: uint8 [H, W, 3].
+    primitives: Of the model.
+    weight: What an error at each pixel counts, float32 [H, W], or None.
+  """
+
+  def __init__(
+    self,
+    image: np.ndarray,
+    latents: np.ndarray,
+    primitives: Primitives,
+    strength: float | np.ndarray = 0.0,
+    weight: np.ndarray | None = None,
+  ):
+    """Takes an image that was analysed.
+
+    Args:
+      image: uint8 [H, W, 3].
+      latents: float32 [positions, C].
+      primitives: Of the model.
+      strength: How much a bit counts everywhere, or float32 [positions]: what
+        every attempt begins with (bls2017.quantization).
+      weight: float32 [H, W], what an error at each pixel counts; None for 1
+        everywhere.
+    """
+    self.image = image
+    self.weight = weight
+    self.primitives = primitives
+    self._latents = latents
+    self._strength = strength
+
+  @property
+  def qualities(self) -> int:
+    """How many qualities the model has."""
+    return len(self.primitives.model.tables)
+
+  @property
+  def pixels(self) -> int:
+    """Height times width."""
+    return self.image.shape[0] * self.image.shape[1]
+
+  @property
+  def shape(self) -> tuple[int, int]:
+    """Positions along both sides of the latents."""
+    return lanes.latent_shape(*self.image.shape[:2])
+
+  def scaled(self, index: int) -> np.ndarray:
+    """The latents in a quality's unit, float32 [positions, C]."""
+    return self.primitives.quantizer(index).scaled(self._latents)
+
+  def attempt(
+    self, index: int, strength: float = 0.0, scaled: np.ndarray | None = None
+  ) -> Attempt:
+    """Quantizes the image.
+
+    Args:
+      index: Index of the quality.
+      strength: How much a bit counts, beyond what counts everywhere.
+      scaled: Other latents in place of `scaled(index)`.
+    """
+    scaled = self.scaled(index) if scaled is None else scaled
+    quantizer = self.primitives.quantizer(index)
+    return Attempt(
+      index, *quantizer.quantize(scaled, self._strength + strength)
+    )
+
+  def of_symbols(self, index: int, symbols: np.ndarray) -> Attempt:
+    """The coding of given symbols, as they are.
+
+    Args:
+      index: Index of the quality.
+      symbols: float32 [positions, C], whole numbers inside the tables.
+    """
+    quantizer = self.primitives.quantizer(index)
+    return Attempt(index, *quantizer.quantize(symbols))
+
+  def estimated_bytes(self, attempt: Attempt) -> float:
+    """What a file is expected to take, within a few bytes."""
+    count = lanes.num_lanes(
+      len(attempt.rows), self.primitives.tables(attempt.index).lane_positions
+    )
+    each = container.LANE_LENGTH_BYTES + _LANE_END_BYTES
+    return container.HEADER_BYTES + each * count + attempt.bits / 8
+
+  def pack(self, attempt: Attempt) -> bytes:
+    """The file."""
+    height, width = self.image.shape[:2]
+    tables = self.primitives.tables(attempt.index)
+    streams = self.primitives.coder.encode(attempt.rows, tables)
+    model_id = self.primitives.model.model_id
+    header = container.Header(height, width, attempt.index, model_id)
+    return container.pack(header, streams)
+
+  def decoded(self, attempt: Attempt) -> np.ndarray:
+    """What a decoder makes of the file: uint8 [H, W, 3]."""
+    y_hat = self.primitives.quantizer(attempt.index).latents(attempt.rows)
+    x_hat = self.primitives.synthesis(y_hat.reshape(1, *self.shape, -1))[0]
+    height, width = self.image.shape[:2]
+    return np.asarray(x_hat)[:height, :width]
+
+  def mse(self, attempt: Attempt) -> float:
+    """Weighted mean squared error of the decoded image, on the 0-255 scale."""
+    x, x_hat = self.image, self.decoded(attempt)
+    total = weights = 0.0
+    for top in range(0, len(x), _STRIP):
+      rows = slice(top, top + _STRIP)
+      difference = x[rows].astype(np.int32) - x_hat[rows]
+      squares = np.square(difference).sum(2)
+      weight = np.ones(()) if self.weight is None else self.weight[rows]
+      total += float((squares * weight).sum(dtype="f8"))
+      weights += float(np.broadcast_to(weight, squares.shape).sum(dtype="f8"))
+    return total / (3 * weights)
