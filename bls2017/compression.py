@@ -195,6 +195,8 @@ class Plan:
     # Rounds to the refined symbols, and leans towards what analysis gave.
     lean = np.clip(image.scaled(index) - refined.symbols, -_LEANING, _LEANING)
     scaled = refined.symbols + lean
+    # Where bits count more was settled by refining.
+    image = image.with_strength(0.0)
     if self._target.max_bytes is not None:
       return rate_control.trimmed(image, index, self._target.max_bytes, scaled)
     assert self._target.psnr is not None

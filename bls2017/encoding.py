@@ -24,7 +24,7 @@ from bls2017 import (
 _STRIP = 64
 """Rows of an image that are compared at once."""
 
-_LANE_END_BYTES = 0.3
+LANE_END_BYTES = 0.3
 """What a lane takes beyond its symbols' information, on average."""
 
 
@@ -114,6 +114,12 @@ class ImageEncoding:
     self._latents = latents
     self._strength = strength
 
+  def with_strength(self, strength: float) -> ImageEncoding:
+    """The same, with another strength for every attempt to begin with."""
+    return ImageEncoding(
+      self.image, self._latents, self.primitives, strength, self.weight
+    )
+
   @property
   def qualities(self) -> int:
     """How many qualities the model has."""
@@ -164,7 +170,7 @@ class ImageEncoding:
     count = lanes.num_lanes(
       len(attempt.rows), self.primitives.tables(attempt.index).lane_positions
     )
-    each = container.LANE_LENGTH_BYTES + _LANE_END_BYTES
+    each = container.LANE_LENGTH_BYTES + LANE_END_BYTES
     return container.HEADER_BYTES + each * count + attempt.bits / 8
 
   def pack(self, attempt: Attempt) -> bytes:

@@ -21,6 +21,9 @@ from bls2017 import coding_tables
 _BLOCK = 2048
 """Positions worked on at once: what is temporary stays in the caches."""
 
+_MOST_STEPS = 16
+"""How far from the nearest symbol others are sought."""
+
 
 class Quantized(NamedTuple):
   """The symbols of an image.
@@ -77,10 +80,11 @@ class Quantizer:
     Args:
       scaled: float32 [positions, C], finite.
       strength: How much a bit counts: a number, or float32 [positions] for
-        one at each position. 0 is plain rounding.
+        one at each position. 0 is plain rounding. One at each position may be
+        large: symbols are then sought further away as well.
     """
     strength = np.asarray(strength, np.float32)
-    plain = not strength.any()
+    plain, uniform = not strength.any(), strength.ndim == 0
     each = np.broadcast_to(strength.reshape(-1, 1), (len(scaled), 1))
     live = self._tables.live
     rows = np.empty((len(scaled), len(live)), np.int32)
@@ -97,6 +101,10 @@ class Quantizer:
         rows[block] = np.clip(symbols, 0, self._last)
       else:
         rows[block] = self._nearly_nearest(scaled[block][:, live], each[block])
+        if not uniform:
+          rows[block] = self._descended(
+            rows[block], scaled[block][:, live], each[block]
+          )
       bits += self._bits(rows[block])
     return Quantized(rows, bits, clipped)
 
@@ -105,6 +113,23 @@ class Quantizer:
     lower = np.clip(np.floor(u), 0, self._last - 1).astype(np.int32)
     increase = np.take(self._increases, lower + self._starts)
     return lower + (u - lower > np.float32(0.5) + strength * increase)
+
+  def _descended(
+    self, rows: np.ndarray, u: np.ndarray, strength: np.ndarray
+  ) -> np.ndarray:
+    """Moves symbols down and up as long as that pays."""
+    u = u - self._tables.minimum[self._tables.live].astype(np.float32)
+    for step in (1, -1):
+      for _ in range(_MOST_STEPS):
+        moved = np.clip(rows + step, 0, self._last)
+        lower = np.minimum(rows, moved)
+        increase = step * np.take(self._increases, lower + self._starts)
+        further = (u - moved) ** 2 - (u - rows) ** 2
+        pays = (moved != rows) & (further + 2 * strength * increase < 0)
+        if not pays.any():
+          break
+        rows = np.where(pays, moved, rows)
+    return rows
 
   def _bits(self, rows: np.ndarray) -> float:
     return float(np.take(self._lengths, rows + self._starts).sum(dtype="f8"))

@@ -26,8 +26,11 @@ FULL_USE = 0.995
 PSNR_EXCESS = 0.05
 """How many dB more than asked for are not worth another step."""
 
-_BISECTIONS = 9
-_PACKINGS = 6
+BISECTIONS = 9
+"""Halvings of the interval in which a strength is sought."""
+
+PACKINGS = 6
+"""Files made for one quality until one fits; the first nearly always does."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,7 +138,7 @@ def trimmed(
   """
   scaled = image.scaled(index) if scaled is None else scaled
   wanted = float(max_bytes)
-  for _ in range(_PACKINGS):
+  for _ in range(PACKINGS):
     attempt = _least_trimmed(image, index, scaled, wanted)
     if attempt is None:
       break
@@ -191,7 +194,7 @@ def trimmed_to_psnr(
   best = image.attempt(index, 0.0, scaled)
   excess = psnr_of(image, best) - psnr
   low, high = 0.0, MAX_STRENGTH
-  for _ in range(_BISECTIONS):
+  for _ in range(BISECTIONS):
     if excess <= PSNR_EXCESS:
       break
     # PSNR falls faster and faster, so that the middle would be too far.
@@ -225,7 +228,7 @@ def _least_trimmed(
   if image.estimated_bytes(best) > size:
     return None
   low, high = 0.0, MAX_STRENGTH
-  for _ in range(_BISECTIONS):
+  for _ in range(BISECTIONS):
     middle = (low + high) / 2
     attempt = image.attempt(index, middle, scaled)
     if image.estimated_bytes(attempt) <= size:

@@ -10,7 +10,7 @@ import numpy as np
 
 from bls2017 import config, errors
 
-STRENGTH = 0.25
+STRENGTH = 0.5
 """How much a bit counts (bls2017.quantization) where the mask is black."""
 
 LEAST_WEIGHT = 0.1

@@ -17,6 +17,7 @@ RUNTIMES = ("stock", "tfc")
 SIGNATURES = (
   "serving_default",
   "compress",
+  "compress_to_size",
   "decompress",
   "compress_image",
   "decompress_image",

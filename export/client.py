@@ -16,6 +16,8 @@ import random
 import time
 from typing import Any, Callable, TypeVar
 
+import numpy as np
+
 from bls2017 import errors, files
 
 DEFAULT_MODEL = "bls2017"
@@ -33,6 +35,8 @@ _BY_STATUS = {
     errors.LimitError,
   )
 }
+
+_KINDS = {bytes: object, int: np.int32, float: np.float32}
 
 T = TypeVar("T")
 
@@ -100,8 +104,17 @@ class Client(abc.ABC):
 
   def compress(self, image: bytes, quality: float = DEFAULT_QUALITY) -> bytes:
     """Compresses the bytes of a PNG or JPEG file."""
-    inputs = {"image_bytes": image, "quality": quality}
+    inputs = {"image_bytes": image, "quality": float(quality)}
     return self._ask("compress", inputs)["compressed_bytes"]
+
+  def compress_to_size(self, image: bytes, max_bytes: int) -> bytes:
+    """Compresses the bytes of a PNG or JPEG file to at most so many bytes.
+
+    Raises:
+      errors.LimitError: if that cannot be done; says what the smallest takes.
+    """
+    inputs = {"image_bytes": image, "max_bytes": max_bytes}
+    return self._ask("compress_to_size", inputs)["compressed_bytes"]
 
   def decompress(self, data: bytes) -> bytes:
     """Decompresses a file to the bytes of a PNG file."""
@@ -220,15 +233,13 @@ class GrpcClient(Client):
     self._channel.close()
 
   def _predict(self, signature: str, inputs: dict[str, Any]) -> dict[str, Any]:
-    import numpy as np
     import tensorflow as tf
 
     request = self._request()
     request.model_spec.name = self._model
     request.model_spec.signature_name = signature
     for name, value in inputs.items():
-      kind = object if isinstance(value, bytes) else np.float32
-      array = np.array([value], kind)
+      array = np.array([value], _KINDS[type(value)])
       request.inputs[name].CopyFrom(tf.make_tensor_proto(array))
     response = self.retries.call(lambda: self._send(request))
     return {

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any, Callable
 import tensorflow as tf
 
 from bls2017 import config, frozen_transforms, strips
-from export import entropy_coders, graph_container, graph_tables, verdict
+from export import (
+  entropy_coders,
+  graph_container,
+  graph_tables,
+  sized_encoder,
+  verdict,
+)
 
 if TYPE_CHECKING:
   from bls2017 import model_directory
@@ -50,6 +56,7 @@ class FrozenGraph:
     self._coder = entropy_coders.make(runtime)
     self._channels = model.config.num_latents
     self._encode = _traced(self._encode_image, _IMAGE, _SCALAR)
+    self._encode_within = _traced(self._encode_to_size, _IMAGE, _SCALAR)
     self._decode = _traced(
       self._decode_payload, _STRING, _LENGTHS, _SCALAR, _SCALAR, _SCALAR
     )
@@ -108,6 +115,21 @@ class FrozenGraph:
         ("the model's latents of the image are not finite",),
       )
     )
+
+  def encode_within(
+    self, image: tf.Tensor, max_bytes: tf.Tensor
+  ) -> tuple[tf.Tensor, verdict.Verdict]:
+    """Compresses an image within the limits to a size.
+
+    Args:
+      image: uint8 [H, W, 3].
+      max_bytes: int32 scalar.
+
+    Returns:
+      A string scalar, the file, empty where the verdict is not sound.
+    """
+    data, faults = self._encode_within(image, max_bytes)
+    return data, verdict.Verdict(*faults)
 
   def open(
     self, data: tf.Tensor
@@ -173,8 +195,7 @@ class FrozenGraph:
   def _encode_image(self, image: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
     tables = self._tables.for_quality(index)
     height, width, _ = tf.unstack(tf.shape(image))
-    y = strips.analysis(self._transforms, _pad(image))
-    y = tf.reshape(y, (-1, self._channels))
+    y = self._analyse(image)
     symbols = tf.round(y * tables.gain - tables.offset)
     return tf.cond(
       tf.reduce_all(tf.math.is_finite(symbols)),
@@ -202,6 +223,30 @@ class FrozenGraph:
     return graph_container.pack(
       height, width, index, self.model_id, payload, lengths
     )
+
+  def _encode_to_size(
+    self, image: tf.Tensor, max_bytes: tf.Tensor
+  ) -> tuple[tf.Tensor, verdict.Verdict]:
+    height, width, _ = tf.unstack(tf.shape(image))
+
+    def pack(
+      rows: tf.Tensor, index: tf.Tensor, tables: graph_tables.QualityTables
+    ) -> tf.Tensor:
+      payload, lengths = self._coder.encode(rows, tables)
+      return graph_container.pack(
+        height, width, index, self.model_id, payload, lengths
+      )
+
+    encoder = sized_encoder.SizedEncoder(
+      self._analyse(image), self._tables, pack
+    )
+    return encoder.encode(max_bytes)
+
+  def _analyse(self, image: tf.Tensor) -> tf.Tensor:
+    """Latents of an image, float32 [positions, C]."""
+    x = tf.cast(_pad(image), tf.float32)
+    y = self._transforms.analysis(x[None])
+    return tf.reshape(y, (-1, self._channels))
 
   def _decode_payload(
     self,

@@ -57,6 +57,7 @@ class ServingModule(tf.Module):
     return {
       "serving_default": compress,
       "compress": compress,
+      "compress_to_size": self.compress_to_size.get_concrete_function(),
       "decompress": self.decompress.get_concrete_function(),
       "compress_image": self.compress_image.get_concrete_function(),
       "decompress_image": self.decompress_image.get_concrete_function(),
@@ -85,14 +86,47 @@ class ServingModule(tf.Module):
     def item(inputs: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, ...]:
       data, wanted = inputs
       index, faults = self._graph.quality_index(wanted)
-      pixels, faults = tf.cond(
-        faults.is_ok(),
-        lambda: image_files.read(data, self._graph.max_pixels),
-        lambda: image_files.Image(frozen_graph.no_image(), faults),
-      )
+      pixels, faults = self._read_sound(data, faults)
       return self._encode_sound(pixels, index, faults)
 
     return _named("compressed_bytes", _map(item, (image_bytes, quality)))
+
+  @tf.function(
+    input_signature=[
+      tf.TensorSpec((None,), tf.string, "image_bytes"),
+      tf.TensorSpec((None,), tf.int32, "max_bytes"),
+    ],
+    autograph=False,
+  )
+  def compress_to_size(
+    self, image_bytes: tf.Tensor, max_bytes: tf.Tensor
+  ) -> Outputs:
+    """PNG or JPEG files to the finest compressed files of at most a size.
+
+    Args:
+      image_bytes: string [N].
+      max_bytes: int32 [N], at least 1.
+
+    Returns:
+      compressed_bytes string [N], status int32 [N], message string [N]; where
+      there is no such file, the status is that of a limit, and the message
+      says how small the smallest is.
+    """
+    _check_lengths(image_bytes, max_bytes)
+
+    def item(inputs: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, ...]:
+      data, size = inputs
+      faults = verdict.first_fault(
+        (size < 1, verdict.USAGE, ("max_bytes must be positive, not ", size))
+      )
+      pixels, faults = self._read_sound(data, faults)
+      return tf.cond(
+        faults.is_ok(),
+        lambda: _flat(*self._graph.encode_within(pixels, size)),
+        lambda: (tf.constant(""), *faults),
+      )
+
+    return _named("compressed_bytes", _map(item, (image_bytes, max_bytes)))
 
   @tf.function(
     input_signature=[tf.TensorSpec((None,), tf.string, "compressed_bytes")],
@@ -233,6 +267,16 @@ class ServingModule(tf.Module):
     values = _map(item, compressed_bytes, specs)
     return dict(zip((*names, "status", "message"), values))
 
+  def _read_sound(
+    self, data: tf.Tensor, faults: verdict.Verdict
+  ) -> image_files.Image:
+    """The image of a file, unless a fault was found before."""
+    return tf.cond(
+      faults.is_ok(),
+      lambda: image_files.read(data, self._graph.max_pixels),
+      lambda: image_files.Image(frozen_graph.no_image(), faults),
+    )
+
   def _encode_sound(
     self, pixels: tf.Tensor, index: tf.Tensor, faults: verdict.Verdict
   ) -> tuple[tf.Tensor, ...]:
@@ -259,11 +303,15 @@ class ServingModule(tf.Module):
     return first(heights), first(widths)
 
 
-def _check_lengths(items: tf.Tensor, quality: tf.Tensor) -> None:
+def _check_lengths(items: tf.Tensor, numbers: tf.Tensor) -> None:
   """Makes a request fail that is no batch; `map_fn` would not see it."""
   tf.debugging.assert_equal(
-    tf.shape(items)[0], tf.size(quality), "an item, a quality"
+    tf.shape(items)[0], tf.size(numbers), "an item, a number"
   )
+
+
+def _flat(data: tf.Tensor, faults: verdict.Verdict) -> tuple[tf.Tensor, ...]:
+  return data, *faults
 
 
 def _map(function: Any, inputs: Any, specs: Any = _STRING_AND_STATUS) -> Any:

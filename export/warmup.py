@@ -68,6 +68,13 @@ def requests(compressed: dict[tuple[int, int], bytes]) -> list[Request]:
         )
       ),
       Request("compress_image", pixels),
+      Request(
+        "compress_to_size",
+        {
+          "image_bytes": _strings(tf.io.encode_png(image).numpy()),
+          "max_bytes": np.array([len(file)], np.int32),
+        },
+      ),
       *(
         Request(name, {"compressed_bytes": data})
         for name in ("decompress", "decompress_image", "info")

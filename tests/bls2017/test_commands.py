@@ -74,6 +74,42 @@ def test_verbose_says_what_was_done(photo, model_flag):
     assert word in done.stderr.decode()
 
 
+def test_a_size_is_kept_or_refused(photo, tmp_path, model_flag):
+  output = tmp_path / "x.bls"
+  for flag in ("--max_bytes=400", "--target_bpp=1.7"):
+    done = commands.run(
+      "compress", str(photo), str(output), flag, model_flag, "--overwrite"
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert output.stat().st_size <= 400
+  output.unlink()
+  done = commands.run(
+    "compress", str(photo), str(output), "--max_bytes=30", model_flag
+  )
+  assert "smallest" in commands.assert_fails(done, 5)
+  assert not output.exists()
+
+
+def test_effort_and_regions_make_files_that_decode(
+  photo, tmp_path, model_flag, codec
+):
+  mask = tmp_path / "mask.png"
+  Image.fromarray(np.eye(37, 50, dtype=np.uint8) * 255).save(mask)
+  done = commands.run(
+    "compress", str(photo), "--effort=4", f"--roi={mask}", "--quality=1",
+    model_flag,
+  )  # fmt: skip
+  assert (done.returncode, done.stdout) == (0, b"")
+  data = (tmp_path / "photo.png.bls").read_bytes()
+  assert codec.decompress(data).shape == X.shape
+  other = tmp_path / "other.png"
+  Image.fromarray(X[:-1]).save(other)
+  done = commands.run(
+    "compress", str(photo), f"--roi={other}", "--overwrite", model_flag
+  )
+  assert "region of interest" in commands.assert_fails(done, 2)
+
+
 def test_one_bad_input_of_several_does_not_stop_the_others(
   photo, tmp_path, model_flag
 ):
@@ -105,6 +141,8 @@ def _usage_errors(photo):
     (["compress", str(photo), "--quality=high"], "quality"),
     (["compress", str(photo), str(photo), "--overwrite"], "input and output"),
     (["compress", "a", "b", "c"], "--output_dir"),
+    (["compress", str(photo), "--quality=1", "--max_bytes=9"], "contradict"),
+    (["compress", str(photo), "--effort=10"], "effort"),
     (["decompress", "a.bls", "a.xyz"], "xyz"),
     (["info"], "one file"),
     (["explode"], "explode"),
@@ -113,7 +151,7 @@ def _usage_errors(photo):
   ]
 
 
-@pytest.mark.parametrize("case", range(10))
+@pytest.mark.parametrize("case", range(12))
 def test_usage_errors_exit_with_2(photo, case):
   arguments, says = _usage_errors(photo)[case]
   done = commands.run(*arguments)

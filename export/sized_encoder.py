@@ -1,0 +1,197 @@
+"""Coding an image to a size, in a graph; `bls2017.rate_control` has the method.
+
+Sums of code lengths may round differently than in the library, so that a file
+can differ from the library's. The promise is kept by the files themselves.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Callable
+
+import tensorflow as tf
+
+from bls2017 import coding_tables, container, encoding, rate_control
+from export import graph_tables, verdict
+
+Pack = Callable[[tf.Tensor, tf.Tensor, graph_tables.QualityTables], tf.Tensor]
+
+_ONE_AT_A_TIME = 1
+_LN2 = math.log(2)
+
+
+class SizedEncoder:
+  """Finds the finest coding of some latents within a size."""
+
+  def __init__(
+    self, latents: tf.Tensor, tables: graph_tables.GraphTables, pack: Pack
+  ):
+    """Takes an image that was analysed.
+
+    Args:
+      latents: float32 [positions, C].
+      tables: Of all qualities.
+      pack: From rows int32 [positions, L], an index and its tables to a file.
+    """
+    self._latents = latents
+    self._tables = tables
+    self._pack = pack
+
+  def encode(self, max_bytes: tf.Tensor) -> tuple[tf.Tensor, verdict.Verdict]:
+    """The file.
+
+    Args:
+      max_bytes: int32 scalar.
+
+    Returns:
+      A string scalar, empty where the verdict says that there is no such file.
+    """
+    limit = tf.cast(max_bytes, tf.float32)
+    above = self._first_above(limit)
+    last = len(self._tables) - 1
+    below = tf.maximum(above - 1, 0)
+    used_up = (above > 0) & (
+      self._size(below, 0.0) >= rate_control.FULL_USE * limit
+    )
+    first = tf.where(used_up | (above > last), below, above)
+    second = tf.where(used_up, tf.minimum(above, last), below)
+    data = self._trimmed(first, max_bytes)
+
+    def fits(data: tf.Tensor) -> tf.Tensor:
+      return tf.strings.length(data) <= max_bytes
+
+    data = tf.cond(
+      fits(data), lambda: data, lambda: self._trimmed(second, max_bytes)
+    )
+    smallest = tf.cond(
+      fits(data), lambda: data, lambda: self._file(0, rate_control.MAX_STRENGTH)
+    )
+    faults = verdict.first_fault(
+      (
+        ~fits(data),
+        verdict.LIMIT,
+        (
+          "the image cannot be coded in ", max_bytes, " bytes: the smallest"
+          " possible size is ", tf.strings.length(smallest), " bytes",
+        ),
+      )
+    )  # fmt: skip
+    return tf.where(faults.is_ok(), data, ""), faults
+
+  def _first_above(self, limit: tf.Tensor) -> tf.Tensor:
+    """The first quality that takes more than so many bytes, int32 scalar."""
+
+    def halve(low: tf.Tensor, high: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+      middle = (low + high) // 2
+      larger = self._size(middle, 0.0) > limit
+      return (
+        tf.where(larger, low, middle + 1),
+        tf.where(larger, middle, high),
+      )
+
+    low, _ = tf.while_loop(
+      lambda low, high: low < high,
+      halve,
+      (tf.constant(0), tf.constant(len(self._tables))),
+      parallel_iterations=_ONE_AT_A_TIME,
+    )
+    return low
+
+  def _trimmed(self, index: tf.Tensor, max_bytes: tf.Tensor) -> tf.Tensor:
+    """The file of a quality, trimmed until it fits or cannot be trimmed."""
+    last = rate_control.PACKINGS
+
+    def attempt(
+      wanted: tf.Tensor, _: tf.Tensor, tries: tf.Tensor
+    ) -> tuple[tf.Tensor, ...]:
+      strength = self._least_strength(index, wanted)
+      data = self._file(index, strength)
+      excess = tf.cast(tf.strings.length(data) - max_bytes, tf.float32)
+      strongest = strength >= rate_control.MAX_STRENGTH
+      return wanted - excess, data, tf.where(strongest, last, tries + 1)
+
+    def goes_on(_: tf.Tensor, data: tf.Tensor, tries: tf.Tensor) -> tf.Tensor:
+      too_large = tf.strings.length(data) > max_bytes
+      return (tries == 0) | (too_large & (tries < last))
+
+    _, data, _ = tf.while_loop(
+      goes_on,
+      attempt,
+      (tf.cast(max_bytes, tf.float32), tf.constant(""), tf.constant(0)),
+      parallel_iterations=_ONE_AT_A_TIME,
+    )
+    return data
+
+  def _least_strength(self, index: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
+    """What makes a file so small, as far as is known; the greatest if none."""
+
+    def halve(
+      low: tf.Tensor, high: tf.Tensor, count: tf.Tensor
+    ) -> tuple[tf.Tensor, ...]:
+      middle = (low + high) / 2
+      fits = self._size(index, middle) <= wanted
+      return (
+        tf.where(fits, low, middle),
+        tf.where(fits, middle, high),
+        count + 1,
+      )
+
+    def search() -> tf.Tensor:
+      _, high, _ = tf.while_loop(
+        lambda low, high, count: count < rate_control.BISECTIONS,
+        halve,
+        (0.0, rate_control.MAX_STRENGTH, 0),
+        parallel_iterations=_ONE_AT_A_TIME,
+      )
+      return high
+
+    return tf.cond(
+      self._size(index, 0.0) <= wanted, lambda: tf.constant(0.0), search
+    )
+
+  def _size(self, index: tf.Tensor, strength: tf.Tensor | float) -> tf.Tensor:
+    """Bytes that a file is expected to take, float32 scalar."""
+    tables = self._tables.for_quality(index)
+    rows, lengths = self._quantize(tables, strength)
+    bits = tf.reduce_sum(tf.gather(lengths, rows + _starts(tables)))
+    positions = tf.shape(rows)[0]
+    count = (positions + tables.lane_positions - 1) // tables.lane_positions
+    each = container.LANE_LENGTH_BYTES + encoding.LANE_END_BYTES
+    return container.HEADER_BYTES + each * tf.cast(count, tf.float32) + bits / 8
+
+  def _file(
+    self, index: tf.Tensor | int, strength: tf.Tensor | float
+  ) -> tf.Tensor:
+    index = tf.convert_to_tensor(index)
+    tables = self._tables.for_quality(index)
+    rows, _ = self._quantize(tables, strength)
+    return self._pack(rows, index, tables)
+
+  def _quantize(
+    self, tables: graph_tables.QualityTables, strength: tf.Tensor | float
+  ) -> tuple[tf.Tensor, tf.Tensor]:
+    """Symbols of the live channels, and all code lengths, in one row."""
+    frequency = tf.cast(tables.cdf[:, 1:] - tables.cdf[:, :-1], tf.float32)
+    used = frequency > 0
+    lengths = tf.where(
+      used,
+      coding_tables.PRECISION - tf.math.log(tf.maximum(frequency, 1.0)) / _LN2,
+      0.0,
+    )
+    increases = tf.pad(lengths[:, 1:] - lengths[:, :-1], [[0, 0], [0, 1]])
+    u = self._latents * tables.gain - tables.offset
+    u -= tf.cast(tables.minimum, tf.float32)
+    u = tf.gather(u, tables.live, axis=1)
+    last = tf.cast(tables.maximum - tables.minimum, tf.float32)
+    last = tf.gather(last, tables.live)
+    lower = tf.clip_by_value(tf.floor(u), 0.0, last - 1.0)
+    rows = tf.cast(lower, tf.int32)
+    increase = tf.gather(tf.reshape(increases, (-1,)), rows + _starts(tables))
+    upwards = u - lower > 0.5 + strength * increase
+    return rows + tf.cast(upwards, tf.int32), tf.reshape(lengths, (-1,))
+
+
+def _starts(tables: graph_tables.QualityTables) -> tf.Tensor:
+  """Where each live channel's lengths begin, int32 [L]."""
+  shape = tf.shape(tables.cdf)
+  return tf.range(shape[0]) * (shape[1] - 1)

@@ -1,0 +1,91 @@
+"""Laws of the quantizer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bls2017 import quantization
+from tests.bls2017 import tables_strategy
+
+
+@pytest.fixture(scope="module", params=[0, 1, 2])
+def tables(request):
+  return tables_strategy.make_tables(request.param, 6, 40, 0.3, 8)
+
+
+@pytest.fixture(scope="module")
+def scaled(tables):
+  rng = np.random.default_rng(0)
+  # More positions than are worked on at once, and values beyond the tables.
+  return rng.normal(0, 6, (3000, len(tables.gain))).astype(np.float32)
+
+
+def _lengths(tables, rows):
+  return tables.code_lengths[np.arange(len(tables.live)), rows]
+
+
+def test_without_strength_symbols_are_the_nearest_ones(tables, scaled):
+  found = quantization.Quantizer(tables).quantize(scaled)
+  nearest = np.rint(scaled).astype(np.int32)
+  inside = np.clip(nearest, tables.minimum, tables.maximum)
+  expected = (inside - tables.minimum)[:, tables.live]
+  np.testing.assert_array_equal(found.rows, expected)
+  assert found.clipped == np.count_nonzero(inside != nearest) > 0
+  assert found.bits == pytest.approx(_lengths(tables, expected).sum(), rel=1e-5)
+
+
+@pytest.mark.parametrize("weight", [1.0, 4.0, 30.0])
+def test_strength_minimises_bits_and_squared_error(tables, scaled, weight):
+  quantizer = quantization.Quantizer(tables)
+  rows = quantizer.quantize(scaled, 1 / (2 * weight)).rows
+  u = (scaled - tables.minimum)[:, tables.live]
+  last = (tables.maximum - tables.minimum)[tables.live]
+
+  def cost(rows):
+    return _lengths(tables, rows) + weight * np.square(u - rows)
+
+  lower = np.clip(np.floor(u), 0, last - 1).astype(np.int32)
+  best = np.minimum(cost(lower), cost(lower + 1))
+  np.testing.assert_allclose(cost(rows), best, rtol=1e-4, atol=1e-3)
+
+
+def test_more_strength_never_costs_more_bits(tables, scaled):
+  quantizer = quantization.Quantizer(tables)
+  bits = [quantizer.quantize(scaled, s).bits for s in (0, 0.01, 0.05, 0.2)]
+  assert np.all(np.diff(bits) <= 0)
+
+
+def test_strength_may_differ_between_positions(tables, scaled):
+  quantizer = quantization.Quantizer(tables)
+  strength = np.zeros(len(scaled), np.float32)
+  strength[::2] = 0.2
+  mixed = quantizer.quantize(scaled, strength).rows
+  np.testing.assert_array_equal(
+    mixed[::2], quantizer.quantize(scaled[::2], 0.2).rows
+  )
+  np.testing.assert_array_equal(
+    mixed[1::2], quantizer.quantize(scaled[1::2]).rows
+  )
+
+
+def test_decoded_latents_lie_at_the_symbols(tables, scaled):
+  quantizer = quantization.Quantizer(tables)
+  y_hat = quantizer.latents(quantizer.quantize(scaled).rows)
+  inside = np.clip(np.rint(scaled), tables.minimum, tables.maximum)
+  expected = (inside.astype(np.float32) + tables.offset) * tables.inverse_gain
+  np.testing.assert_allclose(y_hat, expected, rtol=1e-6)
+  assert y_hat.dtype == np.float32
+
+
+def test_all_lengths_are_finite_and_those_of_the_live_channels(tables):
+  lengths, width = quantization.Quantizer(tables).all_lengths()
+  lengths = lengths.reshape(-1, width)
+  assert np.isfinite(lengths).all()
+  for row, channel in enumerate(tables.live):
+    size = tables.maximum[channel] - tables.minimum[channel] + 1
+    np.testing.assert_allclose(
+      lengths[channel, :size], tables.code_lengths[row, :size], rtol=1e-6
+    )
+  dead = np.setdiff1d(np.arange(len(lengths)), tables.live)
+  assert not lengths[dead].any()
