@@ -117,8 +117,7 @@ class Plan:
       image,
       latents,
       self._primitives,
-      region_of_interest.strength(self._bright),
-      region_of_interest.weight(self._bright),
+      weight=region_of_interest.weight(self._bright),
     )
 
   def carry_out(
@@ -138,7 +137,7 @@ class Plan:
     Raises:
       errors.LimitError: if the target cannot be met.
     """
-    attempt = self._without_refining(image, 1.0, 0.0)
+    image, attempt = self._drawn(image)
     if not self._refines:
       return attempt, False
     start = attempt
@@ -153,8 +152,33 @@ class Plan:
       observer,
     )
     found = self._fitted(image, start, refined)
-    better = found is not None and self._is_better(image, found, attempt)
+    # At a fixed quality refining has only improved on its start.
+    better = found is not None and (
+      self._index is not None or self._is_better(image, found, attempt)
+    )
     return (found if better and found else attempt), refined.interrupted
+
+  def _drawn(
+    self, image: encoding.ImageEncoding
+  ) -> tuple[encoding.ImageEncoding, encoding.Attempt]:
+    """The image with the best weight of its mask, and how it is coded."""
+    if self._bright is None:
+      return image, self._without_refining(image, 1.0, 0.0)
+    dark = region_of_interest.darkness(self._bright)
+    best = None
+    for strength in region_of_interest.STRENGTHS:
+      candidate = image.with_strength(strength * dark)
+      try:
+        attempt = self._without_refining(candidate, 1.0, 0.0)
+      except errors.LimitError:
+        # Where bits count more, a size can be kept, where less, a PSNR.
+        if strength == region_of_interest.STRENGTHS[-1] and best is None:
+          raise
+        continue
+      if best is None or self._is_better(image, attempt, best[1]):
+        best = candidate, attempt
+    assert best is not None
+    return best
 
   def _without_refining(
     self, image: encoding.ImageEncoding, headroom: float, margin: float
@@ -214,4 +238,11 @@ class Plan:
       return image.mse(found) < image.mse(other)
     if self._target.psnr is not None:
       return found.bits < other.bits
-    return True
+    lmbda = refinement.lmbda_of(
+      found.index, self._primitives.model.config.lmbdas
+    )
+    values = [
+      a.bits / image.pixels + lmbda * image.weighted_mse(a)
+      for a in (found, other)
+    ]
+    return values[0] < values[1]

@@ -114,7 +114,7 @@ class ImageEncoding:
     self._latents = latents
     self._strength = strength
 
-  def with_strength(self, strength: float) -> ImageEncoding:
+  def with_strength(self, strength: float | np.ndarray) -> ImageEncoding:
     """The same, with another strength for every attempt to begin with."""
     return ImageEncoding(
       self.image, self._latents, self.primitives, strength, self.weight
@@ -190,14 +190,24 @@ class ImageEncoding:
     return np.asarray(x_hat)[:height, :width]
 
   def mse(self, attempt: Attempt) -> float:
-    """Weighted mean squared error of the decoded image, on the 0-255 scale."""
+    """Mean squared error of the decoded image on the 0-255 scale.
+
+    Where errors count more in some places, their weighted mean.
+    """
+    weights = (
+      1.0 if self.weight is None else float(self.weight.mean(dtype="f8"))
+    )
+    return self.weighted_mse(attempt) / weights
+
+  def weighted_mse(self, attempt: Attempt) -> float:
+    """What errors count, each times its weight, on average over all samples."""
     x, x_hat = self.image, self.decoded(attempt)
-    total = weights = 0.0
+    total = 0.0
     for top in range(0, len(x), _STRIP):
       rows = slice(top, top + _STRIP)
       difference = x[rows].astype(np.int32) - x_hat[rows]
       squares = np.square(difference).sum(2)
-      weight = np.ones(()) if self.weight is None else self.weight[rows]
-      total += float((squares * weight).sum(dtype="f8"))
-      weights += float(np.broadcast_to(weight, squares.shape).sum(dtype="f8"))
-    return total / (3 * weights)
+      if self.weight is not None:
+        squares = squares * self.weight[rows]
+      total += float(squares.sum(dtype="f8"))
+    return total / x.size

@@ -23,6 +23,19 @@ MAX_STRENGTH = 0.25
 FULL_USE = 0.995
 """A budget that is used to this share needs no trimming."""
 
+LEAST_GAIN = 0.05
+"""How many dB justify a part of the budget that is left unused.
+
+Trimming by the last percents of what lies between two qualities costs more than
+the lower one does.
+"""
+
+MOST_TRIMMED = 0.04
+"""Share of a budget beyond which trimming costs more than the quality below.
+
+Where no decoded image can be compared (export.sized_encoder).
+"""
+
 PSNR_EXCESS = 0.05
 """How many dB more than asked for are not worth another step."""
 
@@ -104,14 +117,15 @@ def finest_within(
     return image.estimated_bytes(image.attempt(index))
 
   above = _first_true(lambda i: size(i) > max_bytes, image.qualities)
-  order = [above, above - 1]
-  if above and size(above - 1) >= FULL_USE * max_bytes:
-    order.reverse()
-  for index in order:
-    if 0 <= index < image.qualities:
-      found = trimmed(image, index, max_bytes)
-      if found:
-        return found
+  fuller = trimmed(image, above, max_bytes) if above < image.qualities else None
+  below = trimmed(image, above - 1, max_bytes) if above else None
+  if fuller and below:
+    used = image.estimated_bytes(below) >= FULL_USE * max_bytes
+    gain = math.inf if used else psnr_of(image, below) - psnr_of(image, fuller)
+    return below if gain > LEAST_GAIN else fuller
+  found = fuller or below
+  if found:
+    return found
   smallest = len(image.pack(image.attempt(0, MAX_STRENGTH)))
   raise errors.LimitError(
     f"the image cannot be coded in {max_bytes} bytes: the smallest possible"

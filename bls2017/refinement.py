@@ -42,7 +42,7 @@ from bls2017 import (
   window_loss,
 )
 
-ROUND_STEPS = (10, 10, 20, 40, 80, 160)
+ROUND_STEPS = (10, 20, 50, 100, 180, 360)
 """Steps of the rounds; effort `FIRST_EFFORT` has the first round only."""
 
 FIRST_EFFORT = 4

@@ -1,7 +1,7 @@
 """Masks that say where in an image the bits go.
 
 A file has one quality, that of the brightest places. Elsewhere bits count more
-while latents are rounded, and errors count less while they are refined.
+while latents are rounded, and errors count less in every decision.
 """
 
 from __future__ import annotations
@@ -10,10 +10,14 @@ import numpy as np
 
 from bls2017 import config, errors
 
-STRENGTH = 0.5
-"""How much a bit counts (bls2017.quantization) where the mask is black."""
+STRENGTHS = (0.0, 0.1, 0.3, 1.0)
+"""How much a bit may count (bls2017.quantization) where the mask is black.
 
-LEAST_WEIGHT = 0.1
+The more, the finer the quality of the bright places can be; but a finer
+quality's tables also make dark places dearer. So all are tried.
+"""
+
+LEAST_WEIGHT = 0.05
 """What an error counts there."""
 
 
@@ -47,14 +51,14 @@ def brightness(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
   return mask.astype(np.float32) / np.float32(brightest)
 
 
-def strength(bright: np.ndarray) -> np.ndarray:
-  """How much a bit counts at each position of the latents.
+def darkness(bright: np.ndarray) -> np.ndarray:
+  """How far each position of the latents is from the brightest.
 
   Args:
     bright: float32 [H, W], from `brightness`.
 
   Returns:
-    float32 [positions].
+    float32 [positions] in 0..1.
   """
   block = config.DOWNSAMPLING
   height, width = bright.shape
@@ -64,7 +68,7 @@ def strength(bright: np.ndarray) -> np.ndarray:
   blocks = padded.reshape(
     padded.shape[0] // block, block, padded.shape[1] // block, block
   )
-  return STRENGTH * (1 - blocks.max((1, 3)).ravel())
+  return 1 - blocks.max((1, 3)).ravel()
 
 
 def weight(bright: np.ndarray) -> np.ndarray:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
   from bls2017 import model_directory
 
 _SCALAR = tf.TensorSpec((), tf.int32)
+_FRACTION = tf.TensorSpec((), tf.float32)
 _IMAGE = tf.TensorSpec((None, None, 3), tf.uint8)
 _STRING = tf.TensorSpec((), tf.string)
 _LENGTHS = tf.TensorSpec((None,), tf.int32)
@@ -57,6 +58,13 @@ class FrozenGraph:
     self._channels = model.config.num_latents
     self._encode = _traced(self._encode_image, _IMAGE, _SCALAR)
     self._encode_within = _traced(self._encode_to_size, _IMAGE, _SCALAR)
+    latents = tf.TensorSpec((None, self._channels), tf.float32)
+    self._expected_size = _traced(
+      self._size_of_latents, latents, _SCALAR, _FRACTION
+    )
+    self._pack = _traced(
+      self._pack_latents, latents, _SCALAR, _FRACTION, _SCALAR, _SCALAR
+    )
     self._decode = _traced(
       self._decode_payload, _STRING, _LENGTHS, _SCALAR, _SCALAR, _SCALAR
     )
@@ -228,19 +236,36 @@ class FrozenGraph:
     self, image: tf.Tensor, max_bytes: tf.Tensor
   ) -> tuple[tf.Tensor, verdict.Verdict]:
     height, width, _ = tf.unstack(tf.shape(image))
-
-    def pack(
-      rows: tf.Tensor, index: tf.Tensor, tables: graph_tables.QualityTables
-    ) -> tf.Tensor:
-      payload, lengths = self._coder.encode(rows, tables)
-      return graph_container.pack(
-        height, width, index, self.model_id, payload, lengths
-      )
-
+    latents = self._analyse(image)
     encoder = sized_encoder.SizedEncoder(
-      self._analyse(image), self._tables, pack
+      len(self._tables),
+      lambda index, strength: self._expected_size(latents, index, strength),
+      lambda index, strength: self._pack(
+        latents, index, strength, height, width
+      ),
     )
     return encoder.encode(max_bytes)
+
+  def _size_of_latents(
+    self, latents: tf.Tensor, index: tf.Tensor, strength: tf.Tensor
+  ) -> tf.Tensor:
+    tables = self._tables.for_quality(index)
+    return sized_encoder.expected_size(latents, tables, strength)
+
+  def _pack_latents(
+    self,
+    latents: tf.Tensor,
+    index: tf.Tensor,
+    strength: tf.Tensor,
+    height: tf.Tensor,
+    width: tf.Tensor,
+  ) -> tf.Tensor:
+    tables = self._tables.for_quality(index)
+    rows = sized_encoder.quantize(latents, tables, strength)
+    payload, lengths = self._coder.encode(rows, tables)
+    return graph_container.pack(
+      height, width, index, self.model_id, payload, lengths
+    )
 
   def _analyse(self, image: tf.Tensor) -> tf.Tensor:
     """Latents of an image, float32 [positions, C]."""

@@ -14,28 +14,29 @@ import tensorflow as tf
 from bls2017 import coding_tables, container, encoding, rate_control
 from export import graph_tables, verdict
 
-Pack = Callable[[tf.Tensor, tf.Tensor, graph_tables.QualityTables], tf.Tensor]
-
 _ONE_AT_A_TIME = 1
 _LN2 = math.log(2)
 
 
 class SizedEncoder:
-  """Finds the finest coding of some latents within a size."""
+  """Finds the finest coding of an image within a size."""
 
   def __init__(
-    self, latents: tf.Tensor, tables: graph_tables.GraphTables, pack: Pack
+    self,
+    qualities: int,
+    size: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+    file: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
   ):
     """Takes an image that was analysed.
 
     Args:
-      latents: float32 [positions, C].
-      tables: Of all qualities.
-      pack: From rows int32 [positions, L], an index and its tables to a file.
+      qualities: How many the model has.
+      size: From an index, int32, and a strength, float32, to the bytes that the
+        file is expected to take, float32 (`expected_size`).
+      file: From the same to the file.
     """
-    self._latents = latents
-    self._tables = tables
-    self._pack = pack
+    self._qualities = qualities
+    self._size_of, self._file_of = size, file
 
   def encode(self, max_bytes: tf.Tensor) -> tuple[tf.Tensor, verdict.Verdict]:
     """The file.
@@ -48,10 +49,14 @@ class SizedEncoder:
     """
     limit = tf.cast(max_bytes, tf.float32)
     above = self._first_above(limit)
-    last = len(self._tables) - 1
+    last = self._qualities - 1
     below = tf.maximum(above - 1, 0)
+    # There is no decoded image to compare as in the library; beyond so much,
+    # trimming nearly always costs more than the quality below.
+    excess = self._size(tf.minimum(above, last), 0.0) - limit
     used_up = (above > 0) & (
-      self._size(below, 0.0) >= rate_control.FULL_USE * limit
+      (self._size(below, 0.0) >= rate_control.FULL_USE * limit)
+      | (excess > rate_control.MOST_TRIMMED * limit)
     )
     first = tf.where(used_up | (above > last), below, above)
     second = tf.where(used_up, tf.minimum(above, last), below)
@@ -92,7 +97,7 @@ class SizedEncoder:
     low, _ = tf.while_loop(
       lambda low, high: low < high,
       halve,
-      (tf.constant(0), tf.constant(len(self._tables))),
+      (tf.constant(0), tf.constant(self._qualities)),
       parallel_iterations=_ONE_AT_A_TIME,
     )
     return low
@@ -149,49 +154,74 @@ class SizedEncoder:
       self._size(index, 0.0) <= wanted, lambda: tf.constant(0.0), search
     )
 
-  def _size(self, index: tf.Tensor, strength: tf.Tensor | float) -> tf.Tensor:
-    """Bytes that a file is expected to take, float32 scalar."""
-    tables = self._tables.for_quality(index)
-    rows, lengths = self._quantize(tables, strength)
-    bits = tf.reduce_sum(tf.gather(lengths, rows + _starts(tables)))
-    positions = tf.shape(rows)[0]
-    count = (positions + tables.lane_positions - 1) // tables.lane_positions
-    each = container.LANE_LENGTH_BYTES + encoding.LANE_END_BYTES
-    return container.HEADER_BYTES + each * tf.cast(count, tf.float32) + bits / 8
+  def _size(
+    self, index: tf.Tensor | int, strength: tf.Tensor | float
+  ) -> tf.Tensor:
+    return self._size_of(_integer(index), tf.cast(strength, tf.float32))
 
   def _file(
     self, index: tf.Tensor | int, strength: tf.Tensor | float
   ) -> tf.Tensor:
-    index = tf.convert_to_tensor(index)
-    tables = self._tables.for_quality(index)
-    rows, _ = self._quantize(tables, strength)
-    return self._pack(rows, index, tables)
+    return self._file_of(_integer(index), tf.cast(strength, tf.float32))
 
-  def _quantize(
-    self, tables: graph_tables.QualityTables, strength: tf.Tensor | float
-  ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Symbols of the live channels, and all code lengths, in one row."""
-    frequency = tf.cast(tables.cdf[:, 1:] - tables.cdf[:, :-1], tf.float32)
-    used = frequency > 0
-    lengths = tf.where(
-      used,
-      coding_tables.PRECISION - tf.math.log(tf.maximum(frequency, 1.0)) / _LN2,
-      0.0,
-    )
-    increases = tf.pad(lengths[:, 1:] - lengths[:, :-1], [[0, 0], [0, 1]])
-    u = self._latents * tables.gain - tables.offset
-    u -= tf.cast(tables.minimum, tf.float32)
-    u = tf.gather(u, tables.live, axis=1)
-    last = tf.cast(tables.maximum - tables.minimum, tf.float32)
-    last = tf.gather(last, tables.live)
-    lower = tf.clip_by_value(tf.floor(u), 0.0, last - 1.0)
-    rows = tf.cast(lower, tf.int32)
-    increase = tf.gather(tf.reshape(increases, (-1,)), rows + _starts(tables))
-    upwards = u - lower > 0.5 + strength * increase
-    return rows + tf.cast(upwards, tf.int32), tf.reshape(lengths, (-1,))
+
+def expected_size(
+  latents: tf.Tensor, tables: graph_tables.QualityTables, strength: tf.Tensor
+) -> tf.Tensor:
+  """Bytes that a file is expected to take, float32 scalar.
+
+  Args:
+    latents: float32 [positions, C].
+    tables: Of the quality.
+    strength: float32 scalar.
+  """
+  lengths = _code_lengths(tables)
+  rows = quantize(latents, tables, strength)
+  bits = tf.reduce_sum(
+    tf.gather(tf.reshape(lengths, (-1,)), rows + _starts(tables))
+  )
+  positions = tf.shape(rows)[0]
+  count = (positions + tables.lane_positions - 1) // tables.lane_positions
+  each = container.LANE_LENGTH_BYTES + encoding.LANE_END_BYTES
+  return container.HEADER_BYTES + each * tf.cast(count, tf.float32) + bits / 8
+
+
+def quantize(
+  latents: tf.Tensor, tables: graph_tables.QualityTables, strength: tf.Tensor
+) -> tf.Tensor:
+  """Symbols of the live channels (bls2017.quantization), int32 [positions, L].
+
+  Args:
+    latents: float32 [positions, C].
+    tables: Of the quality.
+    strength: float32 scalar.
+  """
+  lengths = _code_lengths(tables)
+  increases = tf.pad(lengths[:, 1:] - lengths[:, :-1], [[0, 0], [0, 1]])
+  u = latents * tables.gain - tables.offset
+  u -= tf.cast(tables.minimum, tf.float32)
+  u = tf.gather(u, tables.live, axis=1)
+  last = tf.cast(tables.maximum - tables.minimum, tf.float32)
+  last = tf.gather(last, tables.live)
+  lower = tf.clip_by_value(tf.floor(u), 0.0, last - 1.0)
+  rows = tf.cast(lower, tf.int32)
+  increase = tf.gather(tf.reshape(increases, (-1,)), rows + _starts(tables))
+  upwards = u - lower > 0.5 + strength * increase
+  return rows + tf.cast(upwards, tf.int32)
+
+
+def _code_lengths(tables: graph_tables.QualityTables) -> tf.Tensor:
+  """Bits of each symbol, 0 for the filling: float32 [L, n]."""
+  frequency = tf.cast(tables.cdf[:, 1:] - tables.cdf[:, :-1], tf.float32)
+  bits = coding_tables.PRECISION - tf.math.log(tf.maximum(frequency, 1)) / _LN2
+  return tf.where(frequency > 0, bits, 0.0)
 
 
 def _starts(tables: graph_tables.QualityTables) -> tf.Tensor:
   """Where each live channel's lengths begin, int32 [L]."""
   shape = tf.shape(tables.cdf)
   return tf.range(shape[0]) * (shape[1] - 1)
+
+
+def _integer(index: tf.Tensor | int) -> tf.Tensor:
+  return tf.cast(index, tf.int32)

@@ -59,14 +59,20 @@ def test_more_strength_never_costs_more_bits(tables, scaled):
 def test_strength_may_differ_between_positions(tables, scaled):
   quantizer = quantization.Quantizer(tables)
   strength = np.zeros(len(scaled), np.float32)
-  strength[::2] = 0.2
+  strength[::2] = 0.5
   mixed = quantizer.quantize(scaled, strength).rows
-  np.testing.assert_array_equal(
-    mixed[::2], quantizer.quantize(scaled[::2], 0.2).rows
-  )
   np.testing.assert_array_equal(
     mixed[1::2], quantizer.quantize(scaled[1::2]).rows
   )
+  # Symbols further away than the two neighbours are found as well.
+  u = (scaled - tables.minimum)[::2, tables.live]
+
+  def cost(rows):
+    return _lengths(tables, rows) + np.square(u - rows)
+
+  near = cost(quantizer.quantize(scaled[::2], 0.5).rows)
+  assert np.all(cost(mixed[::2]) <= near + 1e-3)
+  assert cost(mixed[::2]).sum() < near.sum()
 
 
 def test_decoded_latents_lie_at_the_symbols(tables, scaled):
