@@ -70,7 +70,7 @@ class Compression:
       return f"exists, but {e}"
     target = self._target(info.height * info.width)
     if target.max_bytes is not None and len(existing) > target.max_bytes:
-      return f"exists with {len(existing)} bytes, not {target.max_bytes}"
+      return f"exists with {len(existing)} bytes, more than {target.max_bytes}"
     if target.quality is not None and info.quality != target.quality:
       return f"exists with quality {info.quality:g}, not {target.quality:g}"
     return ""

@@ -19,6 +19,7 @@ from bls2017 import (
   image_io,
   lanes,
   model_directory,
+  quantization,
   range_coder,
   range_coder_tfc,
   refinement,
@@ -204,12 +205,11 @@ class Codec:
     h, w = lanes.latent_shape(header.height, header.width)
     rows = rows.reshape(h, w, -1)
 
-    def latents(first: int, end: int) -> np.ndarray:
-      symbols = _all_symbols(rows[first:end], tables)
-      # In 32 bits as in the export, so that both see the same latents.
-      return (symbols.astype(np.float32) + tables.offset) * tables.inverse_gain
-
-    return self._primitives.transforms.image(latents, header.height, header.width)
+    return self._primitives.transforms.image(
+      lambda first, end: quantization.latents(rows[first:end], tables),
+      header.height,
+      header.width,
+    )
 
   def symbols(self, data: bytes) -> np.ndarray:
     """The rounded latents of a file, the same on every machine.
@@ -226,7 +226,7 @@ class Codec:
     header, tables, streams = self._unpack(data)
     rows = self._primitives.coder.decode(streams, header.positions, tables)
     shape = lanes.latent_shape(header.height, header.width)
-    return _all_symbols(rows.reshape(*shape, -1), tables)
+    return quantization.symbols(rows.reshape(*shape, -1), tables)
 
   def info(self, data: bytes) -> StreamInfo:
     """Reads what a file says of itself, without decoding it.
@@ -280,12 +280,3 @@ class Codec:
         f"the format holds sides up to {container.MAX_SIDE} pixels,"
         f" the image has {width} x {height}"
       )
-
-
-def _all_symbols(
-  rows: np.ndarray, tables: coding_tables.QualityTables
-) -> np.ndarray:
-  """Symbols of all channels, int32 [..., C], of those of the live ones."""
-  symbols = np.tile(tables.minimum, (*rows.shape[:-1], 1))
-  symbols[..., tables.live] += rows
-  return symbols

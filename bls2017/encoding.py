@@ -7,10 +7,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Callable
 
 import numpy as np
-import tensorflow as tf
 
 from bls2017 import (
   coding_tables,
@@ -19,6 +17,7 @@ from bls2017 import (
   model_directory,
   quantization,
   range_coder,
+  strips,
 )
 
 _STRIP = 64
@@ -34,7 +33,7 @@ class Attempt:
 
   Attributes:
     index: Index of the quality (bls2017.coding_tables).
-    rows: int32 [positions, L], as a range coder takes them.
+    rows: int16 [positions, L], as a range coder takes them.
     bits: Information content of the symbols under the tables.
     clipped: Latents that lay beyond the ends of their tables.
   """
@@ -149,11 +148,13 @@ class ImageEncoding:
       strength: How much a bit counts, beyond what counts everywhere.
       scaled: Other latents in place of `scaled(index)`.
     """
-    scaled = self.scaled(index) if scaled is None else scaled
     quantizer = self.primitives.quantizer(index)
-    return Attempt(
-      index, *quantizer.quantize(scaled, self._strength + strength)
-    )
+    total = self._strength + strength
+    if scaled is None:
+      found = quantizer.quantize_latents(self._latents, total)
+    else:
+      found = quantizer.quantize(scaled, total)
+    return Attempt(index, *found)
 
   def of_symbols(self, index: int, symbols: np.ndarray) -> Attempt:
     """The coding of given symbols, as they are.
@@ -184,10 +185,12 @@ class ImageEncoding:
 
   def decoded(self, attempt: Attempt) -> np.ndarray:
     """What a decoder makes of the file: uint8 [H, W, 3]."""
-    y_hat = self.primitives.quantizer(attempt.index).latents(attempt.rows)
-    x_hat = self.primitives.synthesis(y_hat.reshape(1, *self.shape, -1))[0]
+    quantizer = self.primitives.quantizer(attempt.index)
+    rows = attempt.rows.reshape(*self.shape, -1)
     height, width = self.image.shape[:2]
-    return np.asarray(x_hat)[:height, :width]
+    return self.primitives.transforms.image(
+      lambda first, end: quantizer.latents(rows[first:end]), height, width
+    )
 
   def mse(self, attempt: Attempt) -> float:
     """Mean squared error of the decoded image on the 0-255 scale.

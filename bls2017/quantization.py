@@ -12,11 +12,11 @@ one closer to the middle of the table, gets more room. Decoders do not notice.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Callable, NamedTuple
 
 import numpy as np
 
-from bls2017 import coding_tables
+from bls2017 import coding_tables, errors
 
 _BLOCK = 2048
 """Positions worked on at once: what is temporary stays in the caches."""
@@ -29,7 +29,7 @@ class Quantized(NamedTuple):
   """The symbols of an image.
 
   Attributes:
-    rows: int32 [positions, L], symbols of the live channels, counted from each
+    rows: int16 [positions, L], symbols of the live channels, counted from each
       table's smallest, as a range coder takes them.
     bits: Their information content under the tables.
     clipped: Latents that lay beyond the ends of their tables.
@@ -70,7 +70,8 @@ class Quantizer:
     Returns:
       float32 [positions, C]; a symbol of value k stands for k.
     """
-    return latents * self._tables.gain - self._tables.offset
+    with np.errstate(over="ignore", invalid="ignore"):
+      return latents * self._tables.gain - self._tables.offset
 
   def quantize(
     self, scaled: np.ndarray, strength: float | np.ndarray = 0.0
@@ -78,38 +79,59 @@ class Quantizer:
     """The symbols of scaled latents.
 
     Args:
-      scaled: float32 [positions, C], finite.
+      scaled: float32 [positions, C], from `scaled`.
       strength: How much a bit counts: a number, or float32 [positions] for
         one at each position. 0 is plain rounding. One at each position may be
         large: symbols are then sought further away as well.
+
+    Raises:
+      errors.ModelError: if a value is not finite.
     """
+    return self._quantize(scaled, strength, lambda block: block)
+
+  def quantize_latents(
+    self, latents: np.ndarray, strength: float | np.ndarray = 0.0
+  ) -> Quantized:
+    """The symbols of latents, scaled block by block; else as `quantize`."""
+    return self._quantize(latents, strength, self.scaled)
+
+  def _quantize(
+    self,
+    values: np.ndarray,
+    strength: float | np.ndarray,
+    scale: Callable[[np.ndarray], np.ndarray],
+  ) -> Quantized:
     strength = np.asarray(strength, np.float32)
     plain, uniform = not strength.any(), strength.ndim == 0
-    each = np.broadcast_to(strength.reshape(-1, 1), (len(scaled), 1))
+    each = np.broadcast_to(strength.reshape(-1, 1), (len(values), 1))
     live = self._tables.live
-    rows = np.empty((len(scaled), len(live)), np.int32)
+    minimum = np.float32(self._tables.minimum)
+    maximum = np.float32(self._tables.maximum)
+    rows = np.empty((len(values), len(live)), np.int16)
     bits, clipped = 0.0, 0
-    for start in range(0, len(scaled), _BLOCK):
+    for start in range(0, len(values), _BLOCK):
       block = slice(start, start + _BLOCK)
-      rounded = np.rint(scaled[block])
-      beyond = (rounded < self._tables.minimum) | (
-        rounded > self._tables.maximum
-      )
-      clipped += int(np.count_nonzero(beyond))
+      scaled = scale(values[block])
+      if not np.all(np.isfinite(scaled)):
+        raise errors.ModelError(
+          "the model's latents of the image are not finite"
+        )
+      rounded = np.rint(scaled)
+      # Clipped as floats: what integers cannot hold would change its sign.
+      inside = np.clip(rounded, minimum, maximum)
+      clipped += int(np.count_nonzero(inside != rounded))
       if plain:
-        symbols = rounded[:, live] - self._tables.minimum[live]
-        rows[block] = np.clip(symbols, 0, self._last)
+        symbols = (inside - minimum)[:, live].astype(np.int32)
       else:
-        rows[block] = self._nearly_nearest(scaled[block][:, live], each[block])
+        u = (scaled - minimum)[:, live]
+        symbols = self._nearly_nearest(u, each[block])
         if not uniform:
-          rows[block] = self._descended(
-            rows[block], scaled[block][:, live], each[block]
-          )
-      bits += self._bits(rows[block])
+          symbols = self._descended(symbols, u, each[block])
+      rows[block] = symbols
+      bits += self._bits(symbols)
     return Quantized(rows, bits, clipped)
 
   def _nearly_nearest(self, u: np.ndarray, strength: np.ndarray) -> np.ndarray:
-    u = u - self._tables.minimum[self._tables.live].astype(np.float32)
     lower = np.clip(np.floor(u), 0, self._last - 1).astype(np.int32)
     increase = np.take(self._increases, lower + self._starts)
     return lower + (u - lower > np.float32(0.5) + strength * increase)
@@ -118,7 +140,6 @@ class Quantizer:
     self, rows: np.ndarray, u: np.ndarray, strength: np.ndarray
   ) -> np.ndarray:
     """Moves symbols down and up as long as that pays."""
-    u = u - self._tables.minimum[self._tables.live].astype(np.float32)
     for step in (1, -1):
       for _ in range(_MOST_STEPS):
         moved = np.clip(rows + step, 0, self._last)
@@ -135,16 +156,8 @@ class Quantizer:
     return float(np.take(self._lengths, rows + self._starts).sum(dtype="f8"))
 
   def latents(self, rows: np.ndarray) -> np.ndarray:
-    """What a decoder makes of symbols: float32 [positions, C].
-
-    Args:
-      rows: int32 [positions, L], as in `Quantized`.
-    """
-    tables = self._tables
-    symbols = np.tile(tables.minimum, (len(rows), 1))
-    symbols[:, tables.live] += rows
-    # In 32 bits as in the export, so that both see the same latents.
-    return (symbols.astype(np.float32) + tables.offset) * tables.inverse_gain
+    """See the function `latents`."""
+    return latents(rows, self._tables)
 
   def all_lengths(self) -> tuple[np.ndarray, int]:
     """Code lengths of all channels, those that are not coded at no cost.
@@ -158,3 +171,34 @@ class Quantizer:
     own = self._lengths.reshape(-1, width)
     lengths[self._tables.live] = np.where(np.isfinite(own), own, 0)
     return lengths.ravel(), width
+
+
+def symbols(
+  rows: np.ndarray, tables: coding_tables.QualityTables
+) -> np.ndarray:
+  """Symbols of all channels of those of the live ones.
+
+  Args:
+    rows: int [..., L], counted from each table's smallest symbol.
+    tables: Tables of the quality.
+
+  Returns:
+    int32 [..., C].
+  """
+  found = np.tile(tables.minimum, (*rows.shape[:-1], 1))
+  found[..., tables.live] += rows
+  return found
+
+
+def latents(
+  rows: np.ndarray, tables: coding_tables.QualityTables
+) -> np.ndarray:
+  """What a decoder makes of symbols: float32 [..., C].
+
+  Args:
+    rows: As for `symbols`.
+    tables: Tables of the quality.
+  """
+  y_hat = symbols(rows, tables).astype(np.float32)
+  # In 32 bits as in the export, so that both see the same latents.
+  return (y_hat + tables.offset) * tables.inverse_gain

@@ -37,7 +37,6 @@ from bls2017 import (
   config,
   encoding,
   errors,
-  frozen_transforms,
   metrics,
   window_loss,
 )
@@ -51,6 +50,9 @@ METRICS = ("mse", "ms_ssim")
 
 WINDOW = 48
 """Latents along a side of a window, at most: 0.6 megapixels."""
+
+_REACH = 2
+"""Latents around its own block that a pixel depends on: 1 + 1/2 + 1/4."""
 
 _FIRST_TEMPERATURES = (0.5, 0.1)
 _LATER_TEMPERATURES = (0.3, 0.1)
@@ -199,7 +201,7 @@ def _along(size: int) -> list[tuple[slice, slice, slice]]:
   """Own, seen and judged latents along a side, in windows of equal size."""
   count = -(-size // WINDOW)
   edges = [size * i // count for i in range(count + 1)]
-  reach = frozen_transforms.HALO
+  reach = _REACH
   found = []
   for start, stop in zip(edges, edges[1:]):
     first, last = max(start - reach, 0), min(stop + reach, size)
@@ -260,7 +262,7 @@ class _Window:
     self._loss = window_loss.WindowLoss(
       view,
       window_loss.Rates(tables, image.primitives.quantizer(index)),
-      image.primitives.transform,
+      image.primitives.transforms.frozen.synthesis,
     )
     self._u = tf.constant(scaled[place.own], tf.float32)
     self._least = self._loss.real(tf.constant(self.best))

@@ -116,13 +116,7 @@ class FrozenGraph:
       A string scalar, the file, empty where the verdict is not sound.
     """
     data = self._encode(image, index)
-    return data, verdict.first_fault(
-      (
-        tf.strings.length(data) == 0,
-        verdict.MODEL,
-        ("the model's latents of the image are not finite",),
-      )
-    )
+    return data, _not_finite(tf.strings.length(data) == 0)
 
   def encode_within(
     self, image: tf.Tensor, max_bytes: tf.Tensor
@@ -207,11 +201,11 @@ class FrozenGraph:
     symbols = tf.round(y * tables.gain - tables.offset)
     return tf.cond(
       tf.reduce_all(tf.math.is_finite(symbols)),
-      lambda: self._pack(symbols, tables, height, width, index),
+      lambda: self._pack_symbols(symbols, tables, height, width, index),
       lambda: tf.constant(""),
     )
 
-  def _pack(
+  def _pack_symbols(
     self,
     symbols: tf.Tensor,
     tables: graph_tables.QualityTables,
@@ -244,7 +238,11 @@ class FrozenGraph:
         latents, index, strength, height, width
       ),
     )
-    return encoder.encode(max_bytes)
+    return tf.cond(
+      tf.reduce_all(tf.math.is_finite(latents)),
+      lambda: encoder.encode(max_bytes),
+      lambda: (tf.constant(""), _not_finite(tf.constant(True))),
+    )
 
   def _size_of_latents(
     self, latents: tf.Tensor, index: tf.Tensor, strength: tf.Tensor
@@ -269,8 +267,7 @@ class FrozenGraph:
 
   def _analyse(self, image: tf.Tensor) -> tf.Tensor:
     """Latents of an image, float32 [positions, C]."""
-    x = tf.cast(_pad(image), tf.float32)
-    y = self._transforms.analysis(x[None])
+    y = strips.analysis(self._transforms, _pad(image))
     return tf.reshape(y, (-1, self._channels))
 
   def _decode_payload(
@@ -325,3 +322,14 @@ def _pad(image: tf.Tensor) -> tf.Tensor:
   right = -width % config.DOWNSAMPLING
   image = tf.concat([image, tf.tile(image[-1:], [bottom, 1, 1])], 0)
   return tf.concat([image, tf.tile(image[:, -1:], [1, right, 1])], 1)
+
+
+def _not_finite(found: tf.Tensor) -> verdict.Verdict:
+  """Blames the model where its latents were found not to be finite."""
+  return verdict.first_fault(
+    (
+      found,
+      verdict.MODEL,
+      ("the model's latents of the image are not finite",),
+    )
+  )

@@ -148,9 +148,7 @@ def many_files(
   codec = codec_lib.Codec(frozen)
   alone = timing.transforms(frozen, height, width)
   works: dict[str, bulk.Work] = {
-    "compress": bulk_coding.Compression(
-      codec, functools.partial(codec.encode, quality=quality), quality
-    ),
+    "compress": bulk_coding.Compression(codec, quality),
     "decompress": bulk_coding.Decompression(codec),
   }
   measured: dict[str, float] = {"cores": cores}

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from bls2017 import bulk, bulk_coding, bulk_inputs, errors, image_io
+from bls2017 import compression as compression_lib
 from tests import commands, images
 
 SIZES = ((37, 50), (16, 16), (50, 20), (33, 64))
@@ -36,7 +37,7 @@ def photos(tmp_path):
 
 @pytest.fixture
 def compression(codec):
-  return bulk_coding.Compression(codec, lambda x: codec.encode(x, 1.5), 1.5)
+  return bulk_coding.Compression(codec, 1.5)
 
 
 def _jobs(photos, tmp_path):
@@ -174,13 +175,20 @@ def test_a_rerun_never_passes_another_output_off_as_done(
 ):
   jobs = _jobs(photos, tmp_path)[:2]
   bulk.run(jobs, compression)
-  finer = bulk_coding.Compression(codec, lambda x: codec.encode(x, 2), 2)
+  finer = bulk_coding.Compression(codec, 2)
   summary = bulk.run(jobs, finer)
   assert summary.exit_code == errors.OutputError.exit_code
   assert "quality 1.5, not 2" in str(summary.failures[0].error)
   assert "--overwrite" in str(summary.failures[0].error)
-  free = bulk_coding.Compression(codec, lambda x: codec.encode(x, 2))
-  assert bulk.run(jobs, free).skipped == 2
+  ample = bulk_coding.Compression(
+    codec, options=compression_lib.Options(max_bytes=10**6)
+  )
+  assert bulk.run(jobs, ample).skipped == 2
+  tight = bulk_coding.Compression(
+    codec, options=compression_lib.Options(max_bytes=40)
+  )
+  summary = bulk.run(jobs, tight)
+  assert "bytes, more than 40" in str(summary.failures[0].error)
 
   later = time.time() + 10
   os.utime(jobs[0][0], (later, later))
