@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import sys
 import time
 
 import numpy as np
@@ -107,9 +108,10 @@ def test_many_files_and_large_images_are_measured(golden_model_dir):
   assert all(value > 0 for value in found.values())
 
 
-def test_a_probe_that_fails_is_an_error(capfd):
-  with pytest.raises(errors.CodecError, match="no_such_probe"):
-    probes.call("no_such_probe")
+def test_a_probe_that_fails_is_an_error(monkeypatch):
+  monkeypatch.setattr(sys, "executable", "/bin/false")
+  with pytest.raises(errors.CodecError, match="'large' ended with 1"):
+    probes.call("large")
 
 
 def test_ratios_say_whether_they_hold():
@@ -135,18 +137,31 @@ def test_impossible_requests_are_usage_errors():
     run.Request(repeats=0)
 
 
-def test_the_command_prints_and_saves_the_tables(tmp_path, golden_model_dir):
-  path = tmp_path / "figures.json"
-  done = commands.run(
-    "benchmark", f"--model={golden_model_dir}", "--quality=2", "--repeats=1",
-    "--sizes=128x128", "--notraining", "--nocold", "--nomemory",
-    "--bulk_images=0", f"--json={path}",
+def test_a_run_measures_every_codec_and_says_what_is_asked(golden_model_dir):
+  request = run.Request(
+    golden_model_dir, 2, (run.SMALL,), 1, training=False, memory=False,
+    bulk_images=0, cold=False,
   )  # fmt: skip
-  assert done.returncode == 0, done.stderr.decode()
-  figures = json.loads(path.read_text())
-  assert {"cpu", "cores", "tensorflow"} <= set(figures["machine"])
-  codecs = [r for r in figures["rows"] if r["table"] == "codecs, 128x128"]
-  assert [row["name"] for row in codecs] == list(contenders.available())
-  text = done.stdout.decode()
+  seen = []
+  found = run.run(request, seen.append)
+  assert seen == ["codecs", "128x128"]
+  codecs = [r.name for r in found.rows if r.table == "codecs, 128x128"]
+  assert tuple(codecs) == contenders.available()
+  assert all(v > 0 for row in found.rows for v in row.values.values())
+  text = found.to_text()
   assert "matrix product" in text
   assert "compress: plain's time / bls2017's, 128x128" in text
+
+
+def test_the_command_saves_the_machine_and_refuses_odd_sizes(tmp_path):
+  path = tmp_path / "figures.json"
+  done = commands.run(
+    "benchmark", "--sizes=", "--notraining", "--nocold", "--bulk_images=0",
+    f"--json={path}",
+  )  # fmt: skip
+  assert done.returncode == 0, done.stderr.decode()
+  machine = json.loads(path.read_text())["machine"]
+  assert {"cpu", "cores", "tensorflow"} <= set(machine)
+  assert machine["cpu"] in done.stdout.decode()
+  done = commands.run("benchmark", "--sizes=large")
+  assert "WIDTHxHEIGHT" in commands.assert_fails(done, 2)
