@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -110,6 +112,22 @@ def test_bytes_that_trap_an_escape_code_end(runtime, payload):
   except errors.BitstreamError:
     return
   assert coder.encode(decoded, tables) == [payload]
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_thousand_bits_may_take_one_byte(runtime):
+  # The middle symbol's interval lies around 1/2 for ever. So nothing can be
+  # refused for being too short.
+  symbols = np.ones((1000, 1), np.int32)
+  tables = tables_strategy.make_tables(0, 1, 2, 0.0, 1000)
+  tables = dataclasses.replace(
+    tables,
+    live=np.zeros(1, np.int32),
+    cdf=np.array([[0, 1 << 14, 3 << 14, 1 << 16]], np.int32),
+  )
+  coder = RUNTIMES[runtime]
+  assert coder.encode(symbols, tables) == [b"\x80"]
+  np.testing.assert_array_equal(coder.decode([b"\x80"], 1000, tables), symbols)
 
 
 @EXAMPLES
