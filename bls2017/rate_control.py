@@ -150,7 +150,6 @@ def trimmed(
   Returns:
     None if trimming does not suffice.
   """
-  scaled = image.scaled(index) if scaled is None else scaled
   wanted = float(max_bytes)
   for _ in range(PACKINGS):
     attempt = _least_trimmed(image, index, scaled, wanted)
@@ -204,7 +203,6 @@ def trimmed_to_psnr(
     psnr: In dB.
     scaled: Other latents in place of the image's.
   """
-  scaled = image.scaled(index) if scaled is None else scaled
   best = image.attempt(index, 0.0, scaled)
   excess = psnr_of(image, best) - psnr
   low, high = 0.0, MAX_STRENGTH
@@ -228,7 +226,10 @@ def psnr_of(image: encoding.ImageEncoding, attempt: encoding.Attempt) -> float:
 
 
 def _least_trimmed(
-  image: encoding.ImageEncoding, index: int, scaled: np.ndarray, size: float
+  image: encoding.ImageEncoding,
+  index: int,
+  scaled: np.ndarray | None,
+  size: float,
 ) -> encoding.Attempt | None:
   """The attempt of least strength whose file is expected to be so small.
 

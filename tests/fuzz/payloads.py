@@ -89,7 +89,7 @@ class Forger:
     height, width = _SIZES[int(rng.integers(len(_SIZES)))]
     index = int(rng.integers(len(self._codec.model.tables)))
     header = container.Header(height, width, index, self._codec.model.model_id)
-    tables = self._codec._quality_tables(index)
+    tables = self._codec._primitives.tables(index)
     streams = list(self._sound_streams(header))
     count = lanes.num_lanes(header.positions, tables.lane_positions)
     assert len(streams) == count
@@ -105,11 +105,11 @@ class Forger:
 
     key = (header.height, header.width, header.quality_index)
     if key not in self._sound:
-      tables = self._codec._quality_tables(header.quality_index)
+      tables = self._codec._primitives.tables(header.quality_index)
       symbols = tables_strategy.likely_symbols(
         tables, header.positions, len(self._sound), flat=False
       )
-      self._sound[key] = self._codec._coder.encode(symbols, tables)
+      self._sound[key] = self._codec._primitives.coder.encode(symbols, tables)
     return self._sound[key]
 
   def _hostile(self, stream: bytes, longest: int) -> bytes:
@@ -184,11 +184,11 @@ def check_codec(codec, other, data: bytes) -> bool:
   if symbols is None:
     return False
   header = container.unpack_header(data)
-  tables = codec._quality_tables(header.quality_index)
+  tables = codec._primitives.tables(header.quality_index)
   rows = (symbols.reshape(header.positions, -1) - tables.minimum)[
     :, tables.live
   ]
-  again = container.pack(header, codec._coder.encode(rows, tables))
+  again = container.pack(header, codec._primitives.coder.encode(rows, tables))
   assert again == data, "two byte strings for one image"
   assert codec.decompress(data).shape == (header.height, header.width, 3)
   return True
