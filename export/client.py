@@ -239,7 +239,7 @@ class GrpcClient(Client):
     request.model_spec.name = self._model
     request.model_spec.signature_name = signature
     for name, value in inputs.items():
-      array = np.array([value], _KINDS[type(value)])
+      array = np.array([value], _KINDS.get(type(value)))
       request.inputs[name].CopyFrom(tf.make_tensor_proto(array))
     response = self.retries.call(lambda: self._send(request))
     return {

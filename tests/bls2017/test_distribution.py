@@ -120,7 +120,7 @@ def test_two_workers_agree_stop_together_and_resume(
   np.testing.assert_array_equal(resumed[0]["losses"], resumed[1]["losses"])
   _assert_equal_weights(resumed)
   assert sorted(os.listdir(train_dir)) == [
-    "checkpoints", "config.json", "train", "validation",
+    "checkpoints", "config.json", "lock", "train", "validation",
   ]  # fmt: skip
 
 

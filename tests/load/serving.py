@@ -13,6 +13,7 @@ library's.
 from __future__ import annotations
 
 import argparse
+import concurrent.futures
 import dataclasses
 import io
 import json
@@ -256,13 +257,9 @@ def run_phase(
           if wrong:
             phase.wrong.append(wrong)
 
-  threads = [
-    threading.Thread(target=work, args=(number,)) for number in range(CLIENTS)
-  ]
-  for thread in threads:
-    thread.start()
-  for thread in threads:
-    thread.join()
+  with concurrent.futures.ThreadPoolExecutor(CLIENTS) as threads:
+    for result in [threads.submit(work, number) for number in range(CLIENTS)]:
+      result.result()  # Raises what a client met that is not an answer.
   return phase
 
 
