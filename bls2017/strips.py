@@ -1,7 +1,7 @@
 """Images worked on in strips, so that memory and time grow with their pixels.
 
-A strip is as wide as the image, and as high as makes its tensors fit into the
-processor's cache. What a strip's neighbour below needs of it is carried over
+A strip is as wide as the image, and as high as pays for the cost of its steps:
+some tens of megabytes. What a strip's neighbour below needs of it is carried over
 (`frozen_transforms`), so strips cost no product twice, and the result has the
 same bits whatever their height.
 
@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from bls2017 import config, frozen_transforms, lanes
 
-STRIP_POSITIONS = 1024
+STRIP_POSITIONS = 4096
 """Latents of a strip, at least; below twice as many, an image is one strip."""
 
 MIN_STRIP_ROWS = 2

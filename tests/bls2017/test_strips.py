@@ -77,10 +77,10 @@ def test_graphs_give_the_same_bits(transforms, positions):
 
 def test_a_strip_has_as_many_rows_as_the_image_is_narrow():
   assert strips.num_strips(32, 48) == 1
-  assert strips.num_strips(188, 250) == 37
-  assert strips.num_strips(4096, 1) == 4
+  assert strips.num_strips(188, 250) == 11
+  assert strips.num_strips(16384, 1) == 4
   assert strips.num_strips(5, 4096) == 2
-  for height, width in ((32, 48), (188, 250), (4096, 1), (1, 4096), (3, 2000)):
+  for height, width in ((32, 48), (188, 250), (16384, 1), (1, 4096), (3, 2000)):
     count = strips.num_strips(tf.constant(height), tf.constant(width))
     assert int(count) == strips.num_strips(height, width)
 
