@@ -1,9 +1,9 @@
 """Images worked on in strips, so that memory and time grow with their pixels.
 
-A strip is as wide as the image, and as high as pays for the cost of its steps:
-some tens of megabytes. What a strip's neighbour below needs of it is carried over
-(`frozen_transforms`), so strips cost no product twice, and the result has the
-same bits whatever their height.
+A strip is as wide as the image, and as high as pays for its steps: its largest
+tensor takes some tens of megabytes. What the neighbour below needs of it is
+carried over (`frozen_transforms`), so strips cost no product twice, and the
+result has the same bits whatever their height.
 
 `analysis` and `synthesis` build the loop into a graph. `Transforms` runs it
 from Python: the graph of a step is small and is traced in a fraction of a
