@@ -10,7 +10,6 @@ from PIL import Image
 
 from bls2017 import (
   bulk,
-  coding_tables,
   compression,
   errors,
   files,
@@ -77,21 +76,8 @@ class Compression:
 
   def _target(self, pixels: int) -> rate_control.Target:
     """What the file of an image of so many pixels is to be."""
-    options, quality = self._options, self._quality
-    target = rate_control.make_target(
-      pixels,
-      quality,
-      options.target_bpp,
-      options.max_bytes,
-      options.target_psnr,
-    )
-    if target.max_bytes is not None or target.psnr is not None:
-      return target
     levels = self._codec.model.config.num_levels
-    index = coding_tables.quality_index(
-      compression.DEFAULT_QUALITY if quality is None else quality, levels
-    )
-    return rate_control.Target(quality=coding_tables.index_quality(index))
+    return compression.target(pixels, levels, self._quality, self._options)
 
 
 class Decompression:

@@ -11,9 +11,8 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-import tensorflow as tf
 
-from bls2017 import coding_tables, frozen_transforms, model_directory
+from bls2017 import coding_tables, model_directory, quantization, strips
 
 PRIOR_WEIGHT = 20.0
 """The prior counts as so many symbols that were seen."""
@@ -31,15 +30,12 @@ def calibrate(
   Returns:
     A model of its own id.
   """
-  transforms = frozen_transforms.FrozenTransforms(model.weights)
-
-  @tf.function(autograph=False)
-  def analysis(x: tf.Tensor) -> tf.Tensor:
-    return transforms.analysis(tf.cast(x, tf.float32))
-
-  counts = [_Counts(model.tables.for_quality(i)) for i in _qualities(model)]
+  transforms = strips.Transforms(model.weights, model.config.num_latents)
+  counts = [
+    _Counts(model.tables.for_quality(i)) for i in range(len(model.tables))
+  ]
   for patch in patches:
-    latents = analysis(tf.constant(patch[None]))[0].numpy()
+    latents = transforms.latents(patch)
     for each in counts:
       each.add(latents.reshape(-1, latents.shape[-1]))
   tables = dataclasses.replace(
@@ -54,35 +50,31 @@ def calibrate(
   )
 
 
-def _qualities(model: model_directory.FrozenModel) -> range:
-  return range(len(model.tables))
-
-
 class _Counts:
   """How often each symbol of one quality was seen."""
 
   def __init__(self, tables: coding_tables.QualityTables):
     self._tables = tables
-    self._size = tables.maximum - tables.minimum + 1
-    self._starts = np.cumsum(self._size) - self._size
-    self._counts = np.zeros(int(self._size.sum()), np.int64)
+    self._quantizer = quantization.Quantizer(tables)
+    live, width = tables.code_lengths.shape
+    self._seen = np.zeros((live, width), np.int64)
 
   def add(self, latents: np.ndarray) -> None:
     """Counts the symbols of latents, float32 [positions, C]."""
-    t = self._tables
-    symbols = np.rint(latents * t.gain - t.offset)
-    symbols = np.clip(symbols, t.minimum, t.maximum) - t.minimum
-    places = (symbols.astype(np.int64) + self._starts).ravel()
-    self._counts += np.bincount(places, minlength=len(self._counts))
+    rows = self._quantizer.quantize_latents(latents).rows
+    places = rows + np.arange(len(self._seen)) * self._seen.shape[1]
+    counts = np.bincount(places.ravel(), minlength=self._seen.size)
+    self._seen += counts.reshape(self._seen.shape)
 
   def cdfs(self) -> list[np.ndarray]:
     """The tables of all channels, each uint16 [size] as `CodingTables` has."""
-    found = [np.zeros(size, np.uint16) for size in self._size]
-    for row, channel in enumerate(self._tables.live):
-      first, size = self._starts[channel], self._size[channel]
-      seen = self._counts[first : first + size]
-      prior = np.diff(self._tables.cdf[row, : size + 1]) / coding_tables.TOTAL
-      mass = seen + PRIOR_WEIGHT * prior
+    tables = self._tables
+    sizes = tables.maximum - tables.minimum + 1
+    found = [np.zeros(size, np.uint16) for size in sizes]
+    for seen, cdf, channel in zip(self._seen, tables.cdf, tables.live):
+      size = sizes[channel]
+      prior = np.diff(cdf[: size + 1]) / coding_tables.TOTAL
+      mass = seen[:size] + PRIOR_WEIGHT * prior
       frequency = coding_tables.frequencies(mass / mass.sum())
       found[channel][1:] = np.cumsum(frequency)[:-1]
     return found

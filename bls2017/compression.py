@@ -50,6 +50,37 @@ class Options:
   roi: np.ndarray | None = None
 
 
+def target(
+  pixels: int, levels: int, quality: float | None, options: Options
+) -> rate_control.Target:
+  """What a file is to be.
+
+  Args:
+    pixels: Of the image.
+    levels: Of the model.
+    quality: 1 to `levels`; the default where there is no target.
+    options: May hold a target instead.
+
+  Returns:
+    A target with one attribute; a quality is one that the model has.
+
+  Raises:
+    errors.UsageError: if there is more than one, or it makes no sense.
+  """
+  found = rate_control.make_target(
+    pixels,
+    quality,
+    options.target_bpp,
+    options.max_bytes,
+    options.target_psnr,
+  )
+  if found.max_bytes is not None or found.psnr is not None:
+    return found
+  wanted = DEFAULT_QUALITY if quality is None else quality
+  index = coding_tables.quality_index(wanted, levels)
+  return rate_control.Target(quality=coding_tables.index_quality(index))
+
+
 class Plan:
   """How one image will be coded; everything is checked before work is done."""
 
@@ -75,19 +106,11 @@ class Plan:
     options = options or Options()
     self._primitives = primitives
     self._options = options
-    self._target = rate_control.make_target(
-      size[0] * size[1],
-      quality,
-      options.target_bpp,
-      options.max_bytes,
-      options.target_psnr,
-    )
+    levels = primitives.model.config.num_levels
+    self._target = target(size[0] * size[1], levels, quality, options)
     self._index = None
-    if self._target.max_bytes is None and self._target.psnr is None:
-      self._index = coding_tables.quality_index(
-        DEFAULT_QUALITY if quality is None else quality,
-        primitives.model.config.num_levels,
-      )
+    if self._target.quality is not None:
+      self._index = coding_tables.quality_index(self._target.quality, levels)
     if not 1 <= options.effort <= MAX_EFFORT:
       raise errors.UsageError(
         f"effort must be from 1 to {MAX_EFFORT}, not {options.effort}"

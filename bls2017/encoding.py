@@ -185,11 +185,13 @@ class ImageEncoding:
 
   def decoded(self, attempt: Attempt) -> np.ndarray:
     """What a decoder makes of the file: uint8 [H, W, 3]."""
-    quantizer = self.primitives.quantizer(attempt.index)
+    tables = self.primitives.tables(attempt.index)
     rows = attempt.rows.reshape(*self.shape, -1)
     height, width = self.image.shape[:2]
     return self.primitives.transforms.image(
-      lambda first, end: quantizer.latents(rows[first:end]), height, width
+      lambda first, end: quantization.latents(rows[first:end], tables),
+      height,
+      width,
     )
 
   def mse(self, attempt: Attempt) -> float:

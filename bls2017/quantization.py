@@ -155,10 +155,6 @@ class Quantizer:
   def _bits(self, rows: np.ndarray) -> float:
     return float(np.take(self._lengths, rows + self._starts).sum(dtype="f8"))
 
-  def latents(self, rows: np.ndarray) -> np.ndarray:
-    """See the function `latents`."""
-    return latents(rows, self._tables)
-
   def all_lengths(self) -> tuple[np.ndarray, int]:
     """Code lengths of all channels, those that are not coded at no cost.
 

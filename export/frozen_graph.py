@@ -219,9 +219,18 @@ class FrozenGraph:
       tf.cast(tables.maximum, tf.float32),
     )
     rows = tf.cast(symbols, tf.int32) - tables.minimum
-    payload, lengths = self._coder.encode(
-      tf.gather(rows, tables.live, axis=1), tables
-    )
+    rows = tf.gather(rows, tables.live, axis=1)
+    return self._pack_rows(rows, tables, height, width, index)
+
+  def _pack_rows(
+    self,
+    rows: tf.Tensor,
+    tables: graph_tables.QualityTables,
+    height: tf.Tensor,
+    width: tf.Tensor,
+    index: tf.Tensor,
+  ) -> tf.Tensor:
+    payload, lengths = self._coder.encode(rows, tables)
     return graph_container.pack(
       height, width, index, self.model_id, payload, lengths
     )
@@ -260,10 +269,7 @@ class FrozenGraph:
   ) -> tf.Tensor:
     tables = self._tables.for_quality(index)
     rows = sized_encoder.quantize(latents, tables, strength)
-    payload, lengths = self._coder.encode(rows, tables)
-    return graph_container.pack(
-      height, width, index, self.model_id, payload, lengths
-    )
+    return self._pack_rows(rows, tables, height, width, index)
 
   def _analyse(self, image: tf.Tensor) -> tf.Tensor:
     """Latents of an image, float32 [positions, C]."""

@@ -77,7 +77,7 @@ def test_strength_may_differ_between_positions(tables, scaled):
 
 def test_decoded_latents_lie_at_the_symbols(tables, scaled):
   quantizer = quantization.Quantizer(tables)
-  y_hat = quantizer.latents(quantizer.quantize(scaled).rows)
+  y_hat = quantization.latents(quantizer.quantize(scaled).rows, tables)
   inside = np.clip(np.rint(scaled), tables.minimum, tables.maximum)
   expected = (inside.astype(np.float32) + tables.offset) * tables.inverse_gain
   np.testing.assert_allclose(y_hat, expected, rtol=1e-6)
