@@ -4,43 +4,89 @@ A prior learns the density of latents with uniform noise, one network with few
 parameters for each channel. The symbols of rounded latents follow it closely,
 but not exactly; and between two trained levels it was never trained at all.
 Counting the symbols of photographs at every quality mends both.
+
+A density that is the same everywhere in an image also knows nothing of where
+the image is smooth and where it is busy. Several sets of tables do, one for
+each activity of a position (`bls2017.coding_tables`). They are found as the
+centres of clusters are (Lloyd 1982): positions choose the set that codes them
+in the fewest bits, each set is counted again from the positions that chose it,
+and so on. Classifying what is coded is as old as adaptive transform coding
+(Chen & Smith, "Adaptive Coding of Monochrome and Color Images", 1977).
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 
-from bls2017 import coding_tables, model_directory, quantization, strips
+from bls2017 import (
+  activities,
+  coding_tables,
+  errors,
+  model_directory,
+  quantization,
+  strips,
+)
 
 PRIOR_WEIGHT = 20.0
-"""The prior counts as so many symbols that were seen."""
+"""The prior counts as so many symbols that were seen; and so does, in each set
+of tables, what was seen everywhere."""
+
+OWN_WEIGHT = 5.0
+"""Likewise for activities, where what follows any other one is the prior."""
+
+_FIRST_ROUNDS = 16
+_LATER_ROUNDS = 3
+"""A quality begins with what the one below it has found."""
+
+_BLOCK = 8192
 
 
 def calibrate(
-  model: model_directory.FrozenModel, patches: np.ndarray
+  model: model_directory.FrozenModel, patches: np.ndarray, sets: int = 1
 ) -> model_directory.FrozenModel:
   """A model with the same transforms and gains, and calibrated tables.
 
   Args:
-    model: The model.
+    model: The model, with one set of tables.
     patches: uint8 [n, P, P, 3], photographs, P a multiple of 16.
+    sets: Activities that the tables are to know, from 1 to
+      `coding_tables.MAX_ACTIVITIES`.
 
   Returns:
     A model of its own id.
+
+  Raises:
+    errors.UsageError: if the number of sets is out of its range.
+    errors.ModelError: if the model has several sets already.
   """
+  if not 1 <= sets <= coding_tables.MAX_ACTIVITIES:
+    raise errors.UsageError(
+      f"activities must be 1 to {coding_tables.MAX_ACTIVITIES}, not {sets}"
+    )
+  if model.tables.activities > 1:
+    raise errors.ModelError("the tables know several activities already")
   transforms = strips.Transforms(model.weights, model.config.num_latents)
-  counts = [
-    _Counts(model.tables.for_quality(i)) for i in range(len(model.tables))
-  ]
-  for patch in patches:
-    latents = transforms.latents(patch)
-    for each in counts:
-      each.add(latents.reshape(-1, latents.shape[-1]))
+  latents = np.stack([transforms.latents(patch) for patch in patches])
+  images = len(latents)
+  latents = latents.reshape(-1, latents.shape[-1])
+  fitted = []
+  chosen = None
+  for index in range(len(model.tables)):
+    fit = _Fit(model.tables.for_quality(index), latents, images)
+    chosen = fit.choose(sets, chosen)
+    fitted.append(fit.tables(sets, chosen))
   tables = dataclasses.replace(
     model.tables,
-    cdf=np.concatenate([c for each in counts for c in each.cdfs()]),
+    cdf=np.concatenate([f.cdf for f in fitted]),
+    activity_cdf=np.stack([f.own for f in fitted]) if sets > 1 else None,
+    lane_positions=np.array(
+      [f.lane_positions for f in fitted], model.tables.lane_positions.dtype
+    )
+    if sets > 1
+    else model.tables.lane_positions,
   )
   tables.check()
   return dataclasses.replace(
@@ -50,31 +96,149 @@ def calibrate(
   )
 
 
-class _Counts:
-  """How often each symbol of one quality was seen."""
+@dataclasses.dataclass(frozen=True)
+class _Fitted:
+  """Tables of one quality, as `coding_tables.CodingTables` has them.
 
-  def __init__(self, tables: coding_tables.QualityTables):
+  Attributes:
+    cdf: uint16 [sets * S].
+    own: uint16 [sets + 1, sets], of the activities.
+    lane_positions: Positions of a lane.
+  """
+
+  cdf: np.ndarray
+  own: np.ndarray
+  lane_positions: int
+
+
+class _Fit:
+  """The symbols of photographs at one quality."""
+
+  def __init__(
+    self,
+    tables: coding_tables.QualityTables,
+    latents: np.ndarray,
+    images: int,
+  ):
+    """Quantizes.
+
+    Args:
+      tables: Of the quality.
+      latents: float32 [images * positions, C].
+      images: How many.
+    """
     self._tables = tables
-    self._quantizer = quantization.Quantizer(tables)
-    live, width = tables.code_lengths.shape
-    self._seen = np.zeros((live, width), np.int64)
+    self._images = images
+    quantizer = quantization.Quantizer(tables)
+    rows = quantizer.quantize_latents(latents).rows
+    # Of each symbol among all symbols of all channels.
+    self._places = rows + tables.starts[tables.live]
 
-  def add(self, latents: np.ndarray) -> None:
-    """Counts the symbols of latents, float32 [positions, C]."""
-    rows = self._quantizer.quantize_latents(latents).rows
-    places = rows + np.arange(len(self._seen)) * self._seen.shape[1]
-    counts = np.bincount(places.ravel(), minlength=self._seen.size)
-    self._seen += counts.reshape(self._seen.shape)
+  def choose(self, sets: int, chosen: np.ndarray | None) -> np.ndarray:
+    """The activity of every position.
 
-  def cdfs(self) -> list[np.ndarray]:
-    """The tables of all channels, each uint16 [size] as `CodingTables` has."""
-    tables = self._tables
-    sizes = tables.maximum - tables.minimum + 1
-    found = [np.zeros(size, np.uint16) for size in sizes]
-    for seen, cdf, channel in zip(self._seen, tables.cdf, tables.live):
-      size = sizes[channel]
-      prior = np.diff(cdf[: size + 1]) / coding_tables.TOTAL
-      mass = seen[:size] + PRIOR_WEIGHT * prior
-      frequency = coding_tables.frequencies(mass / mass.sum())
-      found[channel][1:] = np.cumsum(frequency)[:-1]
-    return found
+    Args:
+      sets: Activities.
+      chosen: What to begin with, int [positions]; None for what a position
+        costs with the present tables.
+    """
+    if sets == 1:
+      return np.zeros(len(self._places), np.int64)
+    rounds = _LATER_ROUNDS
+    if chosen is None:
+      rounds = _FIRST_ROUNDS
+      (bits,) = self._costs(self._tables.code_lengths).T
+      ranks = bits.argsort().argsort()
+      chosen = ranks * sets // len(ranks)
+    for _ in range(rounds):
+      share = np.bincount(chosen, minlength=sets) + 1.0
+      own = -np.log2(share / share.sum())
+      lengths = -np.log2(self._density(sets, chosen))
+      chosen = (self._costs(lengths) + own).argmin(1)
+    return chosen
+
+  def tables(self, sets: int, chosen: np.ndarray) -> _Fitted:
+    """The tables of positions with these activities, int [positions]."""
+    density = self._density(sets, chosen)
+    first = self._tables.starts
+    ends = np.append(first[1:], density.shape[1])
+    cdf = np.zeros(density.shape, np.uint16)
+    for of_set, found in zip(density, cdf):
+      for start, end in zip(first, ends):
+        if end - start > 1:
+          p = of_set[start:end]
+          frequency = coding_tables.frequencies(p / p.sum())
+          found[start + 1 : end] = np.cumsum(frequency)[:-1]
+    own = self._own_density(sets, chosen)
+    frequency = np.stack([coding_tables.frequencies(p) for p in own])
+    own_cdf = np.zeros((sets + 1, sets), np.uint16)
+    own_cdf[:, 1:] = np.cumsum(frequency, axis=1)[:, :-1]
+    bits = self._costs(-np.log2(density))
+    bits = np.take_along_axis(bits, chosen[:, None], 1).mean()
+    bits += -np.log2(own[-1][chosen]).mean()
+    return _Fitted(
+      cdf=cdf.ravel(),
+      own=own_cdf,
+      lane_positions=coding_tables.lane_positions(
+        float(bits), len(self._tables.live) + (sets > 1)
+      ),
+    )
+
+  def _density(self, sets: int, chosen: np.ndarray) -> np.ndarray:
+    """Masses of all symbols in each set, float64 [sets, S], none of them 0."""
+    first = self._tables.starts
+    size = np.diff(first, append=self._tables.cdf.shape[1])
+    (cdf,) = self._tables.cdf
+    prior = (coding_tables.upper_ends(cdf[None])[0] - cdf) / coding_tables.TOTAL
+    seen = self._counts(sets, chosen)
+
+    def normalized(mass: np.ndarray) -> np.ndarray:
+      sums = np.add.reduceat(mass, first, axis=-1)
+      return mass / np.repeat(sums, size, axis=-1)
+
+    everywhere = normalized(seen.sum(0) + PRIOR_WEIGHT * prior)
+    if sets == 1:
+      return everywhere[None]
+    return normalized(seen + PRIOR_WEIGHT * everywhere)
+
+  def _counts(self, sets: int, chosen: np.ndarray) -> np.ndarray:
+    """How often each symbol was seen, int64 [sets, S]."""
+    total = self._tables.cdf.shape[1]
+    seen = np.zeros(sets * total, np.int64)
+    for block in self._blocks():
+      places = self._places[block] + chosen[block, None] * total
+      seen += np.bincount(places.ravel(), minlength=len(seen))
+    return seen.reshape(sets, total)
+
+  def _costs(self, lengths: np.ndarray) -> np.ndarray:
+    """Bits of every position with each set: float32 [positions, sets].
+
+    Args:
+      lengths: float64 [sets, S].
+    """
+    by_symbol = np.ascontiguousarray(lengths.T, np.float32)
+    return np.concatenate(
+      [
+        activities.costs(self._places[block], by_symbol).numpy()
+        for block in self._blocks()
+      ]
+    )
+
+  def _own_density(self, sets: int, chosen: np.ndarray) -> np.ndarray:
+    """Masses of activities after each other one, and of any, [sets + 1, sets].
+
+    Lanes begin anywhere, so that any stands for their first ones.
+    """
+    anywhere = np.bincount(chosen, minlength=sets) + 1.0
+    anywhere /= anywhere.sum()
+    # In raster order, as in a lane, but not from image to image.
+    each = chosen.reshape(self._images, -1)
+    pairs = sets * each[:, :-1] + each[:, 1:]
+    seen = np.bincount(pairs.ravel(), minlength=sets * sets)
+    after = seen.reshape(sets, sets) + OWN_WEIGHT * anywhere
+    after /= after.sum(1, keepdims=True)
+    return np.concatenate([after, anywhere[None]])
+
+  def _blocks(self) -> Iterator[slice]:
+    for start in range(0, len(self._places), _BLOCK):
+      yield slice(start, start + _BLOCK)

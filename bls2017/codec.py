@@ -237,7 +237,7 @@ class Codec:
     header, _, streams = self._unpack(data)
     payload = sum(map(len, streams))
     return StreamInfo(
-      version=container.VERSION,
+      version=header.version,
       height=header.height,
       width=header.width,
       quality=coding_tables.index_quality(header.quality_index),
@@ -256,6 +256,12 @@ class Codec:
       raise errors.ForeignModelError(
         f"the file was written with model {header.model_id.hex()}, this is"
         f" model {self.model.model_id.hex()}; name the right one with --model"
+      )
+    version = container.version_of(self.model.tables.activities)
+    if header.version != version:
+      raise errors.BitstreamError(
+        f"the file has version {header.version}, those of its model have"
+        f" version {version}"
       )
     if header.quality_index >= len(self.model.tables):
       raise errors.BitstreamError("the file has a quality the model lacks")

@@ -14,6 +14,13 @@ the table's ends, so there is no escape code, and hostile bytes always decode in
 a bounded number of steps. A channel with a single symbol is dead: it is not
 coded at all.
 
+A model may hold several sets of tables, one for each activity: smooth places,
+busy ones, edges of one kind or another. Every position then says its activity
+first, and its symbols are coded with that set. The sets share each channel's
+range of symbols, so that symbols do not depend on activities. The activity
+itself is coded with a table that the activity of the position before it in the
+lane chooses. `bls2017.calibration` makes the sets; other models have one.
+
 Tables are never rebuilt from floating point when a file is decoded: another
 processor would round some entry differently and lose the stream.
 """
@@ -45,11 +52,17 @@ DEAD_MASS = 1 - 2.0**-17
 MAX_HALF_WIDTH = 2047
 """Largest distance of a table's end from its middle."""
 
+LENGTH_UNITS = 256
+"""Units of a code length in a bit; so fine that they add less than 0.01%."""
+
 LANE_COST_BITS = 8 * 2.3
 """What a lane costs: two bytes of length and a third of a byte at its end."""
 
 LANE_OVERHEAD = 0.005
 """Share of the expected file that the lanes may cost."""
+
+MAX_ACTIVITIES = 32
+"""Sets of tables. More would cost the decoder of `range_coder_stock` digits."""
 
 MAX_LANE_POSITIONS = 4096
 MAX_LANE_BYTES = 0xFFFF
@@ -93,8 +106,11 @@ class QualityTables:
     minimum: int32 [C], smallest symbol.
     maximum: int32 [C], largest symbol; equal to the smallest in dead channels.
     live: int32 [L], the channels that are coded, increasing.
-    cdf: int32 [L, n + 1], cumulative frequencies of each live channel, the ends
-      of shorter rows filled up with 65536.
+    cdf: int32 [K, S], for each activity and, one channel after the other, each
+      symbol of each channel the cumulative frequency below it. S symbols in
+      all; the end of a table, 65536, is left out.
+    activity_cdf: int32 [K + 1, K], likewise of the activity itself, for each
+      activity of the position before, and for the first position of a lane.
     lane_positions: Spatial positions of a lane.
   """
 
@@ -105,20 +121,71 @@ class QualityTables:
   maximum: np.ndarray
   live: np.ndarray
   cdf: np.ndarray
+  activity_cdf: np.ndarray
   lane_positions: int
+
+  @property
+  def activities(self) -> int:
+    """K, sets of tables."""
+    return len(self.cdf)
+
+  @property
+  def leading(self) -> int:
+    """Columns before the channels' in the symbols of a position.
+
+    One, the activity, where there are several activities; none where not.
+    """
+    return int(self.activities > 1)
+
+  @property
+  def columns(self) -> int:
+    """Symbols of a position: those of the live channels, and the activity."""
+    return self.leading + len(self.live)
 
   def max_lane_bytes(self, positions: int) -> int:
     """The longest stream that so many positions can need.
 
     A symbol narrows the interval at most by 2**16, that is by two bytes.
     """
-    return 2 * positions * len(self.live) + _LANE_END_BYTES
+    return 2 * positions * self.columns + _LANE_END_BYTES
+
+  @functools.cached_property
+  def starts(self) -> np.ndarray:
+    """int32 [C]: where each channel's symbols begin among the S."""
+    size = self.maximum - self.minimum + 1
+    return (np.cumsum(size) - size).astype(np.int32)
 
   @functools.cached_property
   def code_lengths(self) -> np.ndarray:
-    """float64 [L, n]: bits of each symbol, inf for the filling."""
-    with np.errstate(divide="ignore"):
-      return PRECISION - np.log2(np.diff(self.cdf, axis=1))
+    """float64 [K, S]: bits of each symbol; see `code_lengths`."""
+    return code_lengths(self.cdf)
+
+  @functools.cached_property
+  def activity_lengths(self) -> np.ndarray:
+    """float64 [K + 1, K]: bits of each activity."""
+    return code_lengths(self.activity_cdf)
+
+
+def upper_ends(cdf: np.ndarray) -> np.ndarray:
+  """What each cumulative frequency rises to: int32, shaped as `cdf`.
+
+  Args:
+    cdf: int32 [n, S], tables one after the other, each beginning with 0.
+  """
+  ends = np.roll(cdf, -1, axis=1)
+  return np.where(ends == 0, TOTAL, ends)
+
+
+def code_lengths(cdf: np.ndarray) -> np.ndarray:
+  """Bits of each symbol, float64, shaped as `cdf`.
+
+  Multiples of 1 / `LENGTH_UNITS`, so that sums of them are exact.
+
+  Args:
+    cdf: As for `upper_ends`.
+  """
+  bits = PRECISION - np.log2(upper_ends(cdf) - cdf)
+  return np.rint(bits * LENGTH_UNITS) / LENGTH_UNITS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,9 +198,13 @@ class CodingTables:
     offset: float32 [Q, C].
     minimum: int16 [Q, C].
     size: uint16 [Q, C], symbols of each table.
-    cdf: uint16 [sum of size], for each quality and channel the cumulative
-      frequencies cdf[0] .. cdf[size - 1]; the last one, 65536, is left out.
+    cdf: uint16 [K * sum of size], for each quality, activity and channel the
+      cumulative frequencies cdf[0] .. cdf[size - 1]; the last one, 65536, is
+      left out.
     lane_positions: uint16 [Q].
+    activity_cdf: uint16 [Q, K + 1, K], likewise, of the activity itself, for
+      each activity of the position before, and for the first of a lane. None
+      stands for a single activity.
   """
 
   gain: np.ndarray
@@ -143,9 +214,15 @@ class CodingTables:
   size: np.ndarray
   cdf: np.ndarray
   lane_positions: np.ndarray
+  activity_cdf: np.ndarray | None = None
 
   def __len__(self) -> int:
     return len(self.gain)
+
+  @property
+  def activities(self) -> int:
+    """K, sets of tables of every quality."""
+    return 1 if self.activity_cdf is None else self.activity_cdf.shape[-1]
 
   def check(self) -> None:
     """Raises errors.ModelError unless these are sound tables."""
@@ -156,7 +233,8 @@ class CodingTables:
         getattr(self, name).shape == shape
         for name in ("inverse_gain", "offset", "minimum", "size")
       )
-      and self.cdf.shape == (int(self.size.sum()),)
+      and self._activities_are_sound()
+      and self.cdf.shape == (self.activities * int(self.size.sum()),)
       and self.lane_positions.shape == shape[:1]
       and all(
         np.all(np.isfinite(a))
@@ -166,40 +244,52 @@ class CodingTables:
       and bool(np.all(self.lane_positions >= 1))
     )
     if sound:
-      ends = np.cumsum(self.size.ravel(), dtype=np.int64)
-      starts = ends - self.size.ravel()
+      size = np.repeat(self.size[:, None], self.activities, axis=1).ravel()
+      starts = np.cumsum(size, dtype=np.int64) - size
       rises = np.diff(self.cdf.astype(np.int32), append=0) > 0
       rises[starts - 1] = True  # From the end of a table to the next one.
       sound = bool(np.all(rises)) and not np.any(self.cdf[starts])
     if not sound:
       raise errors.ModelError("the coding tables are damaged")
 
+  def _activities_are_sound(self) -> bool:
+    cdf = self.activity_cdf
+    if cdf is None:
+      return True
+    k = cdf.shape[-1]
+    return bool(
+      cdf.shape == (len(self.gain), k + 1, k)
+      and 2 <= k <= MAX_ACTIVITIES
+      and np.all(cdf[..., 0] == 0)
+      and np.all(np.diff(cdf.astype(np.int32)) > 0)
+    )
+
   def for_quality(self, index: int) -> QualityTables:
     """The tables of one quality, by its index."""
     size = self.size[index].astype(np.int32)
     minimum = self.minimum[index].astype(np.int32)
-    start = int(self.size[:index].sum())
-    starts = start + np.cumsum(size) - size
-    live = np.flatnonzero(size > 1).astype(np.int32)
-    width = int(size.max()) + 1
-    cdf = np.full((len(live), width), TOTAL, np.int32)
-    for row, channel in enumerate(live):
-      first, count = starts[channel], size[channel]
-      cdf[row, :count] = self.cdf[first : first + count]
+    sets, total = self.activities, int(size.sum())
+    start = sets * int(self.size[:index].sum(dtype=np.int64))
+    cdf = self.cdf[start : start + sets * total].reshape(sets, total)
+    own = np.zeros((sets + 1, sets), np.int32)
+    if self.activity_cdf is not None:
+      own[:] = self.activity_cdf[index]
     return QualityTables(
       gain=self.gain[index],
       inverse_gain=self.inverse_gain[index],
       offset=self.offset[index],
       minimum=minimum,
       maximum=minimum + size - 1,
-      live=live,
-      cdf=cdf,
+      live=np.flatnonzero(size > 1).astype(np.int32),
+      cdf=cdf.astype(np.int32),
+      activity_cdf=own,
       lane_positions=int(self.lane_positions[index]),
     )
 
   def arrays(self) -> dict[str, np.ndarray]:
-    """The fields by name."""
-    return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+    """The fields by name, those that are None left out."""
+    fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+    return {name: a for name, a in fields.items() if a is not None}
 
 
 def build(
@@ -394,13 +484,23 @@ def frequencies(probability: np.ndarray) -> np.ndarray:
 
 
 def _lane_positions(cdfs: list[np.ndarray]) -> np.ndarray:
-  """Positions of a lane: as few as the lanes' own cost allows."""
+  """Positions of a lane, from the tables of one quality."""
   bits, live = 0.0, 0
   for cdf in cdfs:
     if len(cdf) > 1:
       p = np.diff(cdf.astype(np.int64), append=TOTAL) / TOTAL
       bits -= float(np.sum(p * np.log2(p)))
       live += 1
-  longest = (MAX_LANE_BYTES - _LANE_END_BYTES) // (2 * max(live, 1))
+  return np.array(lane_positions(bits, live), np.uint16)
+
+
+def lane_positions(bits: float, columns: int) -> int:
+  """Positions of a lane: as few as the lanes' own cost allows.
+
+  Args:
+    bits: What a position takes on average.
+    columns: Its symbols.
+  """
+  longest = (MAX_LANE_BYTES - _LANE_END_BYTES) // (2 * max(columns, 1))
   wanted = math.ceil(LANE_COST_BITS / (LANE_OVERHEAD * max(bits, 1e-3)))
-  return np.array(max(1, min(wanted, longest, MAX_LANE_POSITIONS)), np.uint16)
+  return max(1, min(wanted, longest, MAX_LANE_POSITIONS))

@@ -1,10 +1,12 @@
 r"""The container: the bytes of a file around its lanes.
 
-Normative description of version 1. Integers are unsigned and little-endian.
+Normative description of versions 1 and 2. Integers are unsigned and
+little-endian.
 
     offset  bytes
     0       4      magic: 89 42 4C 53 ("\x89BLS")
-    4       1      version: 1
+    4       1      version: 1, or 2 where the model's tables know several
+                   activities (bls2017.coding_tables)
     5       1      quality in eighths: 8 (quality 1) to 255
     6       2      height in pixels, 1 to 65535
     8       2      width in pixels, 1 to 65535
@@ -20,7 +22,8 @@ the model and quality (bls2017.lanes). One image has one byte string: no field
 has a second spelling, nothing may follow the last lane.
 
 A reader checks, in this order: the length of the header, magic, version,
-checksum, model id, quality, size and limit, number and sum of the lane lengths.
+checksum, model id, whether the version is that of the model's files, quality,
+size and limit, number and sum of the lane lengths.
 The checksum comes before anything that was read is used; it guards against
 accidents, not against forgery, so nothing after it trusts it either.
 """
@@ -35,7 +38,9 @@ import tensorflow as tf
 from bls2017 import config, errors, lanes
 
 MAGIC = b"\x89BLS"
-VERSION = 1
+VERSION = 2
+"""The newest version; all from 1 on are read."""
+
 MAX_SIDE = 0xFFFF
 MODEL_ID_BYTES = 8
 CHECKSUM_BYTES = 8
@@ -55,18 +60,25 @@ class Header:
     width: Pixels, 1 to 65535.
     quality_index: Index of the quality (bls2017.coding_tables).
     model_id: 8 bytes.
+    version: Of the format.
   """
 
   height: int
   width: int
   quality_index: int
   model_id: bytes
+  version: int
 
   @property
   def positions(self) -> int:
     """Spatial positions of the latents."""
     h, w = lanes.latent_shape(self.height, self.width)
     return h * w
+
+
+def version_of(activities: int) -> int:
+  """The version of files whose tables know so many activities."""
+  return 1 if activities == 1 else 2
 
 
 def checksum(data: bytes) -> bytes:
@@ -91,7 +103,7 @@ def pack(header: Header, streams: list[bytes]) -> bytes:
     )
   fields = _FIELDS.pack(
     MAGIC,
-    VERSION,
+    header.version,
     header.quality_index + config.QUALITY_STEPS,
     header.height,
     header.width,
@@ -109,7 +121,7 @@ def unpack_header(data: bytes) -> Header:
     data: A whole file.
 
   Raises:
-    errors.BitstreamError: if this is not a whole, unchanged file of version 1.
+    errors.BitstreamError: if this is not a whole, unchanged file.
   """
   if not data:
     raise errors.BitstreamError("the file is empty")
@@ -117,16 +129,16 @@ def unpack_header(data: bytes) -> Header:
     raise errors.BitstreamError(
       "this is not a bls2017 file (it does not begin with its magic bytes)"
     )
-  if len(data) > len(MAGIC) and data[len(MAGIC)] != VERSION:
+  if len(data) > len(MAGIC) and not 1 <= data[len(MAGIC)] <= VERSION:
     raise errors.BitstreamError(
       f"the file has version {data[len(MAGIC)]}, this program reads"
-      f" version {VERSION}"
+      f" versions 1 to {VERSION}"
     )
   if len(data) < HEADER_BYTES:
     raise errors.BitstreamError(
       f"the file is cut off within its header ({len(data)} bytes)"
     )
-  _, _, eighths, height, width, model_id = _FIELDS.unpack_from(data)
+  _, version, eighths, height, width, model_id = _FIELDS.unpack_from(data)
   stored = data[CHECKSUM_OFFSET:HEADER_BYTES]
   if checksum(data[:CHECKSUM_OFFSET] + data[HEADER_BYTES:]) != stored:
     raise errors.BitstreamError(
@@ -136,7 +148,8 @@ def unpack_header(data: bytes) -> Header:
     raise errors.BitstreamError(f"an image of {width} x {height} pixels")
   if eighths < config.QUALITY_STEPS:
     raise errors.BitstreamError(f"quality {eighths}/8 is below 1")
-  return Header(height, width, eighths - config.QUALITY_STEPS, model_id)
+  index = eighths - config.QUALITY_STEPS
+  return Header(height, width, index, model_id, version)
 
 
 def unpack_lanes(

@@ -33,7 +33,7 @@ class Attempt:
 
   Attributes:
     index: Index of the quality (bls2017.coding_tables).
-    rows: int16 [positions, L], as a range coder takes them.
+    rows: int16 [positions, columns], as a range coder takes them.
     bits: Information content of the symbols under the tables.
     clipped: Latents that lay beyond the ends of their tables.
   """
@@ -95,6 +95,7 @@ class ImageEncoding:
     primitives: Primitives,
     strength: float | np.ndarray = 0.0,
     weight: np.ndarray | None = None,
+    optimised: bool = False,
   ):
     """Takes an image that was analysed.
 
@@ -106,17 +107,31 @@ class ImageEncoding:
         every attempt begins with (bls2017.quantization).
       weight: float32 [H, W], what an error at each pixel counts; None for 1
         everywhere.
+      optimised: Whether a bit counts as much as usual beyond that
+        (`quantization.usual_strength`).
     """
     self.image = image
     self.weight = weight
     self.primitives = primitives
     self._latents = latents
     self._strength = strength
+    self._optimised = optimised
 
   def with_strength(self, strength: float | np.ndarray) -> ImageEncoding:
     """The same, with another strength for every attempt to begin with."""
     return ImageEncoding(
-      self.image, self._latents, self.primitives, strength, self.weight
+      self.image,
+      self._latents,
+      self.primitives,
+      strength,
+      self.weight,
+      self._optimised,
+    )
+
+  def rounded(self) -> ImageEncoding:
+    """The same, with nothing but rounding to begin with."""
+    return ImageEncoding(
+      self.image, self._latents, self.primitives, weight=self.weight
     )
 
   @property
@@ -150,6 +165,9 @@ class ImageEncoding:
     """
     quantizer = self.primitives.quantizer(index)
     total = self._strength + strength
+    if self._optimised:
+      tables = self.primitives.model.tables
+      total = total + quantization.usual_strength(index, tables)
     if scaled is None:
       found = quantizer.quantize_latents(self._latents, total)
     else:
@@ -180,7 +198,8 @@ class ImageEncoding:
     tables = self.primitives.tables(attempt.index)
     streams = self.primitives.coder.encode(attempt.rows, tables)
     model_id = self.primitives.model.model_id
-    header = container.Header(height, width, attempt.index, model_id)
+    version = container.version_of(tables.activities)
+    header = container.Header(height, width, attempt.index, model_id, version)
     return container.pack(header, streams)
 
   def decoded(self, attempt: Attempt) -> np.ndarray:

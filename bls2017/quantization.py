@@ -8,15 +8,20 @@ upper one is taken where u - k exceeds a threshold:
 With strength 0 this is rounding to the nearest symbol. With strength 1 / (2 w)
 it minimises `bits + w (u - symbol)**2`: the cheaper symbol of both, mostly the
 one closer to the middle of the table, gets more room. Decoders do not notice.
+
+Where tables know several activities (`bls2017.activities`), those of rounded
+latents say what a symbol costs, and are then chosen anew.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Callable, NamedTuple
 
 import numpy as np
+import tensorflow as tf
 
-from bls2017 import coding_tables, errors
+from bls2017 import activities, coding_tables, errors
 
 _BLOCK = 2048
 """Positions worked on at once: what is temporary stays in the caches."""
@@ -25,12 +30,33 @@ _MOST_STEPS = 16
 """How far from the nearest symbol others are sought."""
 
 
+USUAL_STRENGTHS = (0.0, 0.0)
+"""Of the lowest and of the highest quality, linear in between."""
+
+
+def usual_strength(index: int, tables: coding_tables.CodingTables) -> float:
+  """The strength that gives the best curve of rate and distortion on average.
+
+  Tables of a single activity do not tell well enough what a symbol costs where
+  it stands: rounding is as good for them.
+
+  Args:
+    index: Index of the quality.
+    tables: Of the model.
+  """
+  if tables.activities == 1:
+    return 0.0
+  lowest, highest = USUAL_STRENGTHS
+  return lowest + (highest - lowest) * index / max(len(tables) - 1, 1)
+
+
 class Quantized(NamedTuple):
   """The symbols of an image.
 
   Attributes:
-    rows: int16 [positions, L], symbols of the live channels, counted from each
-      table's smallest, as a range coder takes them.
+    rows: int16 [positions, columns], as a range coder takes them: where the
+      tables know several activities the position's, then the symbols of the
+      live channels, counted from each table's smallest.
     bits: Their information content under the tables.
     clipped: Latents that lay beyond the ends of their tables.
   """
@@ -52,13 +78,16 @@ class Quantizer:
     self._tables = tables
     lengths = tables.code_lengths.astype(np.float32)
     self._lengths = lengths.ravel()
-    self._starts = np.arange(len(lengths), dtype=np.int32) * lengths.shape[1]
+    self._by_activity = np.ascontiguousarray(lengths.T)
+    self._own = tables.activity_lengths.astype(np.float32)
+    self._starts = tables.starts[tables.live]
     # What the step from each symbol to the next one costs; none leads on from
     # the last one.
-    finite = np.where(np.isfinite(lengths), lengths, 0)
-    increases = np.zeros_like(lengths)
-    increases[:, :-1] = np.diff(finite, axis=1)
-    self._increases = increases.ravel()
+    self._increases = np.where(
+      coding_tables.upper_ends(tables.cdf) == coding_tables.TOTAL,
+      np.float32(0),
+      np.roll(lengths, -1, axis=1) - lengths,
+    ).ravel()
     self._last = (tables.maximum - tables.minimum)[tables.live]
 
   def scaled(self, latents: np.ndarray) -> np.ndarray:
@@ -102,49 +131,96 @@ class Quantizer:
     scale: Callable[[np.ndarray], np.ndarray],
   ) -> Quantized:
     strength = np.asarray(strength, np.float32)
-    plain, uniform = not strength.any(), strength.ndim == 0
-    each = np.broadcast_to(strength.reshape(-1, 1), (len(values), 1))
-    live = self._tables.live
-    minimum = np.float32(self._tables.minimum)
-    maximum = np.float32(self._tables.maximum)
-    rows = np.empty((len(values), len(live)), np.int16)
-    bits, clipped = 0.0, 0
-    for start in range(0, len(values), _BLOCK):
-      block = slice(start, start + _BLOCK)
-      scaled = scale(values[block])
-      if not np.all(np.isfinite(scaled)):
-        raise errors.ModelError(
-          "the model's latents of the image are not finite"
-        )
-      rounded = np.rint(scaled)
-      # Clipped as floats: what integers cannot hold would change its sign.
-      inside = np.clip(rounded, minimum, maximum)
-      clipped += int(np.count_nonzero(inside != rounded))
-      if plain:
-        symbols = (inside - minimum)[:, live].astype(np.int32)
-      else:
-        u = (scaled - minimum)[:, live]
-        symbols = self._nearly_nearest(u, each[block])
+    plain = not strength.any()
+    leading = self._tables.leading
+    rows = np.empty((len(values), self._tables.columns), np.int16)
+    clipped = 0
+    if plain or leading:
+      for block in _blocks(len(values)):
+        rounded, outside = self._rounded(scale(values[block]))
+        rows[block, leading:] = rounded
+        clipped += outside
+      self._choose(rows)
+    if not plain:
+      clipped = 0
+      uniform = strength.ndim == 0
+      each = np.broadcast_to(strength.reshape(-1, 1), (len(values), 1))
+      for block in _blocks(len(values)):
+        scaled = scale(values[block])
+        clipped += self._rounded(scaled)[1]
+        u = (scaled - np.float32(self._tables.minimum))[:, self._tables.live]
+        starts = self._starts_of(rows[block])
+        symbols = self._nearly_nearest(u, each[block], starts)
         if not uniform:
-          symbols = self._descended(symbols, u, each[block])
-      rows[block] = symbols
-      bits += self._bits(symbols)
-    return Quantized(rows, bits, clipped)
+          symbols = self._descended(symbols, u, each[block], starts)
+        rows[block, leading:] = symbols
+      self._choose(rows)
+    return Quantized(rows, self.bits(rows), clipped)
 
-  def _nearly_nearest(self, u: np.ndarray, strength: np.ndarray) -> np.ndarray:
+  def _rounded(self, scaled: np.ndarray) -> tuple[np.ndarray, int]:
+    """The nearest symbols of the live channels, and how many were clipped."""
+    if not np.all(np.isfinite(scaled)):
+      raise errors.ModelError("the model's latents of the image are not finite")
+    minimum = np.float32(self._tables.minimum)
+    rounded = np.rint(scaled)
+    # Clipped as floats: what integers cannot hold would change its sign.
+    inside = np.clip(rounded, minimum, np.float32(self._tables.maximum))
+    clipped = int(np.count_nonzero(inside != rounded))
+    return (inside - minimum)[:, self._tables.live].astype(np.int32), clipped
+
+  def _choose(self, rows: np.ndarray) -> None:
+    """Writes the cheapest activities before their symbols."""
+    if not self._tables.leading:
+      return
+    cost = [
+      activities.costs(rows[block, 1:] + self._starts, self._by_activity)
+      for block in _blocks(len(rows))
+    ]
+    chosen = _cheapest(
+      tf.concat(cost, 0), self._own, self._tables.lane_positions
+    )
+    rows[:, 0] = chosen.numpy()
+
+  def _starts_of(self, rows: np.ndarray) -> np.ndarray:
+    """Where the lengths of each symbol's table begin, int32 [.., L]."""
+    if not self._tables.leading:
+      return self._starts
+    return self._starts + rows[:, :1].astype(np.int32) * len(self._by_activity)
+
+  def bits(self, rows: np.ndarray) -> float:
+    """The information content of symbols and activities under the tables."""
+    leading = self._tables.leading
+    total = 0.0
+    for block in _blocks(len(rows)):
+      place = rows[block, leading:] + self._starts_of(rows[block])
+      total += float(np.take(self._lengths, place).sum(dtype="f8"))
+    if leading:
+      chosen = rows[:, 0].astype(np.int32)
+      before = np.roll(chosen, 1)
+      before[:: self._tables.lane_positions] = self._tables.activities
+      total += float(self._own[before, chosen].sum(dtype="f8"))
+    return total
+
+  def _nearly_nearest(
+    self, u: np.ndarray, strength: np.ndarray, starts: np.ndarray
+  ) -> np.ndarray:
     lower = np.clip(np.floor(u), 0, self._last - 1).astype(np.int32)
-    increase = np.take(self._increases, lower + self._starts)
+    increase = np.take(self._increases, lower + starts)
     return lower + (u - lower > np.float32(0.5) + strength * increase)
 
   def _descended(
-    self, rows: np.ndarray, u: np.ndarray, strength: np.ndarray
+    self,
+    rows: np.ndarray,
+    u: np.ndarray,
+    strength: np.ndarray,
+    starts: np.ndarray,
   ) -> np.ndarray:
     """Moves symbols down and up as long as that pays."""
     for step in (1, -1):
       for _ in range(_MOST_STEPS):
         moved = np.clip(rows + step, 0, self._last)
         lower = np.minimum(rows, moved)
-        increase = step * np.take(self._increases, lower + self._starts)
+        increase = step * np.take(self._increases, lower + starts)
         further = (u - moved) ** 2 - (u - rows) ** 2
         pays = (moved != rows) & (further + 2 * strength * increase < 0)
         if not pays.any():
@@ -152,21 +228,24 @@ class Quantizer:
         rows = np.where(pays, moved, rows)
     return rows
 
-  def _bits(self, rows: np.ndarray) -> float:
-    return float(np.take(self._lengths, rows + self._starts).sum(dtype="f8"))
 
-  def all_lengths(self) -> tuple[np.ndarray, int]:
-    """Code lengths of all channels, those that are not coded at no cost.
+def _blocks(positions: int) -> Iterator[slice]:
+  for start in range(0, positions, _BLOCK):
+    yield slice(start, start + _BLOCK)
 
-    Returns:
-      float32 [C n], finite, and n.
-    """
-    width = len(self._lengths) // max(len(self._starts), 1)
-    width = max(width, 1)
-    lengths = np.zeros((len(self._tables.gain), width), np.float32)
-    own = self._lengths.reshape(-1, width)
-    lengths[self._tables.live] = np.where(np.isfinite(own), own, 0)
-    return lengths.ravel(), width
+
+@tf.function(
+  input_signature=[
+    tf.TensorSpec((None, None), tf.float32),
+    tf.TensorSpec((None, None), tf.float32),
+    tf.TensorSpec((), tf.int32),
+  ],
+  autograph=False,
+)
+def _cheapest(
+  cost: tf.Tensor, own: tf.Tensor, lane_positions: tf.Tensor
+) -> tf.Tensor:
+  return activities.cheapest(cost, own, lane_positions)
 
 
 def symbols(
@@ -175,14 +254,14 @@ def symbols(
   """Symbols of all channels of those of the live ones.
 
   Args:
-    rows: int [..., L], counted from each table's smallest symbol.
+    rows: int [..., columns], as a range coder takes them.
     tables: Tables of the quality.
 
   Returns:
     int32 [..., C].
   """
   found = np.tile(tables.minimum, (*rows.shape[:-1], 1))
-  found[..., tables.live] += rows
+  found[..., tables.live] += rows[..., tables.leading :]
   return found
 
 

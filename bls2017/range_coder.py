@@ -56,8 +56,9 @@ class RangeCoder(Protocol):
     """Codes the positions of an image.
 
     Args:
-      symbols: Integers [positions, L], of the live channels, counted from
-        each table's smallest; inside the tables.
+      symbols: Integers [positions, columns]: the activity, where the tables
+        know several, and the symbols of the live channels, counted from each
+        table's smallest; inside the tables.
       tables: Tables of the quality.
 
     Returns:
@@ -78,7 +79,7 @@ class RangeCoder(Protocol):
       tables: Tables of the quality.
 
     Returns:
-      int32 [positions, L].
+      int32 [positions, columns].
 
     Raises:
       errors.BitstreamError: if a stream is not what `encode` writes for any

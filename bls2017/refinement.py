@@ -20,6 +20,10 @@ Effort is a number of rounds. A round starts where the one before ended, so more
 effort goes the same way further; and the best symbols seen are kept, those that
 refining began with among them. So the Lagrangian never rises with effort.
 
+Symbols are judged with the activities that the image had at the start
+(`bls2017.activities`); those of the result are chosen anew, which can only make
+it cheaper.
+
 An image is worked on in windows, one after the other, each seeing all pixels
 that its latents reach, so that memory is bounded and gains add up.
 """
@@ -38,6 +42,7 @@ from bls2017 import (
   encoding,
   errors,
   metrics,
+  quantization,
   window_loss,
 )
 
@@ -158,14 +163,18 @@ def refine(
     observer.on_start("refining", total_steps(effort, image.shape), 0)
   shape = (*image.shape, -1)
   tables = image.primitives.tables(start.index)
-  values = np.tile(tables.minimum, (len(start.rows), 1))
-  values[:, tables.live] += start.rows
+  values = quantization.symbols(start.rows, tables)
   best = values.astype(np.float32).reshape(shape)
+  chosen = np.zeros(image.shape, np.int32)
+  if tables.leading:
+    chosen[:] = start.rows[:, 0].reshape(image.shape)
   scaled = image.scaled(start.index).reshape(shape)
   interrupted = False
   try:
     for number, window in enumerate(_windows(image.shape)):
-      part = _Window(image, start.index, objective, window, best, scaled)
+      part = _Window(
+        image, start.index, objective, window, best, scaled, chosen
+      )
       try:
         part.run(ROUND_STEPS[: effort - FIRST_EFFORT + 1], number, observer)
       finally:
@@ -227,6 +236,7 @@ class _Window:
     place: _Place,
     symbols: np.ndarray,
     scaled: np.ndarray,
+    chosen: np.ndarray,
   ):
     tables = image.primitives.tables(index)
     self.best = symbols[place.own].copy()
@@ -261,7 +271,7 @@ class _Window:
     )
     self._loss = window_loss.WindowLoss(
       view,
-      window_loss.Rates(tables, image.primitives.quantizer(index)),
+      window_loss.Rates(tables, chosen[place.own]),
       image.primitives.transforms.frozen.synthesis,
     )
     self._u = tf.constant(scaled[place.own], tf.float32)

@@ -11,7 +11,7 @@ from typing import Callable, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from bls2017 import coding_tables, metrics, quantization
+from bls2017 import coding_tables, metrics
 
 _PRESSURE = 1.5
 """How much more than in the loss distortion weighs in the gradient.
@@ -41,22 +41,23 @@ class State(NamedTuple):
 class Rates:
   """Code lengths of all channels as constants of a graph."""
 
-  def __init__(
-    self,
-    tables: coding_tables.QualityTables,
-    quantizer: quantization.Quantizer,
-  ):
-    """Takes the tables of a quality, and its quantizer."""
+  def __init__(self, tables: coding_tables.QualityTables, chosen: np.ndarray):
+    """Takes what the rates depend on.
+
+    Args:
+      tables: Of the quality.
+      chosen: int32 [h, w], the activity at each position.
+    """
     self.tables = tables
     self.minimum = tables.minimum.astype(np.float32)
     self.maximum = tables.maximum.astype(np.float32)
-    self._lengths, width = quantizer.all_lengths()
-    starts = np.arange(len(self.minimum)) * width
-    self._starts = (starts - tables.minimum).astype(np.int32)
+    self._lengths = tables.code_lengths.astype(np.float32).ravel()
+    starts = tables.starts - tables.minimum
+    self._starts = starts + chosen[..., None] * tables.cdf.shape[1]
 
   def bits(self, symbols: tf.Tensor) -> tf.Tensor:
-    """Bits of symbols inside their tables, float32 [..., C] both."""
-    place = tf.cast(symbols, tf.int32) + self._starts
+    """Bits of symbols inside their tables, float32 [h, w, C] both."""
+    place = tf.cast(symbols, tf.int32) + self._starts.astype(np.int32)
     return tf.gather(self._lengths, place)
 
 

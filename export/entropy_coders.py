@@ -6,7 +6,7 @@ from typing import Protocol
 
 import tensorflow as tf
 
-from bls2017 import range_coder_stock
+from bls2017 import stock_decoder, stock_encoder
 from export import graph_bytes, graph_tables
 
 
@@ -28,20 +28,29 @@ class EntropyCoder(Protocol):
     """The symbols, and a bool scalar: whether an encoder wrote the payload."""
 
 
-def make(runtime: str) -> EntropyCoder:
-  """The coder of a runtime, one of `export.RUNTIMES`."""
-  return StockCoder() if runtime == "stock" else TfcCoder()
+def make(runtime: str, activities: int) -> EntropyCoder:
+  """A coder.
+
+  Args:
+    runtime: One of `export.RUNTIMES`.
+    activities: Sets of tables of the model.
+  """
+  coder = StockCoder if runtime == "stock" else TfcCoder
+  return coder(activities)
 
 
 class StockCoder:
   """TensorFlow's own operations."""
 
+  def __init__(self, activities: int):
+    self._activities = activities
+
   def encode(
     self, symbols: tf.Tensor, tables: graph_tables.QualityTables
   ) -> tuple[tf.Tensor, tf.Tensor]:
     """See `EntropyCoder.encode`."""
-    payload, lengths = range_coder_stock.encode(
-      symbols, tables.cdf, tables.lane_positions
+    payload, lengths = stock_encoder.encode(
+      symbols, tables.coding, self._activities
     )
     return graph_bytes.to_string(payload), lengths
 
@@ -53,19 +62,20 @@ class StockCoder:
     tables: graph_tables.QualityTables,
   ) -> tuple[tf.Tensor, tf.Tensor]:
     """See `EntropyCoder.decode`."""
-    return range_coder_stock.decode(
+    return stock_decoder.decode(
       graph_bytes.from_string(payload),
       lengths,
       positions,
-      tables.cdf,
-      tables.lane_positions,
+      tables.coding,
+      self._activities,
     )
 
 
 class TfcCoder:
   """tensorflow-compression's operations; only its model servers load these."""
 
-  def __init__(self) -> None:
+  def __init__(self, activities: int):
+    self._activities = activities
     # Not before it is asked for: everything else runs without the package.
     import tensorflow_compression as tfc
 
@@ -92,7 +102,7 @@ class TfcCoder:
       (starts, lengths),
       fn_output_signature=tf.string,
     )
-    whole = (tf.size(lengths) - 1) * tables.lane_positions
+    whole = (tf.size(lengths) - 1) * tables.coding.lane_positions
     symbols = tf.concat(
       [
         self._decode(streams[:-1], whole, tables),
@@ -106,7 +116,7 @@ class TfcCoder:
   def _encode(
     self, symbols: tf.Tensor, tables: graph_tables.QualityTables
   ) -> tf.Tensor:
-    step = tables.lane_positions
+    step = tables.coding.lane_positions
     positions = tf.shape(symbols)[0]
     whole = (positions - 1) // step * step
     parts = ((symbols[:whole], step), (symbols[whole:], positions - whole))
@@ -124,11 +134,26 @@ class TfcCoder:
     lanes = tf.shape(symbols)[0] // lane
 
     def encode() -> tf.Tensor:
-      shape = tf.stack([lanes, lane, tf.size(tables.live)])
-      handle = self._ops.create_range_encoder(shape[:1], _lookup(tables.cdf))
-      handle = self._ops.entropy_encode_channel(
-        handle, tf.reshape(symbols, shape)
+      handle = self._ops.create_range_encoder(lanes[None], self._lookup(tables))
+      values = tf.reshape(
+        symbols, tf.stack([lanes, lane, tf.shape(symbols)[1]])
       )
+      if self._activities == 1:
+        activities = tf.zeros(tf.stack([lanes, lane]), tf.int32)
+        numbers = self._numbers(activities, tables)
+        values = tf.reshape(values, tf.shape(numbers))
+      else:
+        activities = values[..., 0]
+        numbers = self._numbers(activities, tables)
+        values = tf.reshape(values[..., 1:], tf.shape(numbers))
+        before = tf.pad(
+          activities[:, :-1], [[0, 0], [1, 0]],
+          constant_values=self._activities,
+        )  # fmt: skip
+        own = self._first_own(tables) + before
+        numbers = tf.concat([own, numbers], 1)
+        values = tf.concat([activities, values], 1)
+      handle = self._ops.entropy_encode_index(handle, numbers, values)
       return self._ops.entropy_encode_finalize(handle)
 
     # The operations do not take empty tensors.
@@ -144,23 +169,107 @@ class TfcCoder:
   ) -> tf.Tensor:
     """The symbols of lanes that are all of one length."""
     live = tf.size(tables.live)
-    lane = positions // tf.maximum(tf.size(streams), 1)
+    columns = live + int(self._activities > 1)
+    lanes = tf.size(streams)
+    lane = positions // tf.maximum(lanes, 1)
 
     def decode() -> tf.Tensor:
-      handle = self._ops.create_range_decoder(streams, _lookup(tables.cdf))
-      _, symbols = self._ops.entropy_decode_channel(
-        handle, tf.stack([lane, live]), tf.int32
+      handle = self._ops.create_range_decoder(streams, self._lookup(tables))
+      activities = tf.zeros(tf.stack([lanes, lane]), tf.int32)
+      if self._activities > 1:
+        handle, activities = self._decode_activities(
+          handle, lanes, lane, self._first_own(tables)
+        )
+      numbers = self._numbers(activities, tables)
+      _, symbols = self._ops.entropy_decode_index(
+        handle, numbers, tf.shape(numbers)[1:], tf.int32
       )
-      return tf.reshape(symbols, tf.stack([positions, live]))
+      symbols = tf.reshape(symbols, tf.stack([positions, live]))
+      if self._activities == 1:
+        return symbols
+      return tf.concat([tf.reshape(activities, [-1, 1]), symbols], 1)
 
     return tf.cond(
-      positions * live > 0,
+      positions * columns > 0,
       decode,
-      lambda: tf.zeros(tf.stack([positions, live]), tf.int32),
+      lambda: tf.zeros(tf.stack([positions, columns]), tf.int32),
     )
 
+  def _decode_activities(
+    self,
+    handle: tf.Tensor,
+    lanes: tf.Tensor,
+    lane: tf.Tensor,
+    first: tf.Tensor,
+  ) -> tuple[tf.Tensor, tf.Tensor]:
+    """The activities, int32 [lanes, lane], one position after the other."""
 
-def _lookup(cdf: tf.Tensor) -> tf.Tensor:
-  """Tables as tfc's operations take them, without an escape code."""
-  precision = tf.fill(tf.stack([tf.shape(cdf)[0], 1]), 16)
-  return tf.concat([precision, cdf], 1)
+    def decode(
+      t: tf.Tensor, handle: tf.Tensor, before: tf.Tensor, found: tf.TensorArray
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.TensorArray]:
+      handle, activity = self._ops.entropy_decode_index(
+        handle, first + before, (1,), tf.int32
+      )
+      activity = tf.ensure_shape(activity, (None, 1))
+      return t + 1, handle, activity, found.write(t, activity[:, 0])
+
+    _, handle, _, found = tf.while_loop(
+      lambda t, *_: t < lane,
+      decode,
+      (
+        tf.constant(0),
+        handle,
+        tf.fill(tf.stack([lanes, 1]), self._activities),
+        tf.TensorArray(tf.int32, lane, element_shape=(None,)),
+      ),
+      shape_invariants=(
+        tf.TensorShape(()),
+        tf.TensorShape(None),
+        tf.TensorShape((None, 1)),
+        tf.TensorShape(None),
+      ),
+      parallel_iterations=1,
+    )
+    return handle, tf.transpose(found.stack())
+
+  def _numbers(
+    self, activities: tf.Tensor, tables: graph_tables.QualityTables
+  ) -> tf.Tensor:
+    """The tables in `_lookup` of the symbols of lanes.
+
+    Args:
+      activities: int32 [lanes, lane].
+      tables: Of the quality.
+
+    Returns:
+      int32 [lanes, lane * L].
+    """
+    channels = tf.size(tables.gain)
+    numbers = activities[..., None] * channels + tables.live
+    lanes, lane, live = tf.unstack(tf.shape(numbers))
+    return tf.reshape(numbers, tf.stack([lanes, lane * live]))
+
+  def _first_own(self, tables: graph_tables.QualityTables) -> tf.Tensor:
+    """The number of the first table of activities."""
+    return self._activities * tf.size(tables.gain)
+
+  def _lookup(self, tables: graph_tables.QualityTables) -> tf.Tensor:
+    """Tables as tfc's operations take them, without an escape code.
+
+    For each activity those of all channels; then those of activities. Each has
+    its precision before it and its end behind it.
+    """
+    parts = [_with_ends(tables.coding.cdf)]
+    if self._activities > 1:
+      parts.append(_with_ends(tables.coding.activity_cdf))
+    return tf.concat(parts, 0)
+
+
+def _with_ends(cdf: tf.Tensor) -> tf.Tensor:
+  """Tables, int32 [n, S] one after the other, with precisions and ends."""
+  flat = tf.reshape(cdf, [-1])
+  starts = tf.where(flat == 0)[:, 0]
+  tables = tf.RaggedTensor.from_row_starts(flat, starts, validate=False)
+  column = tf.ones_like(starts, tf.int32)[:, None]
+  precision, end = (column * value for value in (16, 1 << 16))
+  return tf.concat([precision, tables, end], 1).flat_values

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Callable
 
 import tensorflow as tf
 
-from bls2017 import config, frozen_transforms, strips
+from bls2017 import config, container, frozen_transforms, strips
 from export import (
   entropy_coders,
   graph_container,
+  graph_quantization,
   graph_tables,
   sized_encoder,
   verdict,
@@ -54,7 +55,8 @@ class FrozenGraph:
     self.max_pixels = max_pixels
     self._transforms = frozen_transforms.FrozenTransforms(model.weights)
     self._tables = graph_tables.GraphTables(model.tables)
-    self._coder = entropy_coders.make(runtime)
+    self._version = container.version_of(self._tables.activities)
+    self._coder = entropy_coders.make(runtime, self._tables.activities)
     self._channels = model.config.num_latents
     self._encode = _traced(self._encode_image, _IMAGE, _SCALAR)
     self._encode_within = _traced(self._encode_to_size, _IMAGE, _SCALAR)
@@ -145,7 +147,11 @@ class FrozenGraph:
       Both parts; the second one's verdict is on the whole.
     """
     header = graph_container.unpack_header(
-      data, self.model_id, len(self._tables), self.max_pixels
+      data,
+      self.model_id,
+      self._version,
+      len(self._tables),
+      self.max_pixels,
     )
 
     def read() -> graph_container.Lanes:
@@ -195,32 +201,14 @@ class FrozenGraph:
     )
 
   def _encode_image(self, image: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
-    tables = self._tables.for_quality(index)
     height, width, _ = tf.unstack(tf.shape(image))
-    y = self._analyse(image)
-    symbols = tf.round(y * tables.gain - tables.offset)
+    latents = self._analyse(image)
+    scaled = graph_quantization.scaled(latents, self._tables.for_quality(index))
     return tf.cond(
-      tf.reduce_all(tf.math.is_finite(symbols)),
-      lambda: self._pack_symbols(symbols, tables, height, width, index),
+      tf.reduce_all(tf.math.is_finite(scaled)),
+      lambda: self._pack(latents, index, 0.0, height, width),
       lambda: tf.constant(""),
     )
-
-  def _pack_symbols(
-    self,
-    symbols: tf.Tensor,
-    tables: graph_tables.QualityTables,
-    height: tf.Tensor,
-    width: tf.Tensor,
-    index: tf.Tensor,
-  ) -> tf.Tensor:
-    symbols = tf.clip_by_value(
-      symbols,
-      tf.cast(tables.minimum, tf.float32),
-      tf.cast(tables.maximum, tf.float32),
-    )
-    rows = tf.cast(symbols, tf.int32) - tables.minimum
-    rows = tf.gather(rows, tables.live, axis=1)
-    return self._pack_rows(rows, tables, height, width, index)
 
   def _pack_rows(
     self,
@@ -232,7 +220,7 @@ class FrozenGraph:
   ) -> tf.Tensor:
     payload, lengths = self._coder.encode(rows, tables)
     return graph_container.pack(
-      height, width, index, self.model_id, payload, lengths
+      height, width, index, self.model_id, self._version, payload, lengths
     )
 
   def _encode_to_size(
@@ -268,7 +256,7 @@ class FrozenGraph:
     width: tf.Tensor,
   ) -> tf.Tensor:
     tables = self._tables.for_quality(index)
-    rows = sized_encoder.quantize(latents, tables, strength)
+    rows = graph_quantization.quantize(latents, tables, strength)
     return self._pack_rows(rows, tables, height, width, index)
 
   def _analyse(self, image: tf.Tensor) -> tf.Tensor:
@@ -304,6 +292,7 @@ class FrozenGraph:
     # A product with ones and zeros puts the live channels into place; it is
     # exact, and faster than scattering numbers one by one.
     place = tf.one_hot(tables.live, self._channels)
+    rows = rows[:, tf.shape(rows)[1] - tf.size(tables.live) :]
     symbols = tf.matmul(tf.cast(rows, tf.float32), place)
     symbols += tf.cast(tables.minimum, tf.float32)
     y_hat = (symbols + tables.offset) * tables.inverse_gain

@@ -59,6 +59,7 @@ def pack(
   width: tf.Tensor,
   quality_index: tf.Tensor,
   model_id: bytes,
+  version: int,
   payload: tf.Tensor,
   lengths: tf.Tensor,
 ) -> tf.Tensor:
@@ -69,6 +70,7 @@ def pack(
     width: Likewise.
     quality_index: int32 scalar.
     model_id: 8 bytes.
+    version: Of the format.
     payload: string scalar, all lanes.
     lengths: int32 [lanes], below 65536.
   """
@@ -76,7 +78,7 @@ def pack(
   sides = graph_bytes.from_shorts(tf.stack([height, width]))
   fields = tf.strings.join(
     [
-      container.MAGIC + bytes([container.VERSION]),
+      container.MAGIC + bytes([version]),
       graph_bytes.to_string(tf.concat([eighths[None], sides], 0)),
       model_id,
     ]
@@ -87,13 +89,18 @@ def pack(
 
 
 def unpack_header(
-  data: tf.Tensor, model_id: bytes, qualities: int, max_pixels: int
+  data: tf.Tensor,
+  model_id: bytes,
+  version: int,
+  qualities: int,
+  max_pixels: int,
 ) -> Header:
   """Checks and reads what a file begins with.
 
   Args:
     data: string scalar, a whole file.
     model_id: Of the model that is to decode it.
+    version: Of the format, of all files of this model.
     qualities: How many qualities it has.
     max_pixels: Limit of width times height.
   """
@@ -109,7 +116,7 @@ def unpack_header(
   )
   shared = tf.minimum(size, _MAGIC_BYTES)
   magic = tf.strings.substr(tf.constant(container.MAGIC), 0, shared)
-  version = tf.cast(content[_MAGIC_BYTES], tf.int32)
+  found = tf.cast(content[_MAGIC_BYTES], tf.int32)
   offset, end = container.CHECKSUM_OFFSET, container.HEADER_BYTES
   others = tf.strings.substr(data, 0, tf.minimum(size, offset))
   body_start = tf.minimum(size, end)
@@ -132,10 +139,10 @@ def unpack_header(
         ),
       ),
       (
-        (size > _MAGIC_BYTES) & (version != container.VERSION),
+        (size > _MAGIC_BYTES) & ((found < 1) | (found > container.VERSION)),
         corrupt,
         (
-          "the file has version ", version, ", this program reads version ",
+          "the file has version ", found, ", this program reads versions 1 to ",
           str(container.VERSION),
         ),
       ),
@@ -165,6 +172,14 @@ def unpack_header(
         (
           "the file was written with model ", to_hex(written_with),
           f", this is model {model_id.hex()}",
+        ),
+      ),
+      (
+        found != version,
+        corrupt,
+        (
+          "the file has version ", found, ", those of its model have version ",
+          str(version),
         ),
       ),
       (

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from bls2017 import quantization, stock_streams
+
 if TYPE_CHECKING:
   from bls2017 import coding_tables
-
-_TOTAL = 1 << 16
 
 
 class QualityTables(NamedTuple):
@@ -23,8 +23,8 @@ class QualityTables(NamedTuple):
     minimum: int32 [C].
     maximum: int32 [C].
     live: int32 [L].
-    cdf: int32 [L, n + 1].
-    lane_positions: int32 scalar.
+    strength: float32 scalar, `quantization.usual_strength`.
+    coding: What the range coder needs.
   """
 
   gain: tf.Tensor
@@ -33,24 +33,44 @@ class QualityTables(NamedTuple):
   minimum: tf.Tensor
   maximum: tf.Tensor
   live: tf.Tensor
-  cdf: tf.Tensor
-  lane_positions: tf.Tensor
+  strength: tf.Tensor
+  coding: stock_streams.Tables
 
 
 class GraphTables:
-  """All tables of a model; a quality's are looked up in the graph."""
+  """All tables of a model; a quality's are looked up in the graph.
+
+  Attributes:
+    activities: K, sets of tables.
+  """
 
   def __init__(self, tables: coding_tables.CodingTables):
     self._tables = tables
-    ends = np.cumsum(tables.size.ravel(), dtype=np.int64)
-    starts = ends - tables.size.ravel()
-    self._starts = starts.reshape(tables.size.shape).astype(np.int32)
+    self.activities = tables.activities
+    total = tables.size.sum(1, dtype=np.int64)
+    self._totals = total.astype(np.int32)
+    self._starts = (self.activities * (np.cumsum(total) - total)).astype("i4")
+    self._own = np.zeros(
+      (len(tables), self.activities + 1, self.activities), np.int32
+    )
+    if tables.activity_cdf is not None:
+      self._own[:] = tables.activity_cdf
+    self._strengths = np.array(
+      [quantization.usual_strength(q, tables) for q in range(len(tables))],
+      np.float32,
+    )
     self._max_lane_bytes = np.array(
       [
         tables.for_quality(q).max_lane_bytes(int(tables.lane_positions[q]))
         for q in range(len(tables))
       ],
       np.int32,
+    )
+    # Traced once, so that graphs hold the tables once, whoever asks for them.
+    self._quality = tf.function(
+      self._look_up,
+      input_signature=[tf.TensorSpec((), tf.int32)],
+      autograph=False,
     )
 
   def __len__(self) -> int:
@@ -70,16 +90,27 @@ class GraphTables:
     Args:
       index: int32 scalar, from 0 to `len(self) - 1`.
     """
+    return self._quality(index)
+
+  def _look_up(self, index: tf.Tensor) -> QualityTables:
     tables = self._tables
     size = tf.gather(tables.size.astype(np.int32), index)
     minimum = tf.gather(tables.minimum.astype(np.int32), index)
     live = tf.cast(tf.where(size > 1)[:, 0], tf.int32)
-    live_size = tf.gather(size, live)[:, None]
-    column = tf.range(tf.reduce_max(size) + 1)
-    start = tf.gather(tf.gather(self._starts, index), live)[:, None]
-    # What stands to the right of a table belongs to the next one.
-    place = start + tf.minimum(column, live_size - 1)
-    values = tf.cast(tf.gather(tables.cdf, place), tf.int32)
+    total = tf.gather(self._totals, index)
+    cdf = tf.slice(
+      tables.cdf,
+      tf.gather(self._starts, index)[None],
+      (self.activities * total)[None],
+    )
+    cdf = tf.cast(cdf, tf.int32)
+    coding = stock_streams.Tables(
+      cdf=tf.reshape(cdf, tf.stack([self.activities, total])),
+      activity_cdf=tf.gather(self._own, index),
+      starts=tf.gather(tf.cumsum(size, exclusive=True), live),
+      sizes=tf.gather(size, live),
+      lane_positions=self.lane_positions(index),
+    )
     return QualityTables(
       gain=tf.gather(tables.gain, index),
       inverse_gain=tf.gather(tables.inverse_gain, index),
@@ -87,6 +118,6 @@ class GraphTables:
       minimum=minimum,
       maximum=minimum + size - 1,
       live=live,
-      cdf=tf.where(column < live_size, values, _TOTAL),
-      lane_positions=self.lane_positions(index),
+      strength=tf.gather(self._strengths, index),
+      coding=coding,
     )

@@ -6,16 +6,14 @@ can differ from the library's. The promise is kept by the files themselves.
 
 from __future__ import annotations
 
-import math
 from typing import Callable
 
 import tensorflow as tf
 
-from bls2017 import coding_tables, container, encoding, rate_control
-from export import graph_tables, verdict
+from bls2017 import container, encoding, rate_control
+from export import graph_quantization, graph_tables, verdict
 
 _ONE_AT_A_TIME = 1
-_LN2 = math.log(2)
 
 
 class SizedEncoder:
@@ -175,52 +173,12 @@ def expected_size(
     tables: Of the quality.
     strength: float32 scalar.
   """
-  lengths = _code_lengths(tables)
-  rows = quantize(latents, tables, strength)
-  bits = tf.reduce_sum(
-    tf.gather(tf.reshape(lengths, (-1,)), rows + _starts(tables))
-  )
-  positions = tf.shape(rows)[0]
-  count = (positions + tables.lane_positions - 1) // tables.lane_positions
+  rows = graph_quantization.quantize(latents, tables, strength)
+  bits = graph_quantization.bits(rows, tables)
+  lane_positions = tables.coding.lane_positions
+  count = (tf.shape(rows)[0] + lane_positions - 1) // lane_positions
   each = container.LANE_LENGTH_BYTES + encoding.LANE_END_BYTES
   return container.HEADER_BYTES + each * tf.cast(count, tf.float32) + bits / 8
-
-
-def quantize(
-  latents: tf.Tensor, tables: graph_tables.QualityTables, strength: tf.Tensor
-) -> tf.Tensor:
-  """Symbols of the live channels (bls2017.quantization), int32 [positions, L].
-
-  Args:
-    latents: float32 [positions, C].
-    tables: Of the quality.
-    strength: float32 scalar.
-  """
-  lengths = _code_lengths(tables)
-  increases = tf.pad(lengths[:, 1:] - lengths[:, :-1], [[0, 0], [0, 1]])
-  u = latents * tables.gain - tables.offset
-  u -= tf.cast(tables.minimum, tf.float32)
-  u = tf.gather(u, tables.live, axis=1)
-  last = tf.cast(tables.maximum - tables.minimum, tf.float32)
-  last = tf.gather(last, tables.live)
-  lower = tf.clip_by_value(tf.floor(u), 0.0, last - 1.0)
-  rows = tf.cast(lower, tf.int32)
-  increase = tf.gather(tf.reshape(increases, (-1,)), rows + _starts(tables))
-  upwards = u - lower > 0.5 + strength * increase
-  return rows + tf.cast(upwards, tf.int32)
-
-
-def _code_lengths(tables: graph_tables.QualityTables) -> tf.Tensor:
-  """Bits of each symbol, 0 for the filling: float32 [L, n]."""
-  frequency = tf.cast(tables.cdf[:, 1:] - tables.cdf[:, :-1], tf.float32)
-  bits = coding_tables.PRECISION - tf.math.log(tf.maximum(frequency, 1)) / _LN2
-  return tf.where(frequency > 0, bits, 0.0)
-
-
-def _starts(tables: graph_tables.QualityTables) -> tf.Tensor:
-  """Where each live channel's lengths begin, int32 [L]."""
-  shape = tf.shape(tables.cdf)
-  return tf.range(shape[0]) * (shape[1] - 1)
 
 
 def _integer(index: tf.Tensor | int) -> tf.Tensor:

@@ -6,13 +6,14 @@ range coder stream by tfc's operations, as in tfc's own example of this model.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_compression as tfc
 
-from bls2017 import coding_tables, config, model_directory
+from bls2017 import coding_tables, config, model_directory, range_coder_tfc
 
 
 class PlainModel:
@@ -26,14 +27,17 @@ class PlainModel:
       quality: 1 to the model's levels.
     """
     index = coding_tables.quality_index(quality, model.config.num_levels)
-    self._tables = model.tables.for_quality(index)
+    # Whatever the activity: the plain model has one table for each channel.
+    tables = model.tables.for_quality(index)
+    self._tables = dataclasses.replace(
+      tables, cdf=tables.cdf[:1], activity_cdf=np.zeros((2, 1), np.int32)
+    )
     self._weights = model.weights
     self._channels = model.config.num_latents
     self._analysis = self._layers("analysis", config.STAGES, down=True)
     stages = tuple(reversed(config.STAGES))
     self._synthesis = self._layers("synthesis", stages, down=False)
-    precision = np.full((len(self._tables.live), 1), 16, np.int32)
-    self._lookup = np.concatenate([precision, self._tables.cdf], 1)
+    self._lookup = range_coder_tfc.lookup(self._tables)
 
   def _layers(
     self, name: str, stages: tuple[tuple[int, int], ...], down: bool

@@ -37,7 +37,13 @@ _CALIBRATION_GLOB = flags.DEFINE_string(
   " run held out for validation are left out.",
 )
 _CALIBRATION_IMAGES = flags.DEFINE_integer(
-  "calibration_images", 256, "At most so many.", lower_bound=1
+  "calibration_images", 1000, "At most so many.", lower_bound=1
+)
+_ACTIVITIES = flags.DEFINE_integer(
+  "activities",
+  1,
+  "Sets of coding tables, one for each activity of a position; more than one"
+  " needs --calibration_glob. The packaged model has 16.",
 )
 _OVERWRITE = flags.DEFINE_bool(
   "overwrite", False, "Replace the model directory."
@@ -50,6 +56,8 @@ def run(arguments: list[str]) -> int:
     raise errors.UsageError(f"unexpected argument '{arguments[0]}'")
   if not _TRAIN_DIR.value or not _OUTPUT_DIR.value:
     raise errors.UsageError("--train_dir and --output_dir are needed")
+  if _ACTIVITIES.value != 1 and not _CALIBRATION_GLOB.value:
+    raise errors.UsageError("--activities needs --calibration_glob")
   from bls2017 import checkpoints, model_directory  # These import TensorFlow.
 
   model, step = checkpoints.load_model(_TRAIN_DIR.value, _CHECKPOINT.value)
@@ -76,4 +84,4 @@ def _calibrate(
     raise errors.UnreadableInputError(
       f"no photograph of {pattern!r} has {validation.PATCH_SIZE} pixels a side"
     )
-  return calibration.calibrate(frozen, patches)
+  return calibration.calibrate(frozen, patches, _ACTIVITIES.value)

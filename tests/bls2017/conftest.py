@@ -14,7 +14,7 @@ GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
 @pytest.fixture(scope="session")
 def golden_model_dir() -> str:
   """A small trained model of two levels, the same for ever."""
-  return str(GOLDEN / "model")
+  return str(GOLDEN / "v2" / "model")
 
 
 @pytest.fixture(scope="session")

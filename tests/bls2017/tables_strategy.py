@@ -25,12 +25,23 @@ def random_cdf(rng: np.random.Generator, size: int, skew: float) -> np.ndarray:
 
 
 def make_tables(
-  seed: int, channels: int, largest: int, skew: float, lane_positions: int
+  seed: int,
+  channels: int,
+  largest: int,
+  skew: float,
+  lane_positions: int,
+  activities: int = 1,
 ) -> coding_tables.QualityTables:
   """Random tables of one quality, some of the channels dead."""
   rng = np.random.default_rng(seed)
   size = rng.integers(1, largest + 1, channels).astype(np.uint16)
-  rows = [random_cdf(rng, int(n), skew) for n in size]
+  rows = [
+    random_cdf(rng, int(n), skew) for _ in range(activities) for n in size
+  ]
+  own = None
+  if activities > 1:
+    own = [random_cdf(rng, activities, skew) for _ in range(activities + 1)]
+    own = np.stack(own)[None].astype(np.uint16)
   ones = np.ones((1, channels), np.float32)
   tables = coding_tables.CodingTables(
     gain=ones,
@@ -40,6 +51,7 @@ def make_tables(
     size=size[None],
     cdf=np.concatenate(rows).astype(np.uint16),
     lane_positions=np.array([lane_positions], np.uint16),
+    activity_cdf=own,
   )
   tables.check()
   return tables.for_quality(0)
@@ -48,18 +60,41 @@ def make_tables(
 def likely_symbols(
   tables: coding_tables.QualityTables, positions: int, seed: int, flat: bool
 ) -> np.ndarray:
-  """int32 [positions, L]: symbols drawn from the tables, or uniformly."""
+  """int32 [positions, columns]: drawn from the tables, or uniformly."""
   rng = np.random.default_rng(seed)
-  columns = []
-  for cdf in tables.cdf:
-    frequency = np.diff(cdf)
-    size = np.count_nonzero(frequency)
-    p = np.full(size, 1 / size) if flat else frequency[:size] / frequency.sum()
-    columns.append(rng.choice(size, positions, p=p))
-  empty = np.zeros((positions, 0))
-  return (
-    np.stack([*columns], 1).astype(np.int32) if columns else empty.astype("i4")
-  )
+
+  def drawn(number: int) -> int:
+    frequency = np.diff(cdfs[number])
+    size = len(frequency)
+    p = np.full(size, 1 / size) if flat else frequency / frequency.sum()
+    return rng.choice(size, p=p)
+
+  cdfs = all_cdfs(tables)
+  live, sets = len(tables.live), tables.activities
+  found = np.zeros((positions, tables.columns), np.int32)
+  activity = sets
+  for i, symbols in enumerate(found):
+    if sets > 1:
+      before = activity if i % tables.lane_positions else sets
+      symbols[0] = activity = drawn(sets * live + before)
+    first = activity * live if sets > 1 else 0
+    symbols[tables.leading :] = [drawn(first + c) for c in range(live)]
+  return found
+
+
+def all_cdfs(tables: coding_tables.QualityTables) -> list[list[int]]:
+  """Every table whole, numbered as in `lanes.Streams`."""
+  live = [c for c in range(len(tables.gain)) if c in tables.live]
+  size = tables.maximum - tables.minimum + 1
+  found = []
+  for row in tables.cdf.tolist():
+    for c in live:
+      start = tables.starts[c]
+      found.append([*row[start : start + size[c]], coding_tables.TOTAL])
+  if tables.activities > 1:
+    for row in tables.activity_cdf.tolist():
+      found.append([*row, coding_tables.TOTAL])
+  return found
 
 
 CASES = st.fixed_dictionaries(
@@ -71,6 +106,7 @@ CASES = st.fixed_dictionaries(
     "lane_positions": st.integers(1, 20),
     "positions": st.integers(1, 60),
     "flat": st.booleans(),
+    "activities": st.sampled_from([1, 1, 2, 3, 32]),
   }
 )
 """Tables, sizes, lanes, and whether symbols follow the tables."""
@@ -80,7 +116,7 @@ def draw(case: dict) -> tuple[coding_tables.QualityTables, np.ndarray]:
   """The tables and symbols of a case."""
   tables = make_tables(
     case["seed"], case["channels"], case["largest"], case["skew"],
-    case["lane_positions"],
+    case["lane_positions"], case["activities"],
   )  # fmt: skip
   symbols = likely_symbols(
     tables, case["positions"], case["seed"] + 1, case["flat"]

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+import pathlib
+
 import numpy as np
 import pytest
 
-from bls2017 import calibration, codec, model_directory
+from bls2017 import (
+  calibration,
+  codec,
+  compression,
+  errors,
+  model_directory,
+)
 from tests import conftest
 
 
@@ -54,3 +63,75 @@ def test_photographs_take_fewer_bits_and_come_back_the_same(
       after.decompress(fitted.data), before.decompress(plain.data)
     )
   assert bits[1] < bits[0]
+
+
+def _rounded(
+  coder: codec.Codec, x: np.ndarray, quality: float
+) -> codec.Encoded:
+  return coder.encode(x, quality, compression.Options(effort=1))
+
+
+@pytest.fixture(scope="module")
+def adaptive(
+  tiny_model: model_directory.FrozenModel, patches: np.ndarray
+) -> model_directory.FrozenModel:
+  return calibration.calibrate(tiny_model, patches, 3)
+
+
+@pytest.mark.parametrize("quality", [1, 1.375, 2])
+def test_several_activities_take_fewer_bits_still(
+  calibrated: model_directory.FrozenModel,
+  adaptive: model_directory.FrozenModel,
+  patches: np.ndarray,
+  quality: float,
+) -> None:
+  before, after = codec.Codec(calibrated), codec.Codec(adaptive)
+  bits = np.zeros(2)
+  for x in patches:
+    plain, fitted = _rounded(before, x, quality), _rounded(after, x, quality)
+    bits += plain.estimated_bits, fitted.estimated_bits
+    np.testing.assert_array_equal(
+      after.decompress(fitted.data), before.decompress(plain.data)
+    )
+  assert bits[1] < 0.98 * bits[0]
+
+
+def test_tables_of_activities_are_saved_and_loaded(
+  adaptive: model_directory.FrozenModel, tmp_path: pathlib.Path
+) -> None:
+  model_directory.save(adaptive, str(tmp_path / "model"))
+  again = model_directory.load(str(tmp_path / "model"))
+  assert again.tables.activities == 3
+  assert again.model_id == adaptive.model_id
+
+
+@pytest.mark.parametrize("sets", [0, 33])
+def test_a_number_of_activities_out_of_range_is_refused(
+  tiny_model: model_directory.FrozenModel, patches: np.ndarray, sets: int
+) -> None:
+  with pytest.raises(errors.UsageError, match="activities"):
+    calibration.calibrate(tiny_model, patches, sets)
+
+
+def test_activities_are_not_calibrated_twice(
+  adaptive: model_directory.FrozenModel, patches: np.ndarray
+) -> None:
+  with pytest.raises(errors.ModelError, match="already"):
+    calibration.calibrate(adaptive, patches, 2)
+
+
+@pytest.mark.parametrize("damage", ["rise", "shape", "start"])
+def test_damaged_tables_of_activities_are_refused(
+  adaptive: model_directory.FrozenModel, damage: str
+) -> None:
+  own = adaptive.tables.activity_cdf
+  assert own is not None
+  own = own.copy()
+  if damage == "rise":
+    own[0, 0, 2] = own[0, 0, 1]
+  elif damage == "start":
+    own[0, 0, 0] = 1
+  else:
+    own = own[:, 1:]
+  with pytest.raises(errors.ModelError):
+    dataclasses.replace(adaptive.tables, activity_cdf=own).check()

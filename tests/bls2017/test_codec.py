@@ -135,7 +135,8 @@ def test_latents_beyond_integers_are_clipped_on_their_side(codec):
   assert encoded.clipped == loud.size
 
 
-def _forge(codec, *, height=None, width=None, index=None, cut=None, extra=b""):
+def _forge(codec, *, version=None, height=None, width=None, index=None,
+           cut=None, extra=b""):  # fmt: skip
   """A file with a correct checksum over fields that do not belong together."""
   data = codec.compress(images.photograph(40, 40), 1)
   header = container.unpack_header(data)
@@ -144,6 +145,7 @@ def _forge(codec, *, height=None, width=None, index=None, cut=None, extra=b""):
     header.width if width is None else width,
     header.quality_index if index is None else index,
     header.model_id,
+    header.version if version is None else version,
   )
   body = data[container.HEADER_BYTES : cut] + extra
   packed = container.pack(header, [])
@@ -156,6 +158,7 @@ def test_forgery_with_a_right_checksum_is_refused(codec):
   for wrong in (
     {"height": 400},
     {"width": 65535, "height": 1000},
+    {"version": 1},
     {"index": 9},
     {"index": 200},
     {"cut": -1},
@@ -180,7 +183,7 @@ def test_a_size_over_the_limit_is_refused_before_it_costs_memory(codec):
 def test_another_models_file_is_refused_and_named(codec):
   data = codec.compress(images.photograph(20, 20), 1)
   header = container.unpack_header(data)
-  other = container.Header(20, 20, header.quality_index, b"12345678")
+  other = container.Header(20, 20, header.quality_index, b"12345678", 2)
   tables = codec.model.tables.for_quality(header.quality_index)
   streams = container.unpack_lanes(data, header, tables.lane_positions)
   with pytest.raises(errors.ForeignModelError) as e:

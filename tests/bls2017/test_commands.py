@@ -51,7 +51,7 @@ def test_a_photograph_becomes_small_and_a_photograph_again(
   assert values["bpp"] == pytest.approx(8 * size / (37 * 50))
   assert values["header_bytes"] + values["payload_bytes"] == size
   assert values["lanes"] >= 1
-  assert values["version"] == 1
+  assert values["version"] == 2
 
 
 def test_standard_streams_work_as_a_pipe(photo, model_flag, codec):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bls2017 import container, errors, lanes
 from tests import laws
 
-HEADER = container.Header(33, 47, 5, b"modelid!")
+HEADER = container.Header(33, 47, 5, b"modelid!", 2)
 
 
 def _streams(header=HEADER, lane_positions=2):
@@ -28,13 +28,14 @@ DATA = container.pack(HEADER, _streams())
   width=st.integers(1, 80),
   index=st.integers(0, 240),
   model_id=st.binary(min_size=8, max_size=8),
+  version=st.integers(1, container.VERSION),
   lane_positions=st.integers(1, 9),
   data=st.data(),
 )
 def test_unpacking_inverts_packing(
-  height, width, index, model_id, lane_positions, data
+  height, width, index, model_id, version, lane_positions, data
 ):
-  header = container.Header(height, width, index, model_id)
+  header = container.Header(height, width, index, model_id, version)
   count = lanes.num_lanes(header.positions, lane_positions)
   streams = data.draw(
     st.lists(st.binary(max_size=9), min_size=count, max_size=count)
@@ -46,7 +47,7 @@ def test_unpacking_inverts_packing(
 
 def test_fields_lie_where_the_description_says():
   assert DATA[:4] == b"\x89BLS"
-  assert DATA[4] == 1
+  assert DATA[4] == 2
   assert DATA[5] == HEADER.quality_index + 8
   assert struct.unpack_from("<HH", DATA, 6) == (33, 47)
   assert DATA[10:18] == b"modelid!"
@@ -86,7 +87,8 @@ def test_appended_bytes_are_refused(extra):
   [
     (b"", "empty"),
     (b"\x89PNG", "not a bls2017 file"),
-    (b"\x89BLS\x02" + DATA[5:], "version 2"),
+    (b"\x89BLS\x03" + DATA[5:], "version 3"),
+    (b"\x89BLS\x00" + DATA[5:], "version 0"),
     (DATA[:20], "cut off"),
     (DATA[:-1], "checksum"),
   ],
@@ -125,4 +127,4 @@ def test_lanes_must_fill_the_file_exactly():
 @pytest.mark.parametrize("size", [(0, 5), (5, 0), (65536, 1), (1, 65536)])
 def test_sizes_beyond_the_format_are_refused(size):
   with pytest.raises(errors.LimitError):
-    container.pack(container.Header(*size, 0, bytes(8)), [])
+    container.pack(container.Header(*size, 0, bytes(8), 1), [])

@@ -14,7 +14,12 @@ import pytest
 from PIL import Image
 
 from bls2017 import codec as codec_lib
-from bls2017 import container, range_coder_stock, range_coder_tfc
+from bls2017 import (
+  container,
+  model_directory,
+  range_coder_stock,
+  range_coder_tfc,
+)
 from tests import images
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
@@ -27,7 +32,7 @@ def _versions():
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _generate(codec):
+def _generate(codec):  # The model of the present version.
   if os.environ.get("GENERATE_GOLDEN") != "1":
     return
   folder = GOLDEN / f"v{container.VERSION}"
@@ -51,8 +56,9 @@ def test_there_are_golden_files_of_the_present_version():
   [range_coder_tfc.TfcRangeCoder(), range_coder_stock.StockRangeCoder()],
   ids=["tfc", "stock"],
 )
-def test_golden_files_decode_to_what_was_recorded(codec, coder, version, name):
-  codec = codec_lib.Codec(codec.model, coder)
+def test_golden_files_decode_to_what_was_recorded(coder, version, name):
+  model = model_directory.load(str(GOLDEN / version / "model"))
+  codec = codec_lib.Codec(model, coder)
   data = (GOLDEN / version / f"{name}.bls").read_bytes()
   with np.load(GOLDEN / version / f"{name}.npz") as f:
     np.testing.assert_array_equal(codec.symbols(data), f["symbols"])
@@ -62,3 +68,10 @@ def test_golden_files_decode_to_what_was_recorded(codec, coder, version, name):
   # Another processor may round a sample the other way, no more.
   assert difference.max() <= 1
   assert recorded.shape[:2] == SIZE
+
+
+@pytest.mark.parametrize("version", _versions())
+def test_a_model_writes_files_of_its_own_version(version):
+  codec = codec_lib.Codec.load(str(GOLDEN / version / "model"))
+  data = codec.compress(images.photograph(*SIZE), 1)
+  assert f"v{codec.info(data).version}" == version

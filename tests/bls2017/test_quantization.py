@@ -22,7 +22,7 @@ def scaled(tables):
 
 
 def _lengths(tables, rows):
-  return tables.code_lengths[np.arange(len(tables.live)), rows]
+  return tables.code_lengths[0, tables.starts[tables.live] + rows]
 
 
 def test_without_strength_symbols_are_the_nearest_ones(tables, scaled):
@@ -82,16 +82,3 @@ def test_decoded_latents_lie_at_the_symbols(tables, scaled):
   expected = (inside.astype(np.float32) + tables.offset) * tables.inverse_gain
   np.testing.assert_allclose(y_hat, expected, rtol=1e-6)
   assert y_hat.dtype == np.float32
-
-
-def test_all_lengths_are_finite_and_those_of_the_live_channels(tables):
-  lengths, width = quantization.Quantizer(tables).all_lengths()
-  lengths = lengths.reshape(-1, width)
-  assert np.isfinite(lengths).all()
-  for row, channel in enumerate(tables.live):
-    size = tables.maximum[channel] - tables.minimum[channel] + 1
-    np.testing.assert_allclose(
-      lengths[channel, :size], tables.code_lengths[row, :size], rtol=1e-6
-    )
-  dead = np.setdiff1d(np.arange(len(lengths)), tables.live)
-  assert not lengths[dead].any()

@@ -33,13 +33,14 @@ CHANGES = st.lists(
 
 
 def _tables(cdf: list[list[int]], lane_positions: int):
-  rows = np.array(cdf, np.int32)
+  rows = np.array(cdf, np.int32)[:, :-1]
   ones = np.ones(len(rows), np.float32)
   zeros = np.zeros(len(rows), np.int32)
   return coding_tables.QualityTables(
     gain=ones, inverse_gain=ones, offset=0 * ones, minimum=zeros,
-    maximum=zeros, live=np.arange(len(rows), dtype=np.int32), cdf=rows,
-    lane_positions=lane_positions,
+    maximum=zeros + rows.shape[1] - 1, cdf=rows.reshape(1, -1),
+    live=np.arange(len(rows), dtype=np.int32),
+    activity_cdf=np.zeros((2, 1), np.int32), lane_positions=lane_positions,
   )  # fmt: skip
 
 

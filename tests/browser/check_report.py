@@ -204,7 +204,7 @@ def _synthetic_report(folder: pathlib.Path) -> pathlib.Path:
   for seed in range(2):
     x = images.photograph(320, 400, seed)
     Image.fromarray(x).save(folder / f"{seed}.png")
-  model = pathlib.Path(__file__).parents[1] / "golden" / "model"
+  model = pathlib.Path(__file__).parents[1] / "golden" / "v2" / "model"
   code = main.main(
     [
       "evaluate", f"--images={folder}/*.png", f"--output_dir={folder}/out",

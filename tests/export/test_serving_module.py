@@ -52,7 +52,7 @@ def _bad_files(data: bytes) -> dict[str, tuple[bytes, int]]:
     "empty": (b"", 4),
     "magic": (b"\x89PNG" + data[4:], 4),
     "part of the magic": (data[:3], 4),
-    "version": (data[:4] + b"\2" + data[5:], 4),
+    "version": (data[:4] + b"\3" + data[5:], 4),
     "header cut": (data[:25], 4),
     "cut": (data[:-1], 4),
     "appended": (data + b"\0", 4),

@@ -108,10 +108,10 @@ def _work() -> None:
 def main() -> None:
   """Prints how far the settings are apart."""
   parser = argparse.ArgumentParser()
-  parser.add_argument("--model", default=str(GOLDEN / "model"))
+  parser.add_argument("--model", default=str(GOLDEN / "v2" / "model"))
   parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
   parser.add_argument(
-    "files", nargs="*", default=sorted(map(str, GOLDEN.glob("v1/*.bls")))
+    "files", nargs="*", default=sorted(map(str, GOLDEN.glob("v2/*.bls")))
   )
   arguments = parser.parse_args()
   if arguments.worker:

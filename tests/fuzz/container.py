@@ -29,7 +29,7 @@ if __name__ == "__main__":
 else:
   from bls2017 import container, lanes
 
-GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "v1"
+GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "v2"
 LANE_POSITIONS = (1, 35, 4096)
 
 _MAX_PACKED_POSITIONS = 64
@@ -83,7 +83,11 @@ def _check_round_trip(data: bytes) -> None:
   """Lanes cut from the input come back, and do not with a byte changed."""
   height, width, eighths, place, value = struct.unpack_from("<HHBBB", data)
   header = container.Header(
-    height % 128 + 1, width % 128 + 1, eighths % 240, data[10:18]
+    height % 128 + 1,
+    width % 128 + 1,
+    eighths % 240,
+    data[10:18],
+    1 + place % container.VERSION,
   )
   if header.positions > _MAX_PACKED_POSITIONS:
     return

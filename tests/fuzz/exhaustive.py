@@ -51,7 +51,7 @@ def check(data: bytes, sealed_share: int = 1) -> tuple[int, int]:
   Raises:
     AssertionError: if a law does not hold.
   """
-  codec = codec_lib.Codec.load(str(GOLDEN / "model"))
+  codec = codec_lib.Codec.load(str(GOLDEN / "v2" / "model"))
   other = codec_lib.Codec(codec.model, range_coder_stock.StockRangeCoder())
   refused = decoded = 0
   for kind, files in damaged(data).items():
@@ -84,7 +84,7 @@ def _is_large(data: bytes) -> bool:
 def main() -> None:
   """Prints what was tried."""
   files = [pathlib.Path(p) for p in sys.argv[1:]] or sorted(
-    GOLDEN.glob("v1/*.bls")
+    GOLDEN.glob("v2/*.bls")
   )
   for path in files:
     refused, decoded = check(path.read_bytes())

@@ -88,7 +88,9 @@ class Forger:
     rng = self._rng
     height, width = _SIZES[int(rng.integers(len(_SIZES)))]
     index = int(rng.integers(len(self._codec.model.tables)))
-    header = container.Header(height, width, index, self._codec.model.model_id)
+    model = self._codec.model
+    version = container.version_of(model.tables.activities)
+    header = container.Header(height, width, index, model.model_id, version)
     tables = self._codec._primitives.tables(index)
     streams = list(self._sound_streams(header))
     count = lanes.num_lanes(header.positions, tables.lane_positions)
@@ -141,7 +143,7 @@ def make_codec(runtime: str):
   """The golden model's codec, its lanes shorter so that there are many."""
   from bls2017 import codec, model_directory, range_coder_stock, range_coder_tfc
 
-  model = model_directory.load(str(GOLDEN / "model"))
+  model = model_directory.load(str(GOLDEN / "v2" / "model"))
   tables = dataclasses.replace(
     model.tables, lane_positions=np.ones_like(model.tables.lane_positions)
   )
@@ -185,10 +187,10 @@ def check_codec(codec, other, data: bytes) -> bool:
     return False
   header = container.unpack_header(data)
   tables = codec._primitives.tables(header.quality_index)
-  rows = (symbols.reshape(header.positions, -1) - tables.minimum)[
-    :, tables.live
-  ]
-  again = container.pack(header, codec._primitives.coder.encode(rows, tables))
+  coder = codec._primitives.coder
+  streams = container.unpack_lanes(data, header, tables.lane_positions)
+  rows = coder.decode(streams, header.positions, tables)
+  again = container.pack(header, coder.encode(rows, tables))
   assert again == data, "two byte strings for one image"
   assert codec.decompress(data).shape == (header.height, header.width, 3)
   return True

@@ -13,7 +13,7 @@ from tests import laws
 from tests.fuzz import container as container_fuzz
 from tests.fuzz import exhaustive, payloads
 
-FILES = {p.name: p.read_bytes() for p in exhaustive.GOLDEN.glob("v1/*.bls")}
+FILES = {p.name: p.read_bytes() for p in exhaustive.GOLDEN.glob("v2/*.bls")}
 SMALLEST = min(FILES.values(), key=len)
 
 
