@@ -29,6 +29,10 @@ _PSNR_GAIN = 0.05
 _LEANING = 0.49
 
 
+OPTIMISED_EFFORT = 2
+"""From here on symbols are chosen by what they cost (bls2017.quantization)."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Options:
   """How an image is compressed; at most one target, and none with a quality.
@@ -134,13 +138,16 @@ class Plan:
     self, image: np.ndarray, latents: np.ndarray
   ) -> encoding.ImageEncoding:
     """The image with its latents, float32 [positions, C]."""
-    if self._bright is None:
-      return encoding.ImageEncoding(image, latents, self._primitives)
+    weight = None
+    if self._bright is not None:
+      weight = region_of_interest.weight(self._bright)
     return encoding.ImageEncoding(
       image,
       latents,
       self._primitives,
-      weight=region_of_interest.weight(self._bright),
+      weight=weight,
+      optimised=self._options.effort >= OPTIMISED_EFFORT
+      and self._options.metric == "mse",
     )
 
   def carry_out(
@@ -163,10 +170,15 @@ class Plan:
     image, attempt = self._drawn(image)
     if not self._refines:
       return attempt, False
-    start = attempt
     if self._index is None:
       nearby = self._without_refining(image, _HEADROOM, _PSNR_GAIN)
       start = image.attempt(nearby.index)
+    else:
+      # What is cheaper on average need not be so for every image.
+      rounded = image.rounded().attempt(self._index)
+      if self._is_better(image, rounded, attempt):
+        attempt = rounded
+      start = attempt
     refined = refinement.refine(
       image,
       start,
@@ -243,7 +255,7 @@ class Plan:
     lean = np.clip(image.scaled(index) - refined.symbols, -_LEANING, _LEANING)
     scaled = refined.symbols + lean
     # Where bits count more was settled by refining.
-    image = image.with_strength(0.0)
+    image = image.rounded()
     if self._target.max_bytes is not None:
       return rate_control.trimmed(image, index, self._target.max_bytes, scaled)
     assert self._target.psnr is not None

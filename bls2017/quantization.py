@@ -30,7 +30,7 @@ _MOST_STEPS = 16
 """How far from the nearest symbol others are sought."""
 
 
-USUAL_STRENGTHS = (0.0, 0.0)
+USUAL_STRENGTHS = (0.02, 0.005)
 """Of the lowest and of the highest quality, linear in between."""
 
 
