@@ -2,7 +2,9 @@
 
     config.json  format, model id, the model's configuration
     weights.npz  the transforms' named arrays (BLS2017Model.get_arrays)
-    tables.npz   the arrays of coding_tables.CodingTables
+    tables.npz   the arrays of coding_tables.CodingTables; where it has several
+                 sets of tables, "cdf_steps" instead of "cdf", the differences
+                 of its neighbours modulo 2**16, which compress better
 
 The model id is the first 8 bytes of the SHA-256 over the names, types, shapes
 and bytes of all arrays that decoding depends on: the synthesis transform's and
@@ -34,6 +36,7 @@ TABLES_FILE = "tables.npz"
 PRETRAINED = os.path.join(os.path.dirname(__file__), "pretrained")
 """The model that comes with the package."""
 
+_STEPS = "cdf_steps"
 _TRANSFORMS = ("analysis/", "synthesis/")
 
 
@@ -153,7 +156,7 @@ def _replace(made: str, path: str, aside: str) -> None:
 def _write(model: FrozenModel, directory: str) -> None:
   for name, arrays in (
     (WEIGHTS_FILE, model.weights),
-    (TABLES_FILE, model.tables.arrays()),
+    (TABLES_FILE, _table_arrays(model.tables)),
   ):
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
@@ -187,9 +190,7 @@ def load(path: str | None = None) -> FrozenModel:
   weights = _read_arrays(os.path.join(path, WEIGHTS_FILE))
   check_finite(weights, f"{path}: ")
   try:
-    tables = coding_tables.CodingTables(
-      **_read_arrays(os.path.join(path, TABLES_FILE))
-    )
+    tables = _make_tables(_read_arrays(os.path.join(path, TABLES_FILE)))
   except TypeError as e:
     raise errors.ModelError(f"{path}: not the expected tables: {e}") from e
   tables.check()
@@ -204,6 +205,21 @@ def load(path: str | None = None) -> FrozenModel:
   if tables.gain.shape != (expected, model_config.num_latents):
     raise errors.ModelError(f"{path}: the tables are not those of the model")
   return FrozenModel(model_config, weights, tables, identity)
+
+
+def _table_arrays(tables: coding_tables.CodingTables) -> dict[str, np.ndarray]:
+  """What the file holds; `_make_tables` is the inverse."""
+  arrays = tables.arrays()
+  if tables.activities > 1:
+    cdf = arrays.pop("cdf")
+    arrays[_STEPS] = np.diff(cdf, prepend=cdf.dtype.type(0))
+  return arrays
+
+
+def _make_tables(arrays: dict[str, np.ndarray]) -> coding_tables.CodingTables:
+  if _STEPS in arrays:
+    arrays["cdf"] = np.cumsum(arrays.pop(_STEPS), dtype=np.uint16)
+  return coding_tables.CodingTables(**arrays)
 
 
 def _read_arrays(path: str) -> dict[str, np.ndarray]:

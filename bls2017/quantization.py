@@ -173,7 +173,7 @@ class Quantizer:
     if not self._tables.leading:
       return
     cost = [
-      activities.costs(rows[block, 1:] + self._starts, self._by_activity)
+      _costs(rows[block, 1:] + self._starts, self._by_activity)
       for block in _blocks(len(rows))
     ]
     chosen = _cheapest(
@@ -232,6 +232,17 @@ class Quantizer:
 def _blocks(positions: int) -> Iterator[slice]:
   for start in range(0, positions, _BLOCK):
     yield slice(start, start + _BLOCK)
+
+
+@tf.function(
+  input_signature=[
+    tf.TensorSpec((None, None), tf.int32),
+    tf.TensorSpec((None, None), tf.float32),
+  ],
+  autograph=False,
+)
+def _costs(place: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
+  return activities.costs(place, lengths)
 
 
 @tf.function(
