@@ -95,7 +95,7 @@ class Decompression:
 
   def code(self, source: image_io.Source) -> bulk.Coded:
     """See `bulk.Work.code`."""
-    data = _read(source)
+    data = self._read(source)
     x_hat = self._codec.decompress(data)
     return bulk.Coded(
       image_io.encode(x_hat, self._kind),
@@ -106,7 +106,7 @@ class Decompression:
 
   def mismatch(self, source: image_io.Source, existing: bytes) -> str:
     """See `bulk.Work.mismatch`; compares the sizes, not the pixels."""
-    info = self._codec.info(_read(source))
+    info = self._codec.info(self._read(source))
     try:
       with Image.open(io.BytesIO(existing), formats=[self._kind]) as image:
         size = image.size
@@ -119,6 +119,11 @@ class Decompression:
         f" {info.width} x {info.height}"
       )
     return ""
+
+  def _read(self, source: image_io.Source) -> bytes:
+    if isinstance(source, bytes):
+      return source
+    return files.read(str(source), self._codec.max_file_bytes)
 
 
 def load_compression(
@@ -143,7 +148,3 @@ def load_decompression(
 
 def _load(model: str | None, max_pixels: int) -> codec_lib.Codec:
   return codec_lib.Codec(model_directory.load(model), max_pixels=max_pixels)
-
-
-def _read(source: image_io.Source) -> bytes:
-  return source if isinstance(source, bytes) else files.read(str(source))

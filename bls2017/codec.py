@@ -13,6 +13,7 @@ import numpy as np
 from bls2017 import (
   coding_tables,
   compression,
+  config,
   container,
   encoding,
   errors,
@@ -247,6 +248,24 @@ class Codec:
       payload_bytes=payload,
       lanes=len(streams),
     )
+
+  @property
+  def max_file_bytes(self) -> int:
+    """The longest file of an image within the limit of pixels.
+
+    More bytes cannot be a file of this codec: whoever reads them from somewhere
+    need not read on.
+    """
+    # ceil(h / 16) ceil(w / 16) <= (h + 15) (w + 15) / 256, which for so many
+    # pixels is largest where the sides differ most.
+    step = config.DOWNSAMPLING
+    longest = min(self.max_pixels, container.MAX_SIDE)
+    sides = longest + -(-self.max_pixels // longest)
+    padded = self.max_pixels + (step - 1) * (sides + step - 1)
+    positions = padded // step**2
+    columns = len(self.model.tables.gain[0]) + 1
+    lane = coding_tables.LANE_END_BYTES + container.LANE_LENGTH_BYTES
+    return container.HEADER_BYTES + positions * (2 * columns + lane)
 
   def _unpack(
     self, data: bytes

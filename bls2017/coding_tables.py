@@ -66,7 +66,7 @@ MAX_ACTIVITIES = 32
 
 MAX_LANE_POSITIONS = 4096
 MAX_LANE_BYTES = 0xFFFF
-_LANE_END_BYTES = 4
+LANE_END_BYTES = 4
 
 # Halves 2 * MAX_HALF_WIDTH down to 1e-4, far below any quantization step.
 _BISECTIONS = 26
@@ -147,7 +147,7 @@ class QualityTables:
 
     A symbol narrows the interval at most by 2**16, that is by two bytes.
     """
-    return 2 * positions * self.columns + _LANE_END_BYTES
+    return 2 * positions * self.columns + LANE_END_BYTES
 
   @functools.cached_property
   def starts(self) -> np.ndarray:
@@ -501,6 +501,6 @@ def lane_positions(bits: float, columns: int) -> int:
     bits: What a position takes on average.
     columns: Its symbols.
   """
-  longest = (MAX_LANE_BYTES - _LANE_END_BYTES) // (2 * max(columns, 1))
+  longest = (MAX_LANE_BYTES - LANE_END_BYTES) // (2 * max(columns, 1))
   wanted = math.ceil(LANE_COST_BITS / (LANE_OVERHEAD * max(bits, 1e-3)))
   return max(1, min(wanted, longest, MAX_LANE_POSITIONS))

@@ -2,7 +2,8 @@
 
     EXAMPLES=100000 python -m pytest tests/bls2017/test_range_coder.py
 
-tries so many of each law instead of the few hundred of a test run.
+tries so many of each law instead of the few hundred of a test run, and every
+size from 1x1 to 33x33 instead of some.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import os
 
 from hypothesis import HealthCheck, settings
+
+LONG = "EXAMPLES" in os.environ
 
 
 def examples(count: int) -> settings:

@@ -49,8 +49,8 @@ def run(arguments: list[str]) -> int:
     )
   source, output = coding_flags.pair(arguments, extension, USAGE)
   image_io.check_format(output)
-  data = files.read(source)
-  x_hat = coding_flags.load_codec().decompress(data)
+  codec = coding_flags.load_codec()
+  x_hat = codec.decompress(files.read(source, codec.max_file_bytes))
   image_io.write(x_hat, output, coding_flags.OVERWRITE.value)
   if coding_flags.VERBOSE.value:
     print(

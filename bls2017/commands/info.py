@@ -20,8 +20,9 @@ def run(arguments: list[str]) -> int:
   """The command; see `bls2017.commands.main`."""
   if len(arguments) != 1:
     raise errors.UsageError(f"one file is needed; usage: {USAGE}")
-  data = files.read(arguments[0])
-  values = dataclasses.asdict(coding_flags.load_codec().info(data))
+  codec = coding_flags.load_codec()
+  data = files.read(arguments[0], codec.max_file_bytes)
+  values = dataclasses.asdict(codec.info(data))
   if _JSON.value:
     print(json.dumps(values, indent=2))
   else:
