@@ -107,8 +107,7 @@ class ImageEncoding:
         every attempt begins with (bls2017.quantization).
       weight: float32 [H, W], what an error at each pixel counts; None for 1
         everywhere.
-      optimised: Whether a bit counts as much as usual beyond that
-        (`quantization.usual_strength`).
+      optimised: Whether thresholds are bent (bls2017.quantization).
     """
     self.image = image
     self.weight = weight
@@ -164,14 +163,11 @@ class ImageEncoding:
       scaled: Other latents in place of `scaled(index)`.
     """
     quantizer = self.primitives.quantizer(index)
-    total = self._strength + strength
-    if self._optimised:
-      tables = self.primitives.model.tables
-      total = total + quantization.usual_strength(index, tables)
+    how = self._strength + strength, self._optimised
     if scaled is None:
-      found = quantizer.quantize_latents(self._latents, total)
+      found = quantizer.quantize_latents(self._latents, *how)
     else:
-      found = quantizer.quantize(scaled, total)
+      found = quantizer.quantize(scaled, *how)
     return Attempt(index, *found)
 
   def of_symbols(self, index: int, symbols: np.ndarray) -> Attempt:

@@ -9,6 +9,12 @@ With strength 0 this is rounding to the nearest symbol. With strength 1 / (2 w)
 it minimises `bits + w (u - symbol)**2`: the cheaper symbol of both, mostly the
 one closer to the middle of the table, gets more room. Decoders do not notice.
 
+Optimised quantization adds `BEND increase |increase|`, where increase is
+bits(k + 1) - bits(k). That gives the best curve of rate and distortion on
+average: what is very rare where it stands is worth its bits less than
+a squared error says, what is common more. Tables of a single activity do
+not tell well enough what a symbol costs, and are left to rounding.
+
 Where tables know several activities (`bls2017.activities`), those of rounded
 latents say what a symbol costs, and are then chosen anew.
 """
@@ -30,24 +36,8 @@ _MOST_STEPS = 16
 """How far from the nearest symbol others are sought."""
 
 
-USUAL_STRENGTHS = (0.02, 0.005)
-"""Of the lowest and of the highest quality, linear in between."""
-
-
-def usual_strength(index: int, tables: coding_tables.CodingTables) -> float:
-  """The strength that gives the best curve of rate and distortion on average.
-
-  Tables of a single activity do not tell well enough what a symbol costs where
-  it stands: rounding is as good for them.
-
-  Args:
-    index: Index of the quality.
-    tables: Of the model.
-  """
-  if tables.activities == 1:
-    return 0.0
-  lowest, highest = USUAL_STRENGTHS
-  return lowest + (highest - lowest) * index / max(len(tables) - 1, 1)
+BEND = 0.005
+"""Of the thresholds of optimised quantization, found by trying others."""
 
 
 class Quantized(NamedTuple):
@@ -88,6 +78,8 @@ class Quantizer:
       np.float32(0),
       np.roll(lengths, -1, axis=1) - lengths,
     ).ravel()
+    bends = np.float32(BEND) * self._increases * np.abs(self._increases)
+    self._bends = bends if tables.leading else np.zeros_like(bends)
     self._last = (tables.maximum - tables.minimum)[tables.live]
 
   def scaled(self, latents: np.ndarray) -> np.ndarray:
@@ -103,7 +95,10 @@ class Quantizer:
       return latents * self._tables.gain - self._tables.offset
 
   def quantize(
-    self, scaled: np.ndarray, strength: float | np.ndarray = 0.0
+    self,
+    scaled: np.ndarray,
+    strength: float | np.ndarray = 0.0,
+    optimised: bool = False,
   ) -> Quantized:
     """The symbols of scaled latents.
 
@@ -112,27 +107,33 @@ class Quantizer:
       strength: How much a bit counts: a number, or float32 [positions] for
         one at each position. 0 is plain rounding. One at each position may be
         large: symbols are then sought further away as well.
+      optimised: Whether thresholds are bent.
 
     Raises:
       errors.ModelError: if a value is not finite.
     """
-    return self._quantize(scaled, strength, lambda block: block)
+    return self._quantize(scaled, strength, optimised, lambda block: block)
 
   def quantize_latents(
-    self, latents: np.ndarray, strength: float | np.ndarray = 0.0
+    self,
+    latents: np.ndarray,
+    strength: float | np.ndarray = 0.0,
+    optimised: bool = False,
   ) -> Quantized:
     """The symbols of latents, scaled block by block; else as `quantize`."""
-    return self._quantize(latents, strength, self.scaled)
+    return self._quantize(latents, strength, optimised, self.scaled)
 
   def _quantize(
     self,
     values: np.ndarray,
     strength: float | np.ndarray,
+    optimised: bool,
     scale: Callable[[np.ndarray], np.ndarray],
   ) -> Quantized:
     strength = np.asarray(strength, np.float32)
-    plain = not strength.any()
     leading = self._tables.leading
+    plain = not strength.any() and not (optimised and leading)
+    bends = self._bends if optimised else np.zeros_like(self._bends)
     rows = np.empty((len(values), self._tables.columns), np.int16)
     clipped = 0
     if plain or leading:
@@ -150,9 +151,10 @@ class Quantizer:
         clipped += self._rounded(scaled)[1]
         u = (scaled - np.float32(self._tables.minimum))[:, self._tables.live]
         starts = self._starts_of(rows[block])
-        symbols = self._nearly_nearest(u, each[block], starts)
+        costs = _Costs(each[block], self._increases, bends, starts)
+        symbols = self._nearly_nearest(u, costs)
         if not uniform:
-          symbols = self._descended(symbols, u, each[block], starts)
+          symbols = self._descended(symbols, u, costs)
         rows[block, leading:] = symbols
       self._choose(rows)
     return Quantized(rows, self.bits(rows), clipped)
@@ -201,32 +203,47 @@ class Quantizer:
       total += float(self._own[before, chosen].sum(dtype="f8"))
     return total
 
-  def _nearly_nearest(
-    self, u: np.ndarray, strength: np.ndarray, starts: np.ndarray
-  ) -> np.ndarray:
+  def _nearly_nearest(self, u: np.ndarray, costs: _Costs) -> np.ndarray:
     lower = np.clip(np.floor(u), 0, self._last - 1).astype(np.int32)
-    increase = np.take(self._increases, lower + starts)
-    return lower + (u - lower > np.float32(0.5) + strength * increase)
+    return lower + (u - lower > np.float32(0.5) + costs.upwards(lower))
 
   def _descended(
-    self,
-    rows: np.ndarray,
-    u: np.ndarray,
-    strength: np.ndarray,
-    starts: np.ndarray,
+    self, rows: np.ndarray, u: np.ndarray, costs: _Costs
   ) -> np.ndarray:
     """Moves symbols down and up as long as that pays."""
     for step in (1, -1):
       for _ in range(_MOST_STEPS):
         moved = np.clip(rows + step, 0, self._last)
         lower = np.minimum(rows, moved)
-        increase = step * np.take(self._increases, lower + starts)
         further = (u - moved) ** 2 - (u - rows) ** 2
-        pays = (moved != rows) & (further + 2 * strength * increase < 0)
+        pays = (moved != rows) & (further + 2 * step * costs.upwards(lower) < 0)
         if not pays.any():
           break
         rows = np.where(pays, moved, rows)
     return rows
+
+
+class _Costs(NamedTuple):
+  """What the step to the next symbol costs, in units of half a squared error.
+
+  Attributes:
+    strength: float32 [positions, 1].
+    increases: float32, bits of the steps, flat.
+    bends: Likewise, what is added.
+    starts: int32 [.., L], where the tables begin.
+  """
+
+  strength: np.ndarray
+  increases: np.ndarray
+  bends: np.ndarray
+  starts: np.ndarray
+
+  def upwards(self, lower: np.ndarray) -> np.ndarray:
+    """Of the steps from these symbols, int32 [positions, L], upwards."""
+    place = lower + self.starts
+    return self.strength * np.take(self.increases, place) + np.take(
+      self.bends, place
+    )
 
 
 def _blocks(positions: int) -> Iterator[slice]:

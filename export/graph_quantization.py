@@ -6,7 +6,7 @@ import math
 
 import tensorflow as tf
 
-from bls2017 import activities, coding_tables
+from bls2017 import activities, coding_tables, quantization
 from export import graph_tables
 
 
@@ -15,12 +15,13 @@ def quantize(
 ) -> tf.Tensor:
   """Symbols as a range coder takes them, int32 [positions, columns].
 
+  Optimised, where the tables know several activities.
+
   Args:
     latents: float32 [positions, C].
     tables: Of the quality.
-    strength: float32 scalar, beyond the usual one.
+    strength: float32 scalar.
   """
-  strength += tables.strength
   minimum = tf.cast(tables.minimum, tf.float32)
   found = scaled(latents, tables)
   inside = tf.clip_by_value(
@@ -38,9 +39,14 @@ def quantize(
     place = _places(symbols, rows, tables)
     flat = tf.reshape(lengths, [-1])
     increase = tf.gather(flat, place + 1) - tf.gather(flat, place)
-    upwards = u - lower > 0.5 + strength * increase
+    cost = strength * increase
+    if _sets(tables) > 1:
+      cost += quantization.BEND * increase * tf.abs(increase)
+    upwards = u - lower > 0.5 + cost
     return with_activities(symbols + tf.cast(upwards, tf.int32), tables)
 
+  if _sets(tables) > 1:
+    return trimmed()
   return tf.cond(strength > 0, trimmed, lambda: rows)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from bls2017 import quantization, stock_streams
+from bls2017 import stock_streams
 
 if TYPE_CHECKING:
   from bls2017 import coding_tables
@@ -23,7 +23,6 @@ class QualityTables(NamedTuple):
     minimum: int32 [C].
     maximum: int32 [C].
     live: int32 [L].
-    strength: float32 scalar, `quantization.usual_strength`.
     coding: What the range coder needs.
   """
 
@@ -33,7 +32,6 @@ class QualityTables(NamedTuple):
   minimum: tf.Tensor
   maximum: tf.Tensor
   live: tf.Tensor
-  strength: tf.Tensor
   coding: stock_streams.Tables
 
 
@@ -55,10 +53,6 @@ class GraphTables:
     )
     if tables.activity_cdf is not None:
       self._own[:] = tables.activity_cdf
-    self._strengths = np.array(
-      [quantization.usual_strength(q, tables) for q in range(len(tables))],
-      np.float32,
-    )
     self._max_lane_bytes = np.array(
       [
         tables.for_quality(q).max_lane_bytes(int(tables.lane_positions[q]))
@@ -118,6 +112,5 @@ class GraphTables:
       minimum=minimum,
       maximum=minimum + size - 1,
       live=live,
-      strength=tf.gather(self._strengths, index),
       coding=coding,
     )

@@ -45,9 +45,8 @@ def test_symbols_and_sizes_are_the_librarys(
     latents, graph, tf.constant(strength, tf.float32)
   )
   tables = frozen_model.tables.for_quality(index)
-  usual = quantization.usual_strength(index, frozen_model.tables)
   expected = quantization.Quantizer(tables).quantize_latents(
-    latents, strength + usual
+    latents, strength, optimised=True
   )
   np.testing.assert_array_equal(rows, expected.rows)
   bits = graph_quantization.bits(rows, graph)
