@@ -18,8 +18,8 @@ little-endian.
 
 The number of lanes is not stored: n = ceil(positions / lane_positions), where
 positions = ceil(height / 16) * ceil(width / 16), and lane_positions belongs to
-the model and quality (bls2017.lanes). One image has one byte string: no field
-has a second spelling, nothing may follow the last lane.
+the model and quality (bls2017.lanes). The same symbols have one byte string: no
+field has a second spelling, nothing may follow the last lane.
 
 A reader checks, in this order: the length of the header, magic, version,
 checksum, model id, whether the version is that of the model's files, quality,
