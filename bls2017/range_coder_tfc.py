@@ -106,10 +106,13 @@ def _decode_adaptive(
   """Activities, one position of all lanes at a time, then all else at once."""
   decode = _ops().entropy_decode_index
   activities = np.empty((num_lanes, positions), np.int32)
-  first = tables.activities * len(tables.live)
-  before = tf.fill([num_lanes, 1], tables.activities)
+  first = np.int32(tables.activities * len(tables.live))
+  before = np.full((num_lanes, 1), tables.activities, np.int32)
+  one = tf.constant([1])
   for i in range(positions):
-    handle, before = decode(handle, first + before, (1,), tf.int32)
+    # NumPy's arrays between the calls: they are indexed ten times as fast.
+    handle, decoded = decode(handle, first + before, one, tf.int32)
+    before = decoded.numpy()
     activities[:, i] = before[:, 0]
   found = activities.reshape(-1, 1)
   if not len(tables.live):
