@@ -8,6 +8,8 @@ import tensorflow as tf
 
 from bls2017 import stock_streams
 
+_OWN_UNROLL = 2
+
 
 class _State(NamedTuple):
   """The decoder's state; [1, lanes] each.
@@ -254,13 +256,15 @@ def _search(
     The state at step `stop`, and the symbols, int32 [stop - start, lanes].
   """
   table, starts, sizes = choice
+  # Activities take few steps, which are not worth a larger graph.
+  unroll = _OWN_UNROLL if chosen is None else stock_streams.UNROLL
   rows, certain = tf.shape(table)[0], tf.shape(table)[1] - 1
   each = tf.maximum(tf.size(starts), 1)
   # What comes after the last table is certain.
   starts = tf.pad(starts, [[0, 1]], constant_values=certain)
   sizes = tf.pad(sizes, [[0, 1]], constant_values=1)
   end = reader.end
-  turns = stock_streams.turns(stop - start)
+  turns = stock_streams.turns(stop - start, unroll)
   # e becomes e * 2**16 + word - (2**16 - 1), since e - 1 is what is shifted.
   words = reader.words - float(stock_streams.WORD_MASK)
   if before is None:
@@ -270,15 +274,15 @@ def _search(
   def turn(
     t: tf.Tensor, before: tf.Tensor, state: _State, found: tf.TensorArray
   ) -> tuple[tf.Tensor, tf.Tensor, _State, tf.TensorArray]:
-    steps = start + t * stock_streams.UNROLL + tf.range(stock_streams.UNROLL)
+    steps = start + t * unroll + tf.range(unroll)
     number = tf.where(steps < stop, steps % each, tf.size(starts) - 1)
     corners = tf.stack([tf.zeros_like(number), tf.gather(starts, number)], 1)
-    corners = tf.unstack(corners, stock_streams.UNROLL)
-    widths = tf.unstack(tf.gather(sizes, number), stock_streams.UNROLL)
+    corners = tf.unstack(corners, unroll)
+    widths = tf.unstack(tf.gather(sizes, number), unroll)
     among = None
     if chosen is not None:
       place = tf.maximum(tf.minimum(steps, stop - 1), 0) // each
-      among = tf.split(tf.gather(chosen, place), stock_streams.UNROLL)
+      among = tf.split(tf.gather(chosen, place), unroll)
     e, size, pointer, shifts = state
     first_pointer = pointer
     symbols = []
@@ -310,9 +314,7 @@ def _search(
       tf.constant(0),
       before,
       state._replace(pointer=tf.minimum(state.pointer, end)),
-      tf.TensorArray(
-        tf.int32, turns, element_shape=(stock_streams.UNROLL, None)
-      ),
+      tf.TensorArray(tf.int32, turns, element_shape=(unroll, None)),
     ),
     shape_invariants=(
       tf.TensorShape(()),
@@ -322,7 +324,7 @@ def _search(
     ),
     parallel_iterations=1,
   )
-  shape = tf.stack([turns * stock_streams.UNROLL, tf.size(end)])
+  shape = tf.stack([turns * unroll, tf.size(end)])
   return state, tf.reshape(found.stack(), shape)[: stop - start]
 
 

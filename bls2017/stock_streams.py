@@ -48,9 +48,9 @@ class Ending(NamedTuple):
   num_bytes: tf.Tensor
 
 
-def turns(steps: tf.Tensor) -> tf.Tensor:
+def turns(steps: tf.Tensor, unroll: int = UNROLL) -> tf.Tensor:
   """Turns of a loop: at least one, as an empty TensorArray has no shape."""
-  return tf.maximum((steps + UNROLL - 1) // UNROLL, 1)
+  return tf.maximum((steps + unroll - 1) // unroll, 1)
 
 
 def ending(low: tf.Tensor, size: tf.Tensor) -> Ending:

@@ -67,7 +67,7 @@ def test_the_plain_model_is_the_same_model(model, codec):
   plain = plain_model.PlainModel(model, 1.5)
   string, shape = plain.compress(tf.constant(x))
   x_hat = plain.decompress(string, shape).numpy()
-  expected = codec.decompress(codec.compress(x, 1.5))
+  expected = codec.decompress(codec.compress(x, 1.5, effort=1))
   assert np.abs(x_hat.astype(int) - expected).max() <= 1
 
 

@@ -115,6 +115,16 @@ def test_all_streams_of_two_bytes():
     assert found == _outcome(TFC, [stream], 1, tables)
 
 
+def test_the_most_sets_of_tables_need_no_more_digits_than_there_are():
+  most = coding_tables.MAX_ACTIVITIES
+  for seed, skew in ((0, 0.0), (1, 1.0)):
+    tables = tables_strategy.make_tables(seed, 6, 300, skew, 50, most)
+    symbols = tables_strategy.likely_symbols(tables, 120, seed, flat=True)
+    streams = STOCK.encode(symbols, tables)
+    assert streams == TFC.encode(symbols, tables)
+    np.testing.assert_array_equal(STOCK.decode(streams, 120, tables), symbols)
+
+
 def test_without_live_channels_streams_are_empty():
   tables = tables_strategy.make_tables(0, 3, 1, 0.0, 4)
   symbols = np.zeros((9, 0), np.int32)

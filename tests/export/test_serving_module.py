@@ -72,7 +72,7 @@ def _bad_files(data: bytes) -> dict[str, tuple[bytes, int]]:
         + body[2:] + b"\0",
       ), 4,
     ),
-    "payload": (resealed(fields, body[:-2] + b"\xff\xff"), 4),
+    "payload": (resealed(fields, body[:-2] + b"\0\0"), 4),
   }  # fmt: skip
 
 

@@ -27,8 +27,8 @@ def test_training_that_is_killed_goes_on(tmp_path):
 
 
 def test_files_decode_alike_under_every_setting(tmp_path):
-  files = sorted(map(str, determinism.GOLDEN.glob("v1/*.bls")))
-  model = str(determinism.GOLDEN / "model")
+  files = sorted(map(str, determinism.GOLDEN.glob("v2/*.bls")))
+  model = str(determinism.GOLDEN / "v2" / "model")
   found = determinism.decode(
     files, model, str(tmp_path), determinism.settings()
   )
