@@ -38,7 +38,7 @@ setuptools.setup(
   extras_require={
     "test": [
       "pytest>=7.4,<10",
-      "pytest-xdist>=3.3,<4",
+      "pytest-xdist>=3.7,<4",
       "hypothesis>=6.80,<7",
       "bjontegaard>=1.2,<2",
       "matplotlib>=3.7,<4",

@@ -14,6 +14,22 @@ from bls2017 import config  # noqa: E402
 
 PHOTOGRAPHS = 24
 
+LONGEST = (
+  "test_train_command.py", "test_export_model.py", "test_load.py",
+  "test_distribution.py", "test_serving_module.py", "test_client.py",
+  "test_evaluate_command.py",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+  """The longest files begin, so that no process ends with one of them alone."""
+  names = list(LONGEST)
+  items.sort(
+    key=lambda item: (
+      names.index(item.path.name) if item.path.name in names else len(names)
+    )
+  )
+
 
 def synthetic_photograph(seed: int, height: int, width: int) -> np.ndarray:
   """Something like a photograph: shading, edges of objects, texture, noise.
