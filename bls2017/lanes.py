@@ -66,34 +66,16 @@ def streams(
   symbols = symbols.reshape(lanes, positions, tables.columns)
   values = symbols[..., tables.leading :].reshape(lanes, positions * live)
   if not tables.leading:
-    numbers = np.tile(np.arange(live, dtype=np.int32), (lanes, positions))
-    return Streams(values, numbers)
+    nowhere = np.zeros((lanes, positions), np.int32)
+    return Streams(values, symbol_tables(nowhere, tables))
   activities = symbols[..., 0]
+  before = np.full_like(activities, tables.activities)
+  before[:, 1:] = activities[:, :-1]
+  own = tables.activities * live + before
   return Streams(
     np.concatenate([activities, values], 1),
-    np.concatenate(
-      [activity_tables(activities, tables), symbol_tables(activities, tables)],
-      1,
-    ),
+    np.concatenate([own, symbol_tables(activities, tables)], 1),
   )
-
-
-def activity_tables(
-  activities: np.ndarray, tables: coding_tables.QualityTables
-) -> np.ndarray:
-  """The numbers of the tables that code activities.
-
-  Args:
-    activities: int32 [lanes, positions].
-    tables: Of the quality, with several activities.
-
-  Returns:
-    int32 [lanes, positions].
-  """
-  sets = tables.activities
-  before = np.full_like(activities, sets)
-  before[:, 1:] = activities[:, :-1]
-  return sets * len(tables.live) + before
 
 
 def symbol_tables(
@@ -102,8 +84,8 @@ def symbol_tables(
   """The numbers of the tables that code the symbols of the live channels.
 
   Args:
-    activities: int32 [lanes, positions].
-    tables: Of the quality, with several activities.
+    activities: int32 [lanes, positions], 0 where there is a single one.
+    tables: Of the quality.
 
   Returns:
     int32 [lanes, positions * L].

@@ -133,7 +133,6 @@ class Quantizer:
     strength = np.asarray(strength, np.float32)
     leading = self._tables.leading
     plain = not strength.any() and not (optimised and leading)
-    bends = self._bends if optimised else np.zeros_like(self._bends)
     rows = np.empty((len(values), self._tables.columns), np.int16)
     clipped = 0
     if plain or leading:
@@ -143,12 +142,13 @@ class Quantizer:
         clipped += outside
       self._choose(rows)
     if not plain:
-      clipped = 0
+      bends = self._bends if optimised else np.zeros_like(self._bends)
       uniform = strength.ndim == 0
       each = np.broadcast_to(strength.reshape(-1, 1), (len(values), 1))
       for block in _blocks(len(values)):
         scaled = scale(values[block])
-        clipped += self._rounded(scaled)[1]
+        if not leading:
+          clipped += self._rounded(scaled)[1]
         u = (scaled - np.float32(self._tables.minimum))[:, self._tables.live]
         starts = self._starts_of(rows[block])
         costs = _Costs(each[block], self._increases, bends, starts)

@@ -138,14 +138,12 @@ class TfcCoder:
       values = tf.reshape(
         symbols, tf.stack([lanes, lane, tf.shape(symbols)[1]])
       )
-      if self._activities == 1:
-        activities = tf.zeros(tf.stack([lanes, lane]), tf.int32)
-        numbers = self._numbers(activities, tables)
-        values = tf.reshape(values, tf.shape(numbers))
-      else:
-        activities = values[..., 0]
-        numbers = self._numbers(activities, tables)
-        values = tf.reshape(values[..., 1:], tf.shape(numbers))
+      activities = tf.zeros(tf.stack([lanes, lane]), tf.int32)
+      if self._activities > 1:
+        activities, values = values[..., 0], values[..., 1:]
+      numbers = self._numbers(activities, tables)
+      values = tf.reshape(values, tf.shape(numbers))
+      if self._activities > 1:
         before = tf.pad(
           activities[:, :-1], [[0, 0], [1, 0]],
           constant_values=self._activities,
