@@ -33,7 +33,7 @@ LMBDAS = {
 The mean squared error is on the 0-255 scale; the other measure is 1 - MS-SSIM.
 """
 
-PRIORS = ("deep_factorized", "piecewise_linear")
+PRIORS = ("deep_factorized", "piecewise_linear", "activities")
 STRATEGIES = ("none", "mirrored", "multi_worker")
 OPTIMIZERS = ("adam", "soap")
 PROXIES = ("noise", "mixed", "rounding")
@@ -53,7 +53,7 @@ class ModelConfig:
     num_filters: Channels inside both transforms, at least 1.
     num_latents: Channels C of the latents, at least 1.
     lmbdas: One weight of the distortion for each trained level, increasing.
-    prior: "deep_factorized" or "piecewise_linear".
+    prior: "deep_factorized", "piecewise_linear" or "activities".
     distortion: "mse" (0-255 scale) or "ms_ssim" (1 - MS-SSIM).
   """
 

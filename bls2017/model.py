@@ -90,7 +90,10 @@ class BLS2017Model(tf.keras.Model):
     y_shape = (-1, levels) + tuple(y.shape[1:])
     y = tf.reshape(y, y_shape) * gain[:, None, None, :]
     y_tilde, y_hat = _quantize(y, proxy, seed)
-    bits = self.prior.bits(tf.transpose(y_tilde, (0, 2, 3, 1, 4)))
+    levels_last = (0, 2, 3, 1, 4)
+    bits = self.prior.bits(
+      tf.transpose(y_tilde, levels_last), tf.transpose(y_hat, levels_last)
+    )
     bpp = tf.reduce_sum(bits, (0, 1, 2, 4)) / float(n * height * width)
     y_hat *= inverse_gain[:, None, None, :]
     x_hat = self.synthesis(tf.reshape(y_hat, (-1,) + tuple(y.shape[2:])))

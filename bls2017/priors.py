@@ -25,11 +25,16 @@ class Prior(tf.Module, metaclass=abc.ABCMeta):
   """One density for each of [levels, channels]; see the module."""
 
   @abc.abstractmethod
-  def bits(self, y_tilde: tf.Tensor) -> tf.Tensor:
+  def bits(
+    self, y_tilde: tf.Tensor, y_hat: tf.Tensor | None = None
+  ) -> tf.Tensor:
     """Information content -log2 p(y~).
 
     Args:
       y_tilde: float32 [..., levels, channels], noisy or rounded latents.
+      y_hat: Likewise, the rounded ones, where y_tilde is noisy: what an encoder
+        sees when it decides something for a position. Only `ActivityPrior`
+        looks at it; by default it rounds y_tilde.
 
     Returns:
       float32 of the same shape, in bits.
@@ -63,8 +68,11 @@ class DeepFactorizedPrior(Prior):
       batch_shape=(num_levels, num_latents)
     )
 
-  def bits(self, y_tilde: tf.Tensor) -> tf.Tensor:
+  def bits(
+    self, y_tilde: tf.Tensor, y_hat: tf.Tensor | None = None
+  ) -> tf.Tensor:
     """See `Prior.bits`."""
+    del y_hat
     # What self._density.log_prob computes, with one evaluation of the network
     # for both ends of the unit interval instead of four: with the logits u and
     # l of the cumulative, s(u) - s(l) = s(u) s(-l) (1 - exp(l - u)).
@@ -164,8 +172,11 @@ class PiecewiseLinearPrior(Prior):
     inside = (y >= self._knots[0]) & (y <= self._knots[-1])
     return tf.where(inside, p_left + t * (p_right - p_left), 0.0)
 
-  def bits(self, y_tilde: tf.Tensor) -> tf.Tensor:
+  def bits(
+    self, y_tilde: tf.Tensor, y_hat: tf.Tensor | None = None
+  ) -> tf.Tensor:
     """See `Prior.bits`."""
+    del y_hat
     y = tf.reshape(y_tilde, (-1, self._shape[0] * self._shape[1]))
     p = self._evaluate(self._density(), y)
     bits = -tf.math.log(tf.maximum(p, LIKELIHOOD_BOUND)) / math.log(2)
@@ -209,10 +220,105 @@ class PiecewiseLinearPrior(Prior):
     return function
 
 
+class ActivityPrior(Prior):
+  """A logistic density for each activity of a position and each channel.
+
+  This is how files are coded (`bls2017.coding_tables`): a position names the
+  one of several sets of densities that suits it, smooth or busy. The densities
+  here are simple, because tables are counted at the end; what matters is that
+  training pays for a latent what the file will pay. The encoder's choice, the
+  set that costs the rounded latents of a position the fewest bits, has no
+  gradient. An activity's own bits are spread evenly over the channels; unlike
+  those of a file they do not depend on the activity before.
+  """
+
+  ACTIVITIES = 16
+  SPREAD = 1.2
+  """At first, widths of the activities are up to exp(+-SPREAD) of the mean."""
+
+  def __init__(self, num_levels: int, num_latents: int):
+    super().__init__(name="prior")
+    shape = (num_levels, num_latents)
+    sets = (num_levels, self.ACTIVITIES)
+    self.mean = tf.Variable(tf.zeros(shape), name="mean")
+    # Of a logistic density the logarithm of 1 / width, [levels, K, channels].
+    self.log_slope = tf.Variable(tf.zeros((*sets, num_latents)), name="slope")
+    self.logits = tf.Variable(tf.zeros(sets), name="logits")
+    self.set_scale(np.full(shape, 2.0))
+
+  def set_scale(self, scale: np.ndarray) -> None:
+    """See `Prior.set_scale`; the activities differ by common factors."""
+    spread = np.exp(np.linspace(-1, 1, self.ACTIVITIES) * self.SPREAD)
+    spread /= np.sqrt(np.mean(spread**2))
+    scale = np.asarray(scale)[:, None, :] * spread[:, None]
+    share = np.full(self.logits.shape, 1 / self.ACTIVITIES)
+    self.set_activities(np.zeros(self.mean.shape), scale, share)
+
+  def set_activities(
+    self, mean: np.ndarray, scale: np.ndarray, share: np.ndarray
+  ) -> None:
+    """Starts from activities that are known.
+
+    Args:
+      mean: float [levels, channels], means of the latents.
+      scale: float [levels, K, channels], their standard deviations.
+      share: float [levels, K], how often each activity is chosen.
+    """
+    scale = np.maximum(scale, 0.1)
+    self.mean.assign(mean.astype("f4"))
+    self.log_slope.assign(np.log(math.pi / math.sqrt(3) / scale).astype("f4"))
+    self.logits.assign(np.log(share).astype("f4"))
+
+  def bits(
+    self, y_tilde: tf.Tensor, y_hat: tf.Tensor | None = None
+  ) -> tf.Tensor:
+    """See `Prior.bits`."""
+    own = -tf.nn.log_softmax(self.logits) / math.log(2)
+    slope = tf.exp(self.log_slope)
+    seen = tf.stop_gradient(tf.round(y_tilde if y_hat is None else y_hat))
+    seen = (seen - self.mean)[..., None, :]
+    cost = tf.reduce_sum(_logistic_bits(seen, slope), -1) + own
+    chosen = tf.argmin(tf.stop_gradient(cost), -1, tf.int32)
+    # Which row of the parameters, for each position and level.
+    rows = chosen + self.ACTIVITIES * tf.range(tf.shape(self.logits)[0])
+    chosen_slope = tf.gather(tf.reshape(slope, (-1, tf.shape(slope)[-1])), rows)
+    bits = _logistic_bits(y_tilde - self.mean, chosen_slope)
+    own = tf.gather(tf.reshape(own, (-1,)), rows)[..., None]
+    return bits + own / tf.cast(tf.shape(bits)[-1], tf.float32)
+
+  def cumulative(self) -> Cumulative:
+    """See `Prior.cumulative`: the mixture of all activities."""
+    share = tf.nn.softmax(self.logits)[..., None]
+    slope = tf.exp(self.log_slope)
+
+    def function(y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+      below, above = tf.zeros_like(y), tf.zeros_like(y)
+      for k in range(self.ACTIVITIES):
+        logits = (y - self.mean) * slope[:, k]
+        below += share[:, k] * tf.sigmoid(logits)
+        above += share[:, k] * tf.sigmoid(-logits)
+      return below, above
+
+    return function
+
+
+def _logistic_bits(y: tf.Tensor, slope: tf.Tensor) -> tf.Tensor:
+  """Bits of the mass between y - 1/2 and y + 1/2 of a logistic density."""
+  # As in `DeepFactorizedPrior.bits`, with the same on both sides of zero.
+  y = tf.abs(y)
+  log_p = (
+    tf.math.log(-tf.math.expm1(-slope))
+    - tf.math.softplus(-(y + 0.5) * slope)
+    - tf.math.softplus((y - 0.5) * slope)
+  )
+  return log_p / -math.log(2)
+
+
 def make_prior(kind: str, num_levels: int, num_latents: int) -> Prior:
   """The prior that a `ModelConfig` names."""
   classes: dict[str, type[Prior]] = {
     "deep_factorized": DeepFactorizedPrior,
     "piecewise_linear": PiecewiseLinearPrior,
+    "activities": ActivityPrior,
   }
   return classes[kind](num_levels, num_latents)

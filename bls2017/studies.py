@@ -33,6 +33,7 @@ from bls2017 import model as model_lib
 NAMES = ("relaxation", "transforms", "densities")
 
 TEST_PATCH = 256
+_DENSITIES = ("deep_factorized", "piecewise_linear")
 _MAX_TEST_PATCHES = 32
 _MAX_TRAIN_PATCHES = 4096
 
@@ -237,7 +238,7 @@ def densities(
     prior: ablation.train(
       ablation.Variant(prior=prior), training, steps, on_step
     )
-    for prior in config.PRIORS
+    for prior in _DENSITIES
   }
   names = [n.replace("_", " ") for n in trained]
   curves = [

@@ -29,6 +29,7 @@ from bls2017 import (
   directory_lock,
   distribution,
   errors,
+  initial_weights,
   metrics,
   soap,
   transform_coder,
@@ -225,12 +226,7 @@ class Trainer:
 
   def _initialise(self) -> None:
     if self.config.initial_weights:
-      path = self.config.initial_weights
-      if os.path.isdir(path):
-        arrays = checkpoints.load_model(path)[0].get_arrays()
-      else:
-        arrays = transform_coder.read_weights(path)
-      self.model.set_arrays(arrays)
+      initial_weights.apply(self.model, self.config.initial_weights)
     elif self.config.start == "transform_coder":
       patches = data.central_patches(
         self.reader.paths, self.config.patch_size, START_PATCHES

@@ -6,13 +6,11 @@ colour space, stages 2 and 3 are the 2x2 Haar transform of the channels below,
 keeping those of largest variance, so that a latent position holds an
 orthonormal transform of its 16x16 block, as far as the channels go. The
 synthesis kernels are the transposes, and GDN starts close to the identity.
-`read_weights` reads weights of an earlier run.
 """
 
 from __future__ import annotations
 
 import math
-import zipfile
 
 import numpy as np
 import tensorflow as tf
@@ -23,30 +21,6 @@ from bls2017 import model as model_lib
 _GAMMA = 0.02
 _SPARE_STDDEV = 0.01
 _PATCHES_AT_ONCE = 16
-
-
-def read_weights(path: str) -> dict[str, np.ndarray]:
-  """Named arrays from a file, as `BLS2017Model.set_arrays` takes them.
-
-  A file without the array "input_offset" holds a model whose input is x / 255
-  instead of x / 255 - 1/2; its outer biases are moved accordingly.
-
-  Args:
-    path: An .npz file.
-
-  Raises:
-    errors.ModelError: if the file cannot be read.
-  """
-  try:
-    with np.load(path, allow_pickle=False) as f:
-      arrays = {name: np.asarray(f[name], np.float32) for name in f.files}
-    if "input_offset" not in arrays:
-      kernel = arrays["analysis/0/kernel"]
-      arrays["analysis/0/bias"] += 0.5 * kernel.sum((0, 1, 2))
-      arrays["synthesis/2/bias"] -= 0.5
-  except (OSError, ValueError, KeyError, zipfile.BadZipFile) as e:
-    raise errors.ModelError(f"cannot read the weights {path}: {e}") from e
-  return arrays
 
 
 def _colour_transform() -> np.ndarray:

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -91,34 +89,3 @@ def test_a_larger_lambda_means_more_bits_and_less_distortion(
 def test_there_must_be_photographs(patches: np.ndarray) -> None:
   with pytest.raises(errors.ModelError, match="images"):
     _started(patches[:0], 8, 12)
-
-
-def test_weights_of_an_input_without_offset_give_the_same_model(
-  patches: np.ndarray, tmp_path: os.PathLike
-) -> None:
-  model = _started(patches, 8, 12)
-  arrays = model.get_arrays()
-  offset = os.path.join(tmp_path, "offset.npz")
-  np.savez(offset, input_offset=np.float32(0.5), **arrays)
-  # The same function of x / 255, with the offset inside its outer biases.
-  kernel = arrays["analysis/0/kernel"]
-  arrays["analysis/0/bias"] -= 0.5 * kernel.sum((0, 1, 2))
-  arrays["synthesis/2/bias"] += 0.5
-  plain = os.path.join(tmp_path, "plain.npz")
-  np.savez(plain, **arrays)
-  expected = model.get_arrays()
-  for path in (offset, plain):
-    read = transform_coder.read_weights(path)
-    for name, value in expected.items():
-      np.testing.assert_allclose(read[name], value, atol=1e-6)
-
-
-def test_unreadable_weights_are_named(tmp_path: os.PathLike) -> None:
-  path = os.path.join(tmp_path, "weights.npz")
-  with pytest.raises(errors.ModelError, match="weights.npz"):
-    transform_coder.read_weights(path)
-  np.savez(path, gain=np.ones(3))
-  with open(path, "r+b") as f:
-    f.truncate(100)
-  with pytest.raises(errors.ModelError, match="weights.npz"):
-    transform_coder.read_weights(path)
