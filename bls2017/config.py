@@ -36,7 +36,7 @@ The mean squared error is on the 0-255 scale; the other measure is 1 - MS-SSIM.
 PRIORS = ("deep_factorized", "piecewise_linear", "activities")
 STRATEGIES = ("none", "mirrored", "multi_worker")
 OPTIMIZERS = ("adam", "soap")
-PROXIES = ("noise", "mixed", "rounding")
+PROXIES = ("noise", "mixed", "optimised", "rounding")
 STARTS = ("random", "transform_coder")
 
 
@@ -98,8 +98,9 @@ class TrainConfig:
     steps: Steps of the whole run; the schedule ends there.
     proxy: What stands for quantization: "noise" (uniform; paper, section 2);
       "mixed", noise for the rate and rounding for the distortion, whose
-      gradient passes straight through (Minnen & Singh 2020); or "rounding",
-      with which only the decoder and the priors learn.
+      gradient passes straight through (Minnen & Singh 2020); "optimised", the
+      same with the optimised quantization of files in place of rounding; or
+      "rounding", with which only the decoder and the priors learn.
     optimizer: Of the transforms and gains, "adam" or "soap"; the priors always
       use Adam.
     learning_rate: Peak rate for the transforms and gains.

@@ -15,7 +15,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from bls2017 import config, errors, metrics, priors, transforms
+from bls2017 import (
+  config,
+  errors,
+  metrics,
+  priors,
+  quantization,
+  transforms,
+)
 
 
 class RateDistortion(NamedTuple):
@@ -77,8 +84,8 @@ class BLS2017Model(tf.keras.Model):
       proxy: What stands for the quantization (`config.TrainConfig.proxy`). By
         default latents and pixels are rounded, as when a file is written and
         read; nothing has a gradient then.
-      seed: integer [2], seed of the uniform noise, which "noise" and "mixed"
-        need.
+      seed: integer [2], seed of the uniform noise, which every proxy but
+        "rounding" needs.
 
     Returns:
       Rates from the prior and distortions.
@@ -87,16 +94,16 @@ class BLS2017Model(tf.keras.Model):
     flat = tf.reshape(x, (-1, height, width, 3))
     y = self.analysis(flat)
     gain, inverse_gain = self.gains()
-    y_shape = (-1, levels) + tuple(y.shape[1:])
-    y = tf.reshape(y, y_shape) * gain[:, None, None, :]
-    y_tilde, y_hat = _quantize(y, proxy, seed)
-    levels_last = (0, 2, 3, 1, 4)
-    bits = self.prior.bits(
-      tf.transpose(y_tilde, levels_last), tf.transpose(y_hat, levels_last)
-    )
+    positions = tuple(y.shape[1:3])
+    y = tf.reshape(y, (-1, levels, *y.shape[1:])) * gain[:, None, None, :]
+    y = tf.transpose(y, (0, 2, 3, 1, 4))  # As the prior takes them.
+    y_tilde, y_hat = self._quantize(y, proxy, seed)
+    bits = self.prior.bits(y_tilde, tf.round(y))
     bpp = tf.reduce_sum(bits, (0, 1, 2, 4)) / float(n * height * width)
-    y_hat *= inverse_gain[:, None, None, :]
-    x_hat = self.synthesis(tf.reshape(y_hat, (-1,) + tuple(y.shape[2:])))
+    y_hat = tf.transpose(y_hat * inverse_gain, (0, 3, 1, 2, 4))
+    x_hat = self.synthesis(
+      tf.reshape(y_hat, (-1, *positions, self.config.num_latents))
+    )
     x_hat = tf.reshape(x_hat, x.shape)
     if proxy is None:
       x_hat = tf.clip_by_value(tf.round(x_hat), 0.0, 255.0)
@@ -109,6 +116,34 @@ class BLS2017Model(tf.keras.Model):
       )
       distortion = 1 - tf.reduce_mean(tf.reshape(similarity, (n, levels)), 0)
     return RateDistortion(bpp, mse, distortion, x_hat)
+
+  def _quantize(
+    self, y: tf.Tensor, proxy: str | None, seed: tf.Tensor | None
+  ) -> tuple[tf.Tensor, tf.Tensor]:
+    """What the prior sees of scaled latents, and what the synthesis sees.
+
+    Args:
+      y: float32 [..., levels, channels].
+      proxy: As in `rate_distortion`.
+      seed: integer [2].
+
+    Returns:
+      y_tilde and y_hat, float32, shaped as y.
+    """
+    if proxy is None or proxy == "rounding":
+      return tf.round(y), tf.round(y)
+    y_tilde = y + tf.random.stateless_uniform(tf.shape(y), seed, -0.5, 0.5)
+    if proxy == "noise":
+      return y_tilde, y_tilde
+    symbols = tf.round(y) if proxy == "mixed" else self._optimised(y)
+    return y_tilde, y + tf.stop_gradient(symbols - y)
+
+  def _optimised(self, y: tf.Tensor) -> tf.Tensor:
+    """Symbols that know what they cost; see `bls2017.quantization`."""
+    lower = tf.floor(y)
+    increase = self.prior.increase(lower, tf.round(y))
+    threshold = 0.5 + quantization.BEND * increase * tf.abs(increase)
+    return lower + tf.cast(y - lower > threshold, tf.float32)
 
   def lagrangian(self, rd: RateDistortion) -> tf.Tensor:
     """The loss of every level, float32 [levels]."""
@@ -177,24 +212,3 @@ class BLS2017Model(tf.keras.Model):
       **self.synthesis.weight_assigners(),
       **prior,
     }
-
-
-def _quantize(
-  y: tf.Tensor, proxy: str | None, seed: tf.Tensor | None
-) -> tuple[tf.Tensor, tf.Tensor]:
-  """What the prior sees of scaled latents, and what the synthesis sees.
-
-  Args:
-    y: float32, any shape.
-    proxy: As in `BLS2017Model.rate_distortion`.
-    seed: integer [2].
-
-  Returns:
-    y_tilde and y_hat, float32, shaped as y.
-  """
-  if proxy is None or proxy == "rounding":
-    return tf.round(y), tf.round(y)
-  y_tilde = y + tf.random.stateless_uniform(tf.shape(y), seed, -0.5, 0.5)
-  if proxy == "noise":
-    return y_tilde, y_tilde
-  return y_tilde, y + tf.stop_gradient(tf.round(y) - y)

@@ -40,6 +40,18 @@ class Prior(tf.Module, metaclass=abc.ABCMeta):
       float32 of the same shape, in bits.
     """
 
+  def increase(self, y_hat: tf.Tensor, chosen_by: tf.Tensor) -> tf.Tensor:
+    """What the next larger latents cost in more bits.
+
+    Args:
+      y_hat: float32 [..., levels, channels], rounded latents.
+      chosen_by: Likewise; see `bits`.
+
+    Returns:
+      float32 of the same shape, bits of y_hat + 1 less those of y_hat.
+    """
+    return self.bits(y_hat + 1, chosen_by) - self.bits(y_hat, chosen_by)
+
   @abc.abstractmethod
   def cumulative(self) -> Cumulative:
     """The cumulative F of the latents before noise, as it stands now.

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bls2017 import config, errors, model_directory
+from bls2017 import config, errors, model_directory, quantization
 from bls2017 import model as model_lib
 from tests import conftest
 
@@ -159,10 +159,11 @@ def test_each_proxy_gives_the_prior_and_the_decoder_what_it_names(
   shape = (2, tiny_config.num_levels, 48, 32, 3)
   x = tf.random.stateless_uniform(shape, [3, 4], 0.0, 255.0)
   seed = tf.constant([5, 6])
-  noise, mixed, rounding = (
+  noise, mixed, optimised, rounding = (
     model.rate_distortion(x, proxy, seed) for proxy in config.PROXIES
   )
   np.testing.assert_array_equal(mixed.bpp, noise.bpp)
+  np.testing.assert_array_equal(optimised.bpp, noise.bpp)
   np.testing.assert_array_equal(mixed.x_hat, rounding.x_hat)
   assert not np.allclose(mixed.bpp, rounding.bpp)
   assert not np.allclose(mixed.x_hat, noise.x_hat)
@@ -184,3 +185,27 @@ def test_only_rounding_has_no_gradient_for_the_encoder(
   assert all(g is not None for g in found[len(encoder) :])
   for gradient in found[: len(encoder)]:
     assert (gradient is None) == (proxy == "rounding")
+
+
+@pytest.mark.parametrize("prior", config.PRIORS)
+def test_optimised_symbols_are_those_of_bent_thresholds(
+  prior: str, tiny_config: config.ModelConfig
+) -> None:
+  model = model_lib.BLS2017Model(dataclasses.replace(tiny_config, prior=prior))
+  levels, channels = tiny_config.num_levels, tiny_config.num_latents
+  model.prior.set_scale(np.full((levels, channels), 0.5))
+  y = tf.random.stateless_normal((40, levels, channels), (1, 2), stddev=1.0)
+  found = model._optimised(y).numpy()
+  y = y.numpy()
+  lower = np.floor(y)
+  bits = [
+    model.prior.bits(tf.constant(k, tf.float32), tf.round(y)).numpy()
+    for k in (lower, lower + 1)
+  ]
+  increase = bits[1] - bits[0]
+  bend = quantization.BEND * increase * np.abs(increase)
+  expected = lower + (y - lower > 0.5 + bend)
+  assert np.mean(found == expected) > 0.999  # What lies on a threshold may.
+  cheaper = np.where(increase > 0, lower, lower + 1)
+  moved = found != np.round(y)
+  assert moved.any() and np.all(found[moved] == cheaper[moved])
