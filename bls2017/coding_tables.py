@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import heapq
 import math
 from typing import TYPE_CHECKING
 
@@ -472,15 +473,23 @@ def frequencies(probability: np.ndarray) -> np.ndarray:
   Returns:
     int64 [n].
   """
-  frequency = np.maximum(np.rint(probability * TOTAL), 1)
-  excess = int(frequency.sum()) - TOTAL
+  frequency = np.maximum(np.rint(probability * TOTAL), 1).tolist()
+  excess = int(sum(frequency)) - TOTAL
   step = -1 if excess > 0 else 1
+  p = probability.tolist()
+
+  def cost(i: int) -> float:
+    moved = frequency[i] + step
+    return -p[i] * math.log2(moved / frequency[i]) if moved >= 1 else math.inf
+
+  # The cheapest correction first; a symbol's next one costs more.
+  corrections = [(cost(i), i) for i in range(len(p))] if excess else []
+  heapq.heapify(corrections)
   for _ in range(abs(excess)):
-    with np.errstate(divide="ignore", invalid="ignore"):
-      cost = -probability * np.log2((frequency + step) / frequency)
-    cost[frequency + step < 1] = np.inf
-    frequency[cost.argmin()] += step
-  return frequency.astype(np.int64)
+    _, i = corrections[0]
+    frequency[i] += step
+    heapq.heapreplace(corrections, (cost(i), i))
+  return np.array(frequency, np.int64)
 
 
 def _lane_positions(cdfs: list[np.ndarray]) -> np.ndarray:
