@@ -12,6 +12,10 @@ centres of clusters are (Lloyd 1982): positions choose the set that codes them
 in the fewest bits, each set is counted again from the positions that chose it,
 and so on. Classifying what is coded is as old as adaptive transform coding
 (Chen & Smith, "Adaptive Coding of Monochrome and Color Images", 1977).
+
+Files are written with optimised quantization (`bls2017.quantization`), which
+makes cheap symbols more frequent. So at last symbols are optimised with the
+tables and counted again, a few times: tables and symbols agree then.
 """
 
 from __future__ import annotations
@@ -44,6 +48,9 @@ bits than all 16, and sets of tables take two thirds of the space."""
 _FIRST_ROUNDS = 16
 _LATER_ROUNDS = 3
 """A quality begins with what the one below it has found."""
+
+_OPTIMISED_ROUNDS = 2
+"""How often symbols are optimised with the tables so far, and counted again."""
 
 _BLOCK = 8192
 
@@ -81,7 +88,10 @@ def calibrate(
   for index in range(len(model.tables)):
     fit = _Fit(model.tables.for_quality(index), latents, images)
     chosen = fit.choose(sets, chosen)
-    fitted.append(fit.tables(sets, chosen))
+    found = fit.tables(sets, chosen)
+    for _ in range(_OPTIMISED_ROUNDS if sets > 1 else 0):
+      found = fit.tables(sets, fit.optimise(found))
+    fitted.append(found)
   tables = dataclasses.replace(
     model.tables,
     cdf=np.concatenate([f.cdf for f in fitted]),
@@ -132,11 +142,9 @@ class _Fit:
       images: How many.
     """
     self._tables = tables
+    self._latents = latents
     self._images = images
-    quantizer = quantization.Quantizer(tables)
-    rows = quantizer.quantize_latents(latents).rows
-    # Of each symbol among all symbols of all channels.
-    self._places = rows + tables.starts[tables.live]
+    self._place(quantization.Quantizer(tables).quantize_latents(latents).rows)
 
   def choose(self, sets: int, chosen: np.ndarray | None) -> np.ndarray:
     """The activity of every position.
@@ -160,6 +168,29 @@ class _Fit:
       lengths = -np.log2(self._density(sets, chosen))
       chosen = (self._costs(lengths) + own).argmin(1)
     return chosen
+
+  def optimise(self, fitted: _Fitted) -> np.ndarray:
+    """Quantizes again, as files of these tables are.
+
+    Args:
+      fitted: Of several sets.
+
+    Returns:
+      int32 [positions], the activities.
+    """
+    tables = dataclasses.replace(
+      self._tables,
+      cdf=fitted.cdf.reshape(len(fitted.own) - 1, -1).astype(np.int32),
+      activity_cdf=fitted.own.astype(np.int32),
+      lane_positions=fitted.lane_positions,
+    )
+    rows = (
+      quantization.Quantizer(tables)
+      .quantize_latents(self._latents, optimised=True)
+      .rows
+    )
+    self._place(rows[:, tables.leading :])
+    return rows[:, 0].astype(np.int32)
 
   def tables(self, sets: int, chosen: np.ndarray) -> _Fitted:
     """The tables of positions with these activities, int [positions]."""
@@ -189,6 +220,11 @@ class _Fit:
         float(bits), len(self._tables.live) + (sets > 1)
       ),
     )
+
+  def _place(self, symbols: np.ndarray) -> None:
+    """Takes the symbols of the live channels, [positions, L]."""
+    # Of each symbol among all symbols of all channels.
+    self._places = symbols + self._tables.starts[self._tables.live]
 
   def _density(self, sets: int, chosen: np.ndarray) -> np.ndarray:
     """Masses of all symbols in each set, float64 [sets, S], none of them 0."""
@@ -251,8 +287,20 @@ class _Fit:
 
 
 def _shortened(frequency: np.ndarray) -> np.ndarray:
-  """Frequencies of fewer digits; the largest makes up for what is missing."""
+  """Frequencies of fewer digits, of the same sum and at least 1.
+
+  Those that lose most by rounding down are rounded up, as many as the sum
+  allows; the largest makes up for the rest. Rounding each to its nearest would
+  not do: those of a wide, flat table all err to one side.
+
+  Args:
+    frequency: int64 [n], at least 1.
+  """
   units = 2 ** np.maximum(np.ceil(np.log2(frequency + 1)) - _DIGITS, 0)
-  short = (np.floor(frequency / units + 0.5) * units).astype(np.int64)
-  short[short.argmax()] += coding_tables.TOTAL - short.sum()
+  units = units.astype(np.int64)
+  short = frequency // units * units
+  order = np.argsort((short - frequency) / units, kind="stable")
+  upwards = order[np.cumsum(units[order]) <= (frequency - short).sum()]
+  short[upwards] += units[upwards]
+  short[short.argmax()] += frequency.sum() - short.sum()
   return short

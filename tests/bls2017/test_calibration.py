@@ -11,6 +11,7 @@ import pytest
 from bls2017 import (
   calibration,
   codec,
+  coding_tables,
   compression,
   errors,
   model_directory,
@@ -133,3 +134,15 @@ def test_damaged_tables_of_activities_are_refused(
     own = own[:, 1:]
   with pytest.raises(errors.ModelError):
     dataclasses.replace(adaptive.tables, activity_cdf=own).check()
+
+
+@pytest.mark.parametrize("size", [2, 31, 400, 500, 1023, 4095])
+def test_short_frequencies_of_flat_tables_are_sound(size: int) -> None:
+  # Rounded one by one, they would all err to one side.
+  flat = np.full(size, 1 / size)
+  bell = np.exp(-np.abs(np.linspace(-3, 3, size)))
+  for p in (flat, bell / bell.sum()):
+    frequency = coding_tables.frequencies(p)
+    short = calibration._shortened(frequency)
+    assert short.sum() == coding_tables.TOTAL and short.min() >= 1
+    np.testing.assert_allclose(short, frequency, rtol=1 / 16, atol=64)
