@@ -25,11 +25,10 @@ from collections.abc import Iterator
 from typing import Callable, NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
 from bls2017 import activities, coding_tables, errors
 
-_BLOCK = 2048
+_BLOCK = 256
 """Positions worked on at once: what is temporary stays in the caches."""
 
 _MOST_STEPS = 16
@@ -66,11 +65,14 @@ class Quantizer:
       tables: Tables of the quality.
     """
     self._tables = tables
-    lengths = tables.code_lengths.astype(np.float32)
-    self._lengths = lengths.ravel()
-    self._by_activity = np.ascontiguousarray(lengths.T)
-    self._own = tables.activity_lengths.astype(np.float32)
+    self._chooser = activities.Chooser(tables)
+    self._minimum = tables.minimum.astype(np.float32)
+    self._maximum = tables.maximum.astype(np.float32)
+    self._first = self._minimum[tables.live]
+    self._last = (tables.maximum - tables.minimum)[tables.live]
+    self._last_lower = (self._last - 1).astype(np.float32)
     self._starts = tables.starts[tables.live]
+    lengths = tables.code_lengths.astype(np.float32)
     # What the step from each symbol to the next one costs; none leads on from
     # the last one.
     self._increases = np.where(
@@ -80,7 +82,6 @@ class Quantizer:
     ).ravel()
     bends = np.float32(BEND) * self._increases * np.abs(self._increases)
     self._bends = bends if tables.leading else np.zeros_like(bends)
-    self._last = (tables.maximum - tables.minimum)[tables.live]
 
   def scaled(self, latents: np.ndarray) -> np.ndarray:
     """The latents in the unit of the symbols.
@@ -132,80 +133,78 @@ class Quantizer:
   ) -> Quantized:
     strength = np.asarray(strength, np.float32)
     leading = self._tables.leading
-    plain = not strength.any() and not (optimised and leading)
     rows = np.empty((len(values), self._tables.columns), np.int16)
+    symbols = rows[:, leading:]
     clipped = 0
-    if plain or leading:
+    for block in _blocks(len(values)):
+      symbols[block], outside = self._rounded(scale(values[block]))
+      clipped += outside
+    lengths = self._chooser.costs(symbols)
+    chosen = self._chooser.cheapest(lengths)
+    if strength.any() or (optimised and leading):
+      costs_of = self._costs(strength, optimised, chosen)
       for block in _blocks(len(values)):
-        rounded, outside = self._rounded(scale(values[block]))
-        rows[block, leading:] = rounded
-        clipped += outside
-      self._choose(rows)
-    if not plain:
-      bends = self._bends if optimised else np.zeros_like(self._bends)
-      uniform = strength.ndim == 0
-      each = np.broadcast_to(strength.reshape(-1, 1), (len(values), 1))
-      for block in _blocks(len(values)):
-        scaled = scale(values[block])
-        if not leading:
-          clipped += self._rounded(scaled)[1]
-        u = (scaled - np.float32(self._tables.minimum))[:, self._tables.live]
-        starts = self._starts_of(rows[block])
-        costs = _Costs(each[block], self._increases, bends, starts)
-        symbols = self._nearly_nearest(u, costs)
-        if not uniform:
-          symbols = self._descended(symbols, u, costs)
-        rows[block, leading:] = symbols
-      self._choose(rows)
-    return Quantized(rows, self.bits(rows), clipped)
-
-  def _rounded(self, scaled: np.ndarray) -> tuple[np.ndarray, int]:
-    """The nearest symbols of the live channels, and how many were clipped."""
-    if not np.all(np.isfinite(scaled)):
-      raise errors.ModelError("the model's latents of the image are not finite")
-    minimum = np.float32(self._tables.minimum)
-    rounded = np.rint(scaled)
-    # Clipped as floats: what integers cannot hold would change its sign.
-    inside = np.clip(rounded, minimum, np.float32(self._tables.maximum))
-    clipped = int(np.count_nonzero(inside != rounded))
-    return (inside - minimum)[:, self._tables.live].astype(np.int32), clipped
-
-  def _choose(self, rows: np.ndarray) -> None:
-    """Writes the cheapest activities before their symbols."""
-    if not self._tables.leading:
-      return
-    cost = [
-      _costs(rows[block, 1:] + self._starts, self._by_activity)
-      for block in _blocks(len(rows))
-    ]
-    chosen = _cheapest(
-      tf.concat(cost, 0), self._own, self._tables.lane_positions
-    )
-    rows[:, 0] = chosen.numpy()
-
-  def _starts_of(self, rows: np.ndarray) -> np.ndarray:
-    """Where the lengths of each symbol's table begin, int32 [.., L]."""
-    if not self._tables.leading:
-      return self._starts
-    return self._starts + rows[:, :1].astype(np.int32) * len(self._by_activity)
+        found = self._weighed(scale(values[block]), costs_of(block))
+        self._chooser.change(lengths[block], symbols[block], found)
+        symbols[block] = found
+      chosen = self._chooser.cheapest(lengths)
+    if leading:
+      rows[:, 0] = chosen
+    return Quantized(rows, self._chooser.bits(lengths, chosen), clipped)
 
   def bits(self, rows: np.ndarray) -> float:
     """The information content of symbols and activities under the tables."""
     leading = self._tables.leading
-    total = 0.0
-    for block in _blocks(len(rows)):
-      place = rows[block, leading:] + self._starts_of(rows[block])
-      total += float(np.take(self._lengths, place).sum(dtype="f8"))
-    if leading:
-      chosen = rows[:, 0].astype(np.int32)
-      before = np.roll(chosen, 1)
-      before[:: self._tables.lane_positions] = self._tables.activities
-      total += float(self._own[before, chosen].sum(dtype="f8"))
-    return total
+    chosen = rows[:, 0] if leading else np.zeros(len(rows), np.int16)
+    return self._chooser.bits(self._chooser.costs(rows[:, leading:]), chosen)
+
+  def _rounded(self, scaled: np.ndarray) -> tuple[np.ndarray, int]:
+    """The nearest symbols of the live channels, and how many were clipped."""
+    rounded = np.rint(scaled)
+    # Clipped as floats: what integers cannot hold would change its sign.
+    inside = np.maximum(rounded, self._minimum)
+    np.minimum(inside, self._maximum, out=inside)
+    outside = inside != rounded  # Also what is infinite, or not a number.
+    clipped = int(np.count_nonzero(outside))
+    if clipped and not np.all(np.isfinite(scaled[outside])):
+      raise errors.ModelError("the model's latents of the image are not finite")
+    inside -= self._minimum
+    return np.take(inside.astype(np.int16), self._tables.live, axis=1), clipped
+
+  def _costs(
+    self, strength: np.ndarray, optimised: bool, chosen: np.ndarray
+  ) -> Callable[[slice], _Costs]:
+    """The costs of steps, for each block of positions."""
+    steps = self._bends if optimised else np.zeros_like(self._bends)
+    each = None
+    if strength.ndim:
+      each = strength[:, None]
+    else:
+      steps = steps + strength * self._increases
+    # Where the sets of tables begin among all their entries.
+    sets = chosen[:, None].astype(np.intp) * self._tables.cdf.shape[1]
+
+    def of_block(block: slice) -> _Costs:
+      part = None if each is None else each[block]
+      return _Costs(steps, self._increases, part, self._starts + sets[block])
+
+    return of_block
+
+  def _weighed(self, scaled: np.ndarray, costs: _Costs) -> np.ndarray:
+    """The symbols of the live channels by their costs, int16."""
+    u = np.take(scaled, self._tables.live, axis=1)
+    u -= self._first
+    symbols = self._nearly_nearest(u, costs)
+    if costs.strength is not None:
+      symbols = self._descended(symbols, u, costs)
+    return symbols.astype(np.int16)
 
   def _nearly_nearest(self, u: np.ndarray, costs: _Costs) -> np.ndarray:
-    lower = np.clip(np.floor(u), 0, self._last - 1).astype(np.int32)
-    return lower + (u - lower > np.float32(0.5) + costs.upwards(lower))
+    lower = np.floor(u)
+    np.maximum(lower, 0, out=lower)
+    np.minimum(lower, self._last_lower, out=lower)
+    symbols = lower.astype(np.intp)
+    return symbols + (u - lower > np.float32(0.5) + costs.upwards(symbols))
 
   def _descended(
     self, rows: np.ndarray, u: np.ndarray, costs: _Costs
@@ -227,53 +226,29 @@ class _Costs(NamedTuple):
   """What the step to the next symbol costs, in units of half a squared error.
 
   Attributes:
-    strength: float32 [positions, 1].
-    increases: float32, bits of the steps, flat.
-    bends: Likewise, what is added.
-    starts: int32 [.., L], where the tables begin.
+    steps: float32, of each symbol of each table, flat.
+    increases: Likewise, bits that cost `strength` each besides.
+    strength: float32 [positions, 1]; None for 0.
+    starts: int [.., L], where the tables begin.
   """
 
-  strength: np.ndarray
+  steps: np.ndarray
   increases: np.ndarray
-  bends: np.ndarray
+  strength: np.ndarray | None
   starts: np.ndarray
 
   def upwards(self, lower: np.ndarray) -> np.ndarray:
-    """Of the steps from these symbols, int32 [positions, L], upwards."""
+    """Of the steps from these symbols, int [positions, L], upwards."""
     place = lower + self.starts
-    return self.strength * np.take(self.increases, place) + np.take(
-      self.bends, place
-    )
+    found = np.take(self.steps, place)
+    if self.strength is not None:
+      found += self.strength * np.take(self.increases, place)
+    return found
 
 
 def _blocks(positions: int) -> Iterator[slice]:
   for start in range(0, positions, _BLOCK):
     yield slice(start, start + _BLOCK)
-
-
-@tf.function(
-  input_signature=[
-    tf.TensorSpec((None, None), tf.int32),
-    tf.TensorSpec((None, None), tf.float32),
-  ],
-  autograph=False,
-)
-def _costs(place: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
-  return activities.costs(place, lengths)
-
-
-@tf.function(
-  input_signature=[
-    tf.TensorSpec((None, None), tf.float32),
-    tf.TensorSpec((None, None), tf.float32),
-    tf.TensorSpec((), tf.int32),
-  ],
-  autograph=False,
-)
-def _cheapest(
-  cost: tf.Tensor, own: tf.Tensor, lane_positions: tf.Tensor
-) -> tf.Tensor:
-  return activities.cheapest(cost, own, lane_positions)
 
 
 def symbols(

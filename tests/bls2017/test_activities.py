@@ -45,6 +45,35 @@ def test_no_other_activities_cost_less(seed, positions, sets, lane_positions):
   assert _total(chosen, cost, own, lane_positions) == least
 
 
+@laws.examples(40)
+@given(
+  seed=st.integers(0, 2**32 - 1),
+  positions=st.integers(1, 40),
+  sets=st.integers(1, 5),
+  lane_positions=st.integers(1, 9),
+)
+def test_the_library_chooses_as_a_graph_does(
+  seed, positions, sets, lane_positions
+):
+  tables = tables_strategy.make_tables(seed, 4, 9, 0.5, lane_positions, sets)
+  rng = np.random.default_rng(seed)
+  size = (tables.maximum - tables.minimum)[tables.live] + 1
+  old, new = rng.integers(0, size, (2, positions, len(size))).astype(np.int16)
+  chooser = activities.Chooser(tables)
+  cost = chooser.costs(old)
+  chooser.change(cost, old, new)
+  lengths = tf.constant(tables.code_lengths.T, tf.float32)
+  place = tf.constant(new + tables.starts[tables.live])
+  expected = activities.costs(place, lengths)
+  np.testing.assert_array_equal(cost, expected)
+  np.testing.assert_array_equal(cost, chooser.costs(new))
+  own = tf.constant(tables.activity_lengths, tf.float32)
+  # Whole numbers make ties.
+  for bits in cost, np.floor(cost / 4):
+    path = activities.cheapest(bits, own, tf.constant(lane_positions))
+    np.testing.assert_array_equal(chooser.cheapest(bits), path)
+
+
 @pytest.fixture(scope="module", params=[0, 1])
 def tables(request):
   return tables_strategy.make_tables(request.param, 5, 30, 0.5, 7, 3)
