@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,20 +44,11 @@ class TfcRangeCoder:
     """See `range_coder.RangeCoder.encode`."""
     if not tables.columns:
       return [b""] * lanes.num_lanes(len(symbols), tables.lane_positions)
-    all_tables = lookup(tables)
+    all_tables = tf.constant(lookup(tables))
     streams: list[bytes] = []
     for start, end, lane in _groups(len(symbols), tables):
-      part = symbols[start:end]
-      handle = _ops().create_range_encoder([(end - start) // lane], all_tables)
-      if tables.leading:
-        values, numbers = lanes.streams(part, lane, tables)
-        handle = _ops().entropy_encode_index(handle, numbers, values)
-      else:
-        part = part.astype(np.int32, copy=False)
-        handle = _ops().entropy_encode_channel(
-          handle, part.reshape(-1, lane, tables.columns)
-        )
-      streams.extend(_ops().entropy_encode_finalize(handle).numpy())
+      contents = lanes.streams(symbols[start:end], lane, tables)
+      streams.extend(_encoded([contents], all_tables))
     return streams
 
   def decode(
@@ -68,58 +59,69 @@ class TfcRangeCoder:
   ) -> np.ndarray:
     """See `range_coder.RangeCoder.decode`."""
     rows = np.empty((positions, tables.columns), np.int32)
-    all_tables = lookup(tables)
+    if not tables.columns:
+      _check(streams, [b""] * len(streams))
+      return rows
+    all_tables = tf.constant(lookup(tables))
     first = 0
     for start, end, lane in _groups(positions, tables):
-      last = first + (end - start) // lane
-      handle = _ops().create_range_decoder(streams[first:last], all_tables)
-      decode = _decode_adaptive if tables.leading else _decode_plain
-      rows[start:end] = decode(handle, last - first, lane, tables)
-      first = last
-    # tfc's own check passes nearly everything; this one passes only what the
-    # encoder writes, and encoding is quick.
-    if self.encode(rows, tables) != streams:
-      raise errors.BitstreamError(
-        "the payload is not what an encoder of this format writes"
-      )
+      part = streams[first : first + (end - start) // lane]
+      handle = _ops().create_range_decoder(part, all_tables)
+      contents = _decoded(handle, len(part), lane, tables)
+      # tfc's own check passes nearly everything; this one passes only what the
+      # encoder writes, and encoding is quick.
+      _check(part, _encoded(contents, all_tables))
+      found = [c.symbols.reshape(end - start, -1) for c in contents]
+      np.concatenate(found, 1, out=rows[start:end])
+      first += len(part)
     return rows
 
 
-def _decode_plain(
+def _check(streams: list[bytes], encoded: list[bytes]) -> None:
+  if streams != encoded:
+    raise errors.BitstreamError(
+      "the payload is not what an encoder of this format writes"
+    )
+
+
+def _encoded(
+  contents: Sequence[lanes.Streams], all_tables: tf.Tensor
+) -> list[bytes]:
+  """Streams of lanes, whose contents come in parts one after the other."""
+  num_lanes = len(contents[0].symbols)
+  handle = _ops().create_range_encoder([num_lanes], all_tables)
+  for symbols, numbers in contents:
+    handle = _ops().entropy_encode_index(handle, numbers, symbols)
+  return list(_ops().entropy_encode_finalize(handle).numpy())
+
+
+def _decoded(
   handle: tf.Tensor,
   num_lanes: int,
   positions: int,
   tables: coding_tables.QualityTables,
-) -> np.ndarray:
-  """Symbols of equally long lanes, int32 [lanes * positions, columns]."""
-  shape = (positions, tables.columns)
-  _, symbols = _ops().entropy_decode_channel(handle, shape, tf.int32)
-  return symbols.numpy().reshape(num_lanes * positions, -1)
-
-
-def _decode_adaptive(
-  handle: tf.Tensor,
-  num_lanes: int,
-  positions: int,
-  tables: coding_tables.QualityTables,
-) -> np.ndarray:
-  """Activities, one position of all lanes at a time, then all else at once."""
+) -> list[lanes.Streams]:
+  """What equally long lanes hold: activities, if any, and symbols."""
   decode = _ops().entropy_decode_index
-  activities = np.empty((num_lanes, positions), np.int32)
-  first = np.int32(tables.activities * len(tables.live))
-  before = np.full((num_lanes, 1), tables.activities, np.int32)
-  one = tf.constant([1])
-  for i in range(positions):
-    # NumPy's arrays between the calls: they are indexed ten times as fast.
-    handle, decoded = decode(handle, first + before, one, tf.int32)
-    before = decoded.numpy()
-    activities[:, i] = before[:, 0]
-  found = activities.reshape(-1, 1)
-  if not len(tables.live):
-    return found
-  numbers = lanes.symbol_tables(activities, tables)
-  _, symbols = decode(handle, numbers, (numbers.shape[1],), tf.int32)
-  return np.concatenate([found, symbols.numpy().reshape(len(found), -1)], 1)
+  activities = np.zeros((num_lanes, positions), np.int32)
+  parts = []
+  if tables.leading:
+    numbers = np.empty_like(activities)
+    first = np.int32(tables.activities * len(tables.live))
+    before = np.full((num_lanes, 1), tables.activities, np.int32)
+    one = tf.constant([1])
+    for i in range(positions):
+      numbers[:, i : i + 1] = first + before
+      # NumPy's arrays between the calls: they are indexed ten times as fast.
+      handle, found = decode(handle, first + before, one, tf.int32)
+      before = found.numpy()
+      activities[:, i : i + 1] = before
+    parts.append(lanes.Streams(activities, numbers))
+  if len(tables.live):
+    numbers = lanes.symbol_tables(activities, tables)
+    _, found = decode(handle, numbers, (numbers.shape[1],), tf.int32)
+    parts.append(lanes.Streams(found.numpy(), numbers))
+  return parts
 
 
 def _groups(
