@@ -3,7 +3,7 @@
 Only TensorFlow's own operations, so that these graphs run in any TensorFlow:
 
 - the last synthesis stage, 9x9 up 4, is a 3x3 convolution to 4 x 4 x 3 channels
-  that are put in place afterwards;
+  that are put in place afterwards; for two thirds of them, a 2x3 convolution;
 - the other two, 5x5 up 2, are four ordinary convolutions, one for each phase;
 - kernels are plain constants, computed once, which hold the scale of the
   pixels; biases stand next to the convolutions, which TensorFlow then adds in
@@ -29,6 +29,11 @@ import tensorflow as tf
 from bls2017 import config
 
 _OUTPUT_STAGE = len(config.STAGES) - 1
+_OUTPUT_CUT = 16
+"""Channels of the last synthesis stage that see 3 rows of its input.
+
+Those of the first row of phases, 12, do; oneDNN computes 16 at a time.
+"""
 _SYNTHESIS_REACH = 1
 """Rows of its input above and below that a synthesis stage depends on."""
 
@@ -196,10 +201,13 @@ class FrozenTransforms:
     y *= tf.math.sqrt(self._norm_pool(name, y))
     y, above_and_below = rows(y, support, 1)
     side = _padding(support, 1)
-    y = tf.nn.conv2d(
-      y, self._output_kernel, 1, [[0, 0], above_and_below, side, [0, 0]]
-    )
-    return tf.nn.bias_add(y, self._output_bias)
+    parts = []
+    for p, part in enumerate((slice(_OUTPUT_CUT), slice(_OUTPUT_CUT, None))):
+      seen, ends = _seen_by_phase(y, p, above_and_below)
+      kernel = self._output_kernel[p:, ..., part]
+      x = tf.nn.conv2d(seen, kernel, 1, [[0, 0], ends, side, [0, 0]])
+      parts.append(tf.nn.bias_add(x, self._output_bias[part]))
+    return tf.concat(parts, 3)
 
   def _norm_pool(self, name: str, x: tf.Tensor) -> tf.Tensor:
     """Beta + x^2 gamma, the square of what GDN divides by."""
@@ -252,7 +260,11 @@ def _to_bytes(x: tf.Tensor) -> tf.Tensor:
 def _in_place(x: tf.Tensor) -> tf.Tensor:
   """Puts the phases of the last stage where they belong."""
   _, stride = config.STAGES[0]
-  return tf.nn.depth_to_space(x, stride)
+  n, h, w, _ = tf.unstack(tf.shape(x))
+  # As `tf.nn.depth_to_space`, which works on one core.
+  x = tf.reshape(x, tf.stack([n, h, w, stride, stride * 3]))
+  x = tf.transpose(x, (0, 1, 3, 2, 4))
+  return tf.reshape(x, tf.stack([n, h * stride, w * stride, 3]))
 
 
 def _up_phases(
@@ -278,12 +290,9 @@ def _up_phases(
   channels_out = kernel.shape[3]
   phases = _subpixel_kernel(kernel, 2)
   phases = phases.reshape(*phases.shape[:3], 2, 2, channels_out)
-  above, below = above_and_below
   rows = []
   for p in (0, 1):
-    # Odd rows do not see the one above.
-    seen = y if above or not p else y[:, 1:]
-    padding = [max(above - p, 0), below]
+    seen, padding = _seen_by_phase(y, p, above_and_below)
     columns = [
       tf.nn.bias_add(
         tf.nn.conv2d(
@@ -301,6 +310,25 @@ def _up_phases(
   return tf.reshape(
     tf.stack(rows, 2), (shape[0], 2 * shape[1], 2 * shape[2], channels_out)
   )
+
+
+def _seen_by_phase(
+  y: tf.Tensor, phase: int, above_and_below: list[int]
+) -> tuple[tf.Tensor, list[int]]:
+  """What phases of an output row see: the first that above it, others do not.
+
+  Args:
+    y: As for `_up_phases`.
+    phase: 0 for the first, else 1.
+    above_and_below: As for `_up_phases`.
+
+  Returns:
+    Rows to convolve, and the zeros to add above and below them.
+  """
+  above, below = above_and_below
+  if phase and not above:  # In a strip, N is 1.
+    y = y[0][1:][None]  # TensorFlow cuts along the first axis without a copy.
+  return y, [max(above - phase, 0), below]
 
 
 def _padding(support: int, stride: int) -> list[int]:
