@@ -19,6 +19,7 @@ import io
 import logging
 import os
 import warnings
+import zlib
 from typing import BinaryIO, Union
 
 import numpy as np
@@ -33,8 +34,8 @@ _WRITING = {
   "JPEG": {"quality": 95},
   "WEBP": {"quality": 95},
   "AVIF": {"quality": 95},
-  # Filtered lines gain nothing from zlib's longer search (BUILD_NOTES.md).
-  "PNG": {"compress_level": 2},
+  # Filtered lines gain nothing from zlib's search (BUILD_NOTES.md).
+  "PNG": {"compress_type": zlib.Z_RLE},
 }
 """Settings of formats whose own are not meant for photographs."""
 
