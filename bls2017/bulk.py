@@ -176,7 +176,7 @@ def run(
     jobs: Inputs and outputs; directories of outputs are made.
     work: What is done with each.
     overwrite: Whether files are done again whose output exists.
-    workers: Files worked on at the same time; by default one a core.
+    workers: Files worked on at the same time; by default one more than cores.
     observer: Is told of every file, in the order in which they finish.
 
   Returns:
@@ -188,7 +188,8 @@ def run(
   """
   started = time.perf_counter()
   summary = Summary()
-  crew = _Crew(jobs, work, overwrite, workers or usable_cores())
+  # One more than cores: one waits for the disk or for another's lock.
+  crew = _Crew(jobs, work, overwrite, workers or usable_cores() + 1)
   with crew.at_work():
     for place, outcome in crew.outcomes():
       summary.add(place, outcome)

@@ -22,7 +22,7 @@ BASE_DIR = flags.DEFINE_string(
 WORKERS = flags.DEFINE_integer(
   "workers",
   None,
-  "Files worked on at the same time, with --output_dir; one a core.",
+  "Files worked on at the same time, with --output_dir; one more than cores.",
   lower_bound=1,
 )
 
