@@ -261,7 +261,7 @@ def _in_place(x: tf.Tensor) -> tf.Tensor:
   """Puts the phases of the last stage where they belong."""
   _, stride = config.STAGES[0]
   n, h, w, _ = tf.unstack(tf.shape(x))
-  # As `tf.nn.depth_to_space`, which works on one core.
+  # As `tf.nn.depth_to_space`, which takes a core twice as long.
   x = tf.reshape(x, tf.stack([n, h, w, stride, stride * 3]))
   x = tf.transpose(x, (0, 1, 3, 2, 4))
   return tf.reshape(x, tf.stack([n, h * stride, w * stride, 3]))
