@@ -93,7 +93,9 @@ class Quantizer:
       float32 [positions, C]; a symbol of value k stands for k.
     """
     with np.errstate(over="ignore", invalid="ignore"):
-      return latents * self._tables.gain - self._tables.offset
+      found = latents * self._tables.gain
+      found -= self._tables.offset
+      return found
 
   def quantize(
     self,
@@ -182,7 +184,7 @@ class Quantizer:
     else:
       steps = steps + strength * self._increases
     # Where the sets of tables begin among all their entries.
-    sets = chosen[:, None].astype(np.intp) * self._tables.cdf.shape[1]
+    sets = chosen[:, None].astype(np.int32) * self._tables.cdf.shape[1]
 
     def of_block(block: slice) -> _Costs:
       part = None if each is None else each[block]
@@ -203,8 +205,11 @@ class Quantizer:
     lower = np.floor(u)
     np.maximum(lower, 0, out=lower)
     np.minimum(lower, self._last_lower, out=lower)
-    symbols = lower.astype(np.intp)
-    return symbols + (u - lower > np.float32(0.5) + costs.upwards(symbols))
+    symbols = lower.astype(np.int32)
+    threshold = costs.upwards(symbols)
+    threshold += np.float32(0.5)
+    symbols += np.subtract(u, lower, out=lower) > threshold
+    return symbols
 
   def _descended(
     self, rows: np.ndarray, u: np.ndarray, costs: _Costs

@@ -38,13 +38,25 @@ def _ops() -> Any:
 class TfcRangeCoder:
   """`range_coder.RangeCoder` on the processor's fastest implementation."""
 
+  def __init__(self) -> None:
+    """Threads may share a coder."""
+    self._latest: tuple[coding_tables.QualityTables, tf.Tensor] | None = None
+
+  def _lookup(self, tables: coding_tables.QualityTables) -> tf.Tensor:
+    """`lookup`, kept until other tables are used."""
+    latest = self._latest
+    if latest is None or latest[0] is not tables:
+      latest = tables, tf.constant(lookup(tables))
+      self._latest = latest
+    return latest[1]
+
   def encode(
     self, symbols: np.ndarray, tables: coding_tables.QualityTables
   ) -> list[bytes]:
     """See `range_coder.RangeCoder.encode`."""
     if not tables.columns:
       return [b""] * lanes.num_lanes(len(symbols), tables.lane_positions)
-    all_tables = tf.constant(lookup(tables))
+    all_tables = self._lookup(tables)
     streams: list[bytes] = []
     for start, end, lane in _groups(len(symbols), tables):
       contents = lanes.streams(symbols[start:end], lane, tables)
@@ -62,7 +74,7 @@ class TfcRangeCoder:
     if not tables.columns:
       _check(streams, [b""] * len(streams))
       return rows
-    all_tables = tf.constant(lookup(tables))
+    all_tables = self._lookup(tables)
     first = 0
     for start, end, lane in _groups(positions, tables):
       part = streams[first : first + (end - start) // lane]
