@@ -17,7 +17,7 @@ from bls2017 import coding_tables, errors, lanes
 # loading one twice under two names leaves the second without operations.
 _LIBRARY = "python/ops/../../cc/libtensorflow_compression.so"
 
-_GROUP_SYMBOLS = 2**22
+_GROUP_SYMBOLS = 2**20
 """Symbols coded by one call: copies of no more than these are made."""
 
 
