@@ -29,7 +29,7 @@ if __name__ == "__main__":
 else:
   from bls2017 import container, lanes
 
-GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "v2"
+GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
 LANE_POSITIONS = (1, 35, 4096)
 
 _MAX_PACKED_POSITIONS = 64
@@ -51,9 +51,10 @@ def seal(data: bytes) -> bytes:
   """The bytes with magic, version and checksum in order.
 
   Args:
-    data: At least a header.
+    data: At least a header. A version that is read stays; others become one.
   """
-  fields = container.MAGIC + bytes([container.VERSION])
+  version = (data[len(container.MAGIC)] - 1) % container.VERSION + 1
+  fields = container.MAGIC + bytes([version])
   fields += data[len(fields) : container.CHECKSUM_OFFSET]
   body = data[container.HEADER_BYTES :]
   return fields + container.checksum(fields + body) + body
@@ -106,9 +107,8 @@ def main() -> None:
   """Runs libFuzzer, with the golden files as its first inputs."""
   container.checksum = quick_checksum
   with tempfile.TemporaryDirectory() as corpus:
-    for path in GOLDEN.glob("*.bls"):
-      data = path.read_bytes()
-      pathlib.Path(corpus, path.name).write_bytes(seal(data))
+    for number, path in enumerate(sorted(GOLDEN.glob("v*/*.bls"))):
+      pathlib.Path(corpus, str(number)).write_bytes(seal(path.read_bytes()))
     atheris.Setup([*sys.argv, "-max_len=1024", corpus], check)
     atheris.Fuzz()
 

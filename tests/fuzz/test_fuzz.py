@@ -43,6 +43,21 @@ def test_the_fuzzers_checksum_seals_files_too(monkeypatch):
     container_fuzz.check(rng.randbytes(rng.randrange(100)))
 
 
+@pytest.mark.parametrize("version", range(1, container.VERSION + 1))
+def test_sealing_keeps_a_version_that_is_read(version):
+  for path in payloads.GOLDEN.glob(f"v{version}/*.bls"):
+    data = path.read_bytes()
+    assert data[len(container.MAGIC)] == version
+    assert container_fuzz.seal(data) == data
+
+
+def test_sealing_makes_a_readable_version_of_any():
+  for version in range(256):
+    data = bytearray(SMALLEST)
+    data[len(container.MAGIC)] = version
+    container.unpack_header(container_fuzz.seal(bytes(data)))
+
+
 def test_all_that_can_happen_to_the_smallest_file():
   refused, decoded = exhaustive.check(SMALLEST, sealed_share=40)
   assert refused > 9 * len(SMALLEST)
