@@ -136,6 +136,10 @@ def _to_rgb(image: Image.Image, name: str) -> np.ndarray:
 
 def _to_grey(image: Image.Image) -> Image.Image:
   values = np.asarray(image, np.float64)
+  if not np.all(np.isfinite(values)):
+    raise errors.UnreadableInputError(
+      "the image has values that are not finite"
+    )
   if image.mode.startswith("I;16"):
     values = values / 257
   elif values.size and (values.max() > 255 or values.min() < 0):
@@ -143,11 +147,8 @@ def _to_grey(image: Image.Image) -> Image.Image:
     if values.min() >= 0 and values.max() <= 65535 and image.mode == "I":
       values = values / 257
     else:
-      values = (values - values.min()) * (255 / np.ptp(values))
-  if not np.all(np.isfinite(values)):
-    raise errors.UnreadableInputError(
-      "the image has values that are not finite"
-    )
+      # All of one value is black: there is nothing to spread.
+      values = (values - values.min()) * (255 / (np.ptp(values) or 1))
   return Image.fromarray(np.rint(values).astype(np.uint8))
 
 

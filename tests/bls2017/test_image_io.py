@@ -59,6 +59,24 @@ def test_sixteen_bit_grey_is_scaled_not_cut_off():
   np.testing.assert_allclose(read[..., 0], values / 257, atol=0.51)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_grey_that_is_not_finite_is_refused(value):
+  values = np.full((4, 6), 300, np.float32)
+  values[1, 2] = value
+  with pytest.raises(errors.UnreadableInputError, match="not finite"):
+    image_io.read_rgb(_bytes(Image.fromarray(values), "TIFF"))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [0, 300, -1e30])
+def test_grey_of_one_value_is_read(value):
+  values = np.full((4, 6), value, np.float32)
+  read = image_io.read_rgb(_bytes(Image.fromarray(values), "TIFF"))
+  assert read.shape == (4, 6, 3)
+  assert not np.ptp(read)
+
+
 def test_one_bit_becomes_black_and_white():
   bits = X[..., 0] > 128
   read = image_io.read_rgb(_bytes(Image.fromarray(bits)))
