@@ -35,7 +35,12 @@ class SessionModel:
     self._session.close()
 
   def __call__(self, signature: str, **inputs) -> dict[str, np.ndarray]:
+    # Asking a protocol buffer's map for what it lacks would add that to it.
+    if signature not in self.signatures:
+      raise KeyError(f"no signature {signature}")
     described = self.signatures[signature]
+    if unknown := sorted(set(inputs) - set(described.inputs)):
+      raise KeyError(f"{signature} has no inputs {unknown}")
     feeds = {described.inputs[k].name: v for k, v in inputs.items()}
     fetches = {k: v.name for k, v in described.outputs.items()}
     return self._session.run(fetches, feeds)

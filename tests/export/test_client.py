@@ -123,6 +123,30 @@ def test_a_server_without_the_model(session_model, kind):
         client.RestClient(url, model="other").info(b"x")
 
 
+def test_a_request_of_another_shape_or_type_is_an_invalid_argument(
+  session_model, codec
+):
+  data = codec.compress(images.photograph(16, 16), 1)
+  png = _png(images.photograph(16, 16))
+  with (
+    model_server.grpc_server(session_model) as address,
+    client.GrpcClient(address) as connected,
+  ):
+    for signature, inputs in (
+      ("decompress", {"compressed_bytes": np.zeros((2, 2), np.float32)}),
+      ("decompress", {"compressed_bytes": np.array([[data]])}),
+      ("decompress", {"image_bytes": png}),
+      ("compress", {"image_bytes": png}),
+      ("compress", {"image_bytes": png, "quality": b"high"}),
+      ("compress", {"image_bytes": [png, png], "quality": [1.0]}),
+      ("compress_image", {"image": np.zeros((4, 4)), "quality": [1.0]}),
+      ("explode", {"compressed_bytes": data}),
+    ):
+      with pytest.raises(client.ServerError, match="INVALID_ARGUMENT"):
+        connected._predict(signature, inputs)
+      assert connected.info(data).height == 16
+
+
 def test_messages_over_the_limit_are_refused_here(session_model):
   with model_server.grpc_server(session_model) as address:
     with client.GrpcClient(address, max_message_bytes=1000) as small:
