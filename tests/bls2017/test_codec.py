@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import struct
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from bls2017 import codec as codec_lib
 from bls2017 import coding_tables, compression, container, errors, metrics
-from tests import images, laws
+from tests import images, laws, memory
 
 SIDES = range(1, 34) if laws.LONG else (1, 2, 15, 16, 17, 31, 33)
 
@@ -183,9 +184,27 @@ def test_forgery_with_a_right_checksum_is_refused(codec):
       codec.decompress(_forge(codec, **wrong))
 
 
-def test_a_size_over_the_limit_is_refused_before_it_costs_memory(codec):
-  with pytest.raises(errors.LimitError):
-    codec.decompress(_forge(codec, height=65535, width=65535))
+@pytest.mark.parametrize(
+  ("size", "error"),
+  [
+    ((65535, 65535), errors.LimitError),
+    ((65535, 1024), errors.BitstreamError),
+    ((0, 65535), errors.BitstreamError),
+  ],
+)
+def test_a_size_without_its_payload_costs_no_memory(codec, size, error):
+  data = bytearray(codec.compress(images.photograph(40, 40), 1))
+  data[6:10] = struct.pack("<HH", *size)
+  data[18:26] = container.checksum(bytes(data[:18] + data[26:]))
+
+  def refused():
+    with pytest.raises(error):
+      codec.decompress(bytes(data))
+
+  assert memory.growth(refused) < 1 << 22
+
+
+def test_a_size_over_the_limit_is_refused(codec):
   small = codec_lib.Codec(codec.model, max_pixels=100)
   with pytest.raises(errors.LimitError):
     small.compress(images.photograph(11, 10))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bls2017 import errors, image_io
+from bls2017 import codec as codec_lib
+from bls2017 import errors, image_io, model_directory
 from tests import commands, images
 
 X = images.photograph(37, 50)
@@ -72,6 +74,25 @@ def test_verbose_says_what_was_done(photo, model_flag):
   assert done.returncode == 0
   for word in ("50 x 37", "bytes", "bpp", "PSNR", "MS-SSIM"):
     assert word in done.stderr.decode()
+
+
+def test_verbose_counts_clipped_latents(photo, tmp_path, codec):
+  tables = codec.model.tables
+  louder = dataclasses.replace(tables, gain=tables.gain * np.float32(100))
+  model = dataclasses.replace(
+    codec.model,
+    tables=louder,
+    model_id=model_directory.model_id(codec.model.weights, louder),
+  )
+  model_directory.save(model, str(tmp_path / "louder"))
+  done = commands.run(
+    "compress", str(photo), "--quality=2", "--verbose",
+    f"--model={tmp_path / 'louder'}",
+  )  # fmt: skip
+  assert done.returncode == 0
+  clipped = codec_lib.Codec(model).encode(X, 2).clipped
+  assert clipped > 0
+  assert f", {clipped} latents clipped" in done.stderr.decode()
 
 
 def test_a_size_is_kept_or_refused(photo, tmp_path, model_flag):

@@ -117,9 +117,15 @@ def test_a_transparent_palette_is_composited_on_white():
 
 
 def test_an_icc_profile_is_converted_to_srgb():
-  lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-  read = image_io.read_rgb(_bytes(Image.fromarray(X), icc_profile=lab))
+  srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+  read = image_io.read_rgb(_bytes(Image.fromarray(X), icc_profile=srgb))
   np.testing.assert_allclose(read.astype(int), X, atol=2)
+  # A profile whose red is sRGB's green, and the other way round.
+  assert srgb.count(b"rXYZ") == srgb.count(b"gXYZ") == 1
+  swapped = srgb.replace(b"rXYZ", b"????").replace(b"gXYZ", b"rXYZ")
+  swapped = swapped.replace(b"????", b"gXYZ")
+  read = image_io.read_rgb(_bytes(Image.fromarray(X), icc_profile=swapped))
+  np.testing.assert_allclose(read.astype(int), X[..., [1, 0, 2]], atol=2)
 
 
 def test_a_broken_icc_profile_is_ignored_with_a_warning(caplog):

@@ -90,10 +90,11 @@ def test_a_file_is_not_replaced_by_a_directory(model, tmp_path):
   assert [p.name for p in tmp_path.iterdir()] == ["model"]
 
 
-def test_weights_that_are_not_finite_are_not_frozen(model):
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_not_frozen(value):
   model = model_lib.BLS2017Model(CONFIG)
   bias = model.synthesis.convs[0].bias_parameter
-  bias.assign(tf_nan_like(bias))
+  bias.assign(np.full(bias.shape, value, np.float32))
   with pytest.raises(errors.ModelError, match="not finite"):
     model_directory.freeze(model)
 
@@ -106,10 +107,6 @@ def test_kernels_beyond_half_precision_are_not_frozen():
   assert model_directory.freeze(model).model_id
   with pytest.raises(errors.ModelError, match="not finite"):
     model_directory.freeze(model, half_precision=True)
-
-
-def tf_nan_like(variable):
-  return np.full(variable.shape, np.nan, np.float32)
 
 
 def test_the_id_covers_what_decoding_depends_on(codec):
@@ -149,9 +146,10 @@ def test_changed_weights_do_not_pass_for_the_model(damaged):
     model_directory.load(str(damaged))
 
 
-def test_nan_in_the_weights_is_refused(damaged):
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_refused(damaged, value):
   def change(arrays):
-    arrays["analysis/0/bias"] = arrays["analysis/0/bias"] * np.nan
+    arrays["analysis/0/bias"][0] = value
 
   _rewrite(damaged / "weights.npz", change)
   with pytest.raises(errors.ModelError, match="not finite"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -79,6 +80,18 @@ def test_a_failed_export_leaves_no_version(frozen_model, tmp_path, monkeypatch):
   with pytest.raises(errors.ModelError):
     export_model.export(frozen_model, str(tmp_path), max_pixels=4096)
   assert not [p for p in tmp_path.iterdir() if p.name != "serving"]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_not_exported(
+  frozen_model, tmp_path, value
+):
+  bias = frozen_model.weights["synthesis/2/bias"]
+  weights = {**frozen_model.weights, "synthesis/2/bias": bias * 0 + value}
+  broken = dataclasses.replace(frozen_model, weights=weights)
+  with pytest.raises(errors.ModelError, match="not finite"):
+    export_model.export(broken, str(tmp_path), max_pixels=4096)
+  assert not list(tmp_path.iterdir())
 
 
 def test_an_output_that_cannot_be_made(frozen_model, tmp_path):

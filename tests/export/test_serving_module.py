@@ -14,8 +14,9 @@ from PIL import Image
 from bls2017 import codec as codec_lib
 from bls2017 import container, errors
 from export import serving_module
-from tests import images
+from tests import images, memory
 from tests.export import conftest
+from tests.fuzz import exhaustive
 
 QUALITIES = (1.0, 1.375, 2.0)
 
@@ -173,18 +174,38 @@ def test_bad_items_get_a_status_and_leave_their_neighbours_alone(
   assert (tensors["image"][1::2] == png).all()
 
 
-def test_every_truncation_and_bit_flip_is_refused(session_model, codec):
+@pytest.mark.parametrize("kind", ["cut", "bit", "zero", "appended"])
+def test_every_damage_is_refused(session_model, codec, kind):
   data = codec.compress(images.photograph(20, 20, 9), 1)
-  cut = [data[:n] for n in range(len(data))]
-  flipped = []
-  for bit in range(8 * len(data)):
-    changed = bytearray(data)
-    changed[bit // 8] ^= 1 << bit % 8
-    flipped.append(bytes(changed))
-  outputs = session_model("info", compressed_bytes=cut + flipped)
-  assert set(_status(outputs)) == {4}
-  outputs = session_model("decompress", compressed_bytes=cut + flipped)
-  assert set(_status(outputs)) == {4}
+  files = exhaustive.damaged(data)[kind]
+  assert len(files) > 20
+  for signature in ("info", "decompress"):
+    outputs = session_model(signature, compressed_bytes=files)
+    assert set(_status(outputs)) == {4}
+
+
+def test_a_size_without_its_payload_costs_no_memory(session_model, codec):
+  bad = _bad_files(codec.compress(images.photograph(48, 64), 1.5))
+  files = [bad[name][0] for name in ("over the limit", "largest", "too short")]
+  session_model("decompress", compressed_bytes=files)  # Has its own memory.
+
+  def refused():
+    outputs = session_model("decompress", compressed_bytes=files)
+    assert _status(outputs) == [5, 5, 4]
+
+  assert memory.growth(refused) < 1 << 24
+
+
+def test_another_models_file_is_refused_and_both_are_named(
+  session_model, codec
+):
+  data = codec.compress(images.photograph(20, 20), 1)
+  foreign = _bad_files(data)["foreign"][0]
+  for signature in ("info", "decompress"):
+    outputs = session_model(signature, compressed_bytes=[foreign])
+    assert _status(outputs) == [4]
+    for model_id in (b"another!", codec.model.model_id):
+      assert model_id.hex().encode() in outputs["message"][0]
 
 
 def test_hostile_payloads_decode_or_are_refused_as_in_the_library(
