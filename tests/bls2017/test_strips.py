@@ -8,12 +8,12 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bls2017 import config, strips
 from bls2017 import model as model_lib
-from tests import images
+from tests import images, laws
 
 NUM_LATENTS = 24
 WHOLE = 10**6
@@ -42,7 +42,7 @@ def _image(transforms, y, height, width):
   return transforms.image(lambda first, end: y[first:end], height, width)
 
 
-@settings(max_examples=12, deadline=None, derandomize=True)
+@laws.examples(12)
 @given(
   height=st.integers(1, 200),
   width=st.integers(1, 100),

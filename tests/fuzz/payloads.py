@@ -12,7 +12,8 @@ bytes these are. The runtimes are
   file), and compressing the symbols again must give the file;
 - export_tfc, export_stock: the exported graph, compared with `Codec`.
 
-A stream is the content of one lane. `--seed` makes other files.
+A stream is the content of one lane. `--seed` makes other files, `--version`
+files of an older version of the format.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ import time
 import numpy as np
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
+NEWEST = 2
 RUNTIMES = ("tfc", "stock", "export_tfc", "export_stock")
 
 SLOW_SECONDS = 1.0
@@ -139,11 +141,11 @@ class Forger:
     return bytes(content)
 
 
-def make_codec(runtime: str):
-  """The golden model's codec, its lanes shorter so that there are many."""
+def make_codec(runtime: str, version: int = NEWEST):
+  """A golden model's codec, its lanes shorter so that there are many."""
   from bls2017 import codec, model_directory, range_coder_stock, range_coder_tfc
 
-  model = model_directory.load(str(GOLDEN / "v2" / "model"))
+  model = model_directory.load(str(GOLDEN / f"v{version}" / "model"))
   tables = dataclasses.replace(
     model.tables, lane_positions=np.ones_like(model.tables.lane_positions)
   )
@@ -200,9 +202,13 @@ class Worker:
   """Decodes files in this process, telling a watchdog of each."""
 
   def __init__(
-    self, runtime: str, compare: int, heartbeat: mmap.mmap | None = None
+    self,
+    runtime: str,
+    compare: int,
+    version: int = NEWEST,
+    heartbeat: mmap.mmap | None = None,
   ):
-    self._codec = make_codec(runtime)
+    self._codec = make_codec(runtime, version)
     self._compare = compare
     self._heartbeat = heartbeat
     self._module = None
@@ -213,7 +219,7 @@ class Worker:
         self._codec.model, runtime.partition("_")[2], 1 << 22
       )
     other = {"tfc": "stock", "stock": "tfc"}.get(runtime)
-    self._other = make_codec(other) if other and compare else None
+    self._other = make_codec(other, version) if other and compare else None
 
   def run(self, seed: int, streams: int) -> Tally:
     """Decodes files of a seed until so many streams were seen."""
@@ -293,14 +299,18 @@ def _work(arguments: argparse.Namespace) -> None:
     container.checksum = container_fuzz.quick_checksum
   with open(arguments.heartbeat, "r+b") as f:
     heartbeat = mmap.mmap(f.fileno(), _HEARTBEAT.size)
-  worker = Worker(arguments.runtime, arguments.compare, heartbeat)
+  worker = Worker(
+    arguments.runtime, arguments.compare, arguments.version, heartbeat
+  )
   worker.run(0, 1)  # Builds the graphs, which has its own time and memory.
   _limit_memory()
   tally = worker.run(arguments.seed, arguments.streams)
   print(json.dumps(dataclasses.asdict(tally)))
 
 
-def watch(runtime: str, seed: int, streams: int, compare: int) -> Tally:
+def watch(
+  runtime: str, seed: int, streams: int, compare: int, version: int = NEWEST
+) -> Tally:
   """Runs a worker process under the watchdog.
 
   Args:
@@ -308,6 +318,7 @@ def watch(runtime: str, seed: int, streams: int, compare: int) -> Tally:
     seed: Of the files.
     streams: How many to decode.
     compare: Ask the other runtime too at each so manyth file, 0 for never.
+    version: Of the format.
 
   Returns:
     The worker's tally; a crash or a hang is a failure in it.
@@ -319,7 +330,8 @@ def watch(runtime: str, seed: int, streams: int, compare: int) -> Tally:
       [
         sys.executable, "-m", "tests.fuzz.payloads", "--worker",
         f"--runtime={runtime}", f"--seed={seed}", f"--streams={streams}",
-        f"--compare={compare}", f"--heartbeat={shared.name}",
+        f"--compare={compare}", f"--version={version}",
+        f"--heartbeat={shared.name}",
       ],
       stdout=subprocess.PIPE,
       stderr=subprocess.PIPE,
@@ -366,6 +378,7 @@ def main() -> int:
   parser.add_argument("--per_process", type=int, default=100_000)
   parser.add_argument("--compare", type=int, default=0)
   parser.add_argument("--seed", type=int, default=1)
+  parser.add_argument("--version", type=int, default=NEWEST)
   parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
   parser.add_argument("--heartbeat", help=argparse.SUPPRESS)
   arguments = parser.parse_args()
@@ -377,7 +390,9 @@ def main() -> int:
   started = time.monotonic()
   while total.streams < arguments.streams and not total.failures:
     count = min(arguments.per_process, arguments.streams - total.streams)
-    part = watch(arguments.runtime, seed, count, arguments.compare)
+    part = watch(
+      arguments.runtime, seed, count, arguments.compare, arguments.version
+    )
     seed += 1
     total = Tally(
       total.files + part.files,

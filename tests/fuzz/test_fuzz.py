@@ -74,6 +74,18 @@ def test_hostile_payloads_are_refused_or_one_spelling(runtime):
   assert 0 < tally.accepted < tally.files
 
 
+def test_hostile_payloads_of_the_first_version():
+  worker = payloads.Worker("stock", 1, version=1)
+  worker.run(seed=0, streams=1)  # Builds the graphs.
+  tally = worker.run(seed=1, streams=500)
+  assert not tally.failures
+  assert 0 < tally.accepted < tally.files
+
+
+def test_the_newest_version_is_fuzzed():
+  assert payloads.NEWEST == container.VERSION
+
+
 def test_the_watchdog_reports_what_its_worker_saw():
   tally = payloads.watch("tfc", seed=1, streams=100, compare=0)
   assert not tally.failures
