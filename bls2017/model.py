@@ -141,8 +141,11 @@ class BLS2017Model(tf.keras.Model):
   def _optimised(self, y: tf.Tensor) -> tf.Tensor:
     """Symbols that know what they cost; see `bls2017.quantization`."""
     lower = tf.floor(y)
-    increase = self.prior.increase(lower, tf.round(y))
-    threshold = 0.5 + quantization.BEND * increase * tf.abs(increase)
+    kept = tf.abs(y) >= quantization.DEAD_ZONE
+    increase = self.prior.increase(
+      lower, tf.round(y) * tf.cast(kept, tf.float32)
+    )
+    threshold = 0.5 + quantization.bends(increase, lower)
     return lower + tf.cast(y - lower > threshold, tf.float32)
 
   def lagrangian(self, rd: RateDistortion) -> tf.Tensor:

@@ -9,14 +9,21 @@ With strength 0 this is rounding to the nearest symbol. With strength 1 / (2 w)
 it minimises `bits + w (u - symbol)**2`: the cheaper symbol of both, mostly the
 one closer to the middle of the table, gets more room. Decoders do not notice.
 
-Optimised quantization adds `BEND increase |increase|`, where increase is
-bits(k + 1) - bits(k). That gives the best curve of rate and distortion on
-average: what is very rare where it stands is worth its bits less than
-a squared error says, what is common more. Tables of a single activity do
-not tell well enough what a symbol costs, and are left to rounding.
+Optimised quantization bends thresholds instead, as gave the best curve of rate
+and distortion on average. With increase = bits(k + 1) - bits(k), it adds
+
+    BEND increase |increase|     between 0 and its neighbours,
+    -OUTWARD or OUTWARD          above and below: away from 0.
+
+What is very rare where it stands is worth its bits less than a squared error
+says, what is common more. And as the decoder amplifies latents by the energy
+around them, those that stay make up a little for those that became 0. Tables of
+a single activity do not tell well enough what a symbol costs, and are left to
+rounding.
 
 Where tables know several activities (`bls2017.activities`), those of rounded
-latents say what a symbol costs, and are then chosen anew.
+latents say what a symbol costs, and are then chosen anew. Optimised
+quantization expects to make small latents 0, and rounds them so at first.
 """
 
 from __future__ import annotations
@@ -25,6 +32,7 @@ from collections.abc import Iterator
 from typing import Callable, NamedTuple
 
 import numpy as np
+import tensorflow as tf
 
 from bls2017 import activities, coding_tables, errors
 
@@ -35,8 +43,12 @@ _MOST_STEPS = 16
 """How far from the nearest symbol others are sought."""
 
 
-BEND = 0.005
+BEND = 0.0035
+OUTWARD = 0.03
 """Of the thresholds of optimised quantization, found by trying others."""
+
+DEAD_ZONE = 0.6
+"""Below it, optimised quantization expects a latent to become 0."""
 
 
 class Quantized(NamedTuple):
@@ -73,15 +85,20 @@ class Quantizer:
     self._last_lower = (self._last - 1).astype(np.float32)
     self._starts = tables.starts[tables.live]
     lengths = tables.code_lengths.astype(np.float32)
+    symbols = np.arange(lengths.shape[1]) - np.repeat(
+      tables.starts - tables.minimum, tables.maximum - tables.minimum + 1
+    )
     # What the step from each symbol to the next one costs; none leads on from
     # the last one.
-    self._increases = np.where(
+    increases = np.where(
       coding_tables.upper_ends(tables.cdf) == coding_tables.TOTAL,
       np.float32(0),
       np.roll(lengths, -1, axis=1) - lengths,
-    ).ravel()
-    bends = np.float32(BEND) * self._increases * np.abs(self._increases)
-    self._bends = bends if tables.leading else np.zeros_like(bends)
+    )
+    self._increases = increases.ravel()
+    self._bends = np.zeros_like(self._increases)
+    if tables.leading:
+      self._bends = bends(increases, symbols).numpy().ravel()
 
   def scaled(self, latents: np.ndarray) -> np.ndarray:
     """The latents in the unit of the symbols.
@@ -135,15 +152,16 @@ class Quantizer:
   ) -> Quantized:
     strength = np.asarray(strength, np.float32)
     leading = self._tables.leading
+    optimised = optimised and bool(leading)
     rows = np.empty((len(values), self._tables.columns), np.int16)
     symbols = rows[:, leading:]
     clipped = 0
     for block in _blocks(len(values)):
-      symbols[block], outside = self._rounded(scale(values[block]))
+      symbols[block], outside = self._rounded(scale(values[block]), optimised)
       clipped += outside
     lengths = self._chooser.costs(symbols)
     chosen = self._chooser.cheapest(lengths)
-    if strength.any() or (optimised and leading):
+    if strength.any() or optimised:
       costs_of = self._costs(strength, optimised, chosen)
       for block in _blocks(len(values)):
         found = self._weighed(scale(values[block]), costs_of(block))
@@ -160,9 +178,13 @@ class Quantizer:
     chosen = rows[:, 0] if leading else np.zeros(len(rows), np.int16)
     return self._chooser.bits(self._chooser.costs(rows[:, leading:]), chosen)
 
-  def _rounded(self, scaled: np.ndarray) -> tuple[np.ndarray, int]:
+  def _rounded(
+    self, scaled: np.ndarray, optimised: bool
+  ) -> tuple[np.ndarray, int]:
     """The nearest symbols of the live channels, and how many were clipped."""
     rounded = np.rint(scaled)
+    if optimised:
+      rounded *= np.abs(scaled) >= np.float32(DEAD_ZONE)
     # Clipped as floats: what integers cannot hold would change its sign.
     inside = np.maximum(rounded, self._minimum)
     np.minimum(inside, self._maximum, out=inside)
@@ -249,6 +271,21 @@ class _Costs(NamedTuple):
     if self.strength is not None:
       found += self.strength * np.take(self.increases, place)
     return found
+
+
+def bends(increase: tf.Tensor, lower: tf.Tensor) -> tf.Tensor:
+  """What optimised quantization adds to thresholds.
+
+  Args:
+    increase: float32 [...], bits that the upper symbol costs more.
+    lower: [...], the lower symbol; 0 is the middle of its table.
+
+  Returns:
+    float32 [...].
+  """
+  beside_zero = (lower == 0) | (lower == -1)
+  outward = tf.where(lower < 0, OUTWARD, -OUTWARD)
+  return tf.where(beside_zero, BEND * increase * tf.abs(increase), outward)
 
 
 def _blocks(positions: int) -> Iterator[slice]:

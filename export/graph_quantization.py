@@ -24,8 +24,12 @@ def quantize(
   """
   minimum = tf.cast(tables.minimum, tf.float32)
   found = scaled(latents, tables)
+  nearest = tf.round(found)
+  if _sets(tables) > 1:
+    expected = tf.abs(found) >= quantization.DEAD_ZONE
+    nearest *= tf.cast(expected, tf.float32)
   inside = tf.clip_by_value(
-    tf.round(found), minimum, tf.cast(tables.maximum, tf.float32)
+    nearest, minimum, tf.cast(tables.maximum, tf.float32)
   )
   rounded = tf.gather(inside - minimum, tables.live, axis=1)
   rows = with_activities(tf.cast(rounded, tf.int32), tables)
@@ -41,7 +45,8 @@ def quantize(
     increase = tf.gather(flat, place + 1) - tf.gather(flat, place)
     cost = strength * increase
     if _sets(tables) > 1:
-      cost += quantization.BEND * increase * tf.abs(increase)
+      first = tf.gather(tables.minimum, tables.live)
+      cost += quantization.bends(increase, symbols + first)
     upwards = u - lower > 0.5 + cost
     return with_activities(symbols + tf.cast(upwards, tf.int32), tables)
 

@@ -82,3 +82,13 @@ def test_decoded_latents_lie_at_the_symbols(tables, scaled):
   expected = (inside.astype(np.float32) + tables.offset) * tables.inverse_gain
   np.testing.assert_allclose(y_hat, expected, rtol=1e-6)
   assert y_hat.dtype == np.float32
+
+
+def test_bends_favour_the_cheaper_symbol_at_zero_and_lean_outward_elsewhere():
+  lower = np.array([-3, -2, -1, 0, 1, 2])
+  increase = np.float32([-4, -4, -4, 4, 4, 4])
+  found = quantization.bends(increase, lower).numpy()
+  bend, outward = 16 * quantization.BEND, quantization.OUTWARD
+  np.testing.assert_allclose(
+    found, [outward, outward, -bend, bend, -outward, -outward], rtol=1e-6
+  )
