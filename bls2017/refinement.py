@@ -20,9 +20,8 @@ Effort is a number of rounds. A round starts where the one before ended, so more
 effort goes the same way further; and the best symbols seen are kept, those that
 refining began with among them. So the Lagrangian never rises with effort.
 
-Symbols are judged with the activities that the image had at the start
-(`bls2017.activities`); those of the result are chosen anew, which can only make
-it cheaper.
+Activities (`bls2017.activities`) are chosen anew for the best symbols before
+every round, and for the result, which can only make them cheaper.
 
 An image is worked on in windows, one after the other, each seeing all pixels
 that its latents reach, so that memory is bounded and gains add up.
@@ -38,6 +37,8 @@ import numpy as np
 import tensorflow as tf
 
 from bls2017 import (
+  activities,
+  coding_tables,
   config,
   encoding,
   errors,
@@ -59,9 +60,8 @@ WINDOW = 48
 _REACH = 2
 """Latents around its own block that a pixel depends on: 1 + 1/2 + 1/4."""
 
-_FIRST_TEMPERATURES = (0.5, 0.1)
-_LATER_TEMPERATURES = (0.3, 0.1)
-_STEP = 0.05
+_TEMPERATURES = (0.5, 0.2)
+_STEP = 0.03
 _LAST_STEP = 0.2
 _CHECK_STEPS = 10
 
@@ -165,23 +165,32 @@ def refine(
   tables = image.primitives.tables(start.index)
   values = quantization.symbols(start.rows, tables)
   best = values.astype(np.float32).reshape(shape)
-  chosen = np.zeros(image.shape, np.int32)
-  if tables.leading:
-    chosen[:] = start.rows[:, 0].reshape(image.shape)
+  chooser = activities.Chooser(tables)
   scaled = image.scaled(start.index).reshape(shape)
   interrupted = False
   try:
     for number, window in enumerate(_windows(image.shape)):
-      part = _Window(
-        image, start.index, objective, window, best, scaled, chosen
-      )
-      try:
-        part.run(ROUND_STEPS[: effort - FIRST_EFFORT + 1], number, observer)
-      finally:
-        best[window.own] = part.best
+      part = _Window(image, start.index, objective, window, best, scaled)
+      for turn in range(effort - FIRST_EFFORT + 1):
+        part.choose(_activities(best, tables, chooser)[window.own])
+        try:
+          part.run(turn, number, observer)
+        finally:
+          best[window.own] = part.best
   except KeyboardInterrupt:
     interrupted = True
   return Refined(best.reshape(len(start.rows), -1), interrupted)
+
+
+def _activities(
+  symbols: np.ndarray,
+  tables: coding_tables.QualityTables,
+  chooser: activities.Chooser,
+) -> np.ndarray:
+  """The cheapest activities of symbols, float32 [h, w, C]: int [h, w]."""
+  rows = (symbols - tables.minimum)[..., tables.live].astype(np.int16)
+  found = chooser.cheapest(chooser.costs(rows.reshape(-1, rows.shape[2])))
+  return found.reshape(rows.shape[:2])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -236,7 +245,6 @@ class _Window:
     place: _Place,
     symbols: np.ndarray,
     scaled: np.ndarray,
-    chosen: np.ndarray,
   ):
     tables = image.primitives.tables(index)
     self.best = symbols[place.own].copy()
@@ -269,35 +277,36 @@ class _Window:
       metric=objective.metric,
       lmbda=objective.lmbda * x.shape[0] * x.shape[1],
     )
+    height, width, _ = self.best.shape
+    self._rates = window_loss.Rates(tables, (height, width))
     self._loss = window_loss.WindowLoss(
-      view,
-      window_loss.Rates(tables, chosen[place.own]),
-      image.primitives.transforms.frozen.synthesis,
+      view, self._rates, image.primitives.transforms.frozen.synthesis
     )
     self._u = tf.constant(scaled[place.own], tf.float32)
+
+  def choose(self, chosen: np.ndarray) -> None:
+    """Judges with these activities from now on, int [h, w]."""
+    self._rates.choose(chosen)
     self._least = self._loss.real(tf.constant(self.best))
 
-  def run(
-    self, rounds: tuple[int, ...], seed: int, observer: Observer | None
-  ) -> None:
-    """Takes the steps of some rounds."""
-    for number, steps in enumerate(rounds):
-      first = number == 0
-      hot, cold = _FIRST_TEMPERATURES if first else _LATER_TEMPERATURES
-      zeros = tf.zeros_like(self._u)
-      state = window_loss.State(self._u, zeros, zeros)
-      for k in range(steps):
-        done = k / max(steps - 1, 1)
-        temperature = hot * (cold / hot) ** done
-        step = _STEP * (1 - (1 - _LAST_STEP) * done)
-        state = self._loss.step(
-          state, k + 1, temperature, step, (1000 * seed + number, k)
-        )
-        self._u = state.u
-        if observer:
-          observer.on_done()
-        if k + 1 == steps or (k + 1) % _CHECK_STEPS == 0:
-          self._keep()
+  def run(self, number: int, seed: int, observer: Observer | None) -> None:
+    """Takes the steps of a round."""
+    steps = ROUND_STEPS[number]
+    hot, cold = _TEMPERATURES
+    zeros = tf.zeros_like(self._u)
+    state = window_loss.State(self._u, zeros, zeros)
+    for k in range(steps):
+      done = k / max(steps - 1, 1)
+      temperature = hot * (cold / hot) ** done
+      step = _STEP * (1 - (1 - _LAST_STEP) * done)
+      state = self._loss.step(
+        state, k + 1, temperature, step, (1000 * seed + number, k)
+      )
+      self._u = state.u
+      if observer:
+        observer.on_done()
+      if k + 1 == steps or (k + 1) % _CHECK_STEPS == 0:
+        self._keep()
 
   def _keep(self) -> None:
     symbols = self._loss.nearest(self._u)

@@ -39,25 +39,31 @@ class State(NamedTuple):
 
 
 class Rates:
-  """Code lengths of all channels as constants of a graph."""
+  """Code lengths of all channels in a graph."""
 
-  def __init__(self, tables: coding_tables.QualityTables, chosen: np.ndarray):
-    """Takes what the rates depend on.
+  def __init__(
+    self, tables: coding_tables.QualityTables, shape: tuple[int, int]
+  ):
+    """Prepares for activities, which are 0 at first.
 
     Args:
       tables: Of the quality.
-      chosen: int32 [h, w], the activity at each position.
+      shape: Positions along both sides.
     """
     self.tables = tables
     self.minimum = tables.minimum.astype(np.float32)
     self.maximum = tables.maximum.astype(np.float32)
     self._lengths = tables.code_lengths.astype(np.float32).ravel()
-    starts = tables.starts - tables.minimum
-    self._starts = starts + chosen[..., None] * tables.cdf.shape[1]
+    self._starts = tables.starts - tables.minimum
+    self._sets = tf.Variable(tf.zeros((*shape, 1), tf.int32))
+
+  def choose(self, chosen: np.ndarray) -> None:
+    """Takes the activity at each position, int [h, w]."""
+    self._sets.assign(chosen[..., None] * self.tables.cdf.shape[1])
 
   def bits(self, symbols: tf.Tensor) -> tf.Tensor:
     """Bits of symbols inside their tables, float32 [h, w, C] both."""
-    place = tf.cast(symbols, tf.int32) + self._starts.astype(np.int32)
+    place = tf.cast(symbols, tf.int32) + self._starts + self._sets
     return tf.gather(self._lengths, place)
 
 
