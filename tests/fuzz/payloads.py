@@ -46,6 +46,9 @@ HANG_SECONDS = 60.0
 STALL_SECONDS = 1800.0
 """So is one that takes more by the clock; the machine may be busy."""
 
+POLL_SECONDS = 1.0
+"""How often the watchdog looks."""
+
 MEMORY = 1 << 30
 """Bytes that a worker may take beside what it has when it begins."""
 
@@ -341,7 +344,7 @@ def watch(
     seen = b""
     while True:
       try:
-        output, error = process.communicate(timeout=1)
+        output, error = process.communicate(timeout=POLL_SECONDS)
         break
       except subprocess.TimeoutExpired:
         beat = pathlib.Path(shared.name).read_bytes()

@@ -94,5 +94,7 @@ def test_the_watchdog_reports_what_its_worker_saw():
 
 def test_the_watchdog_reports_a_hang(monkeypatch):
   monkeypatch.setattr(payloads, "HANG_SECONDS", 0.1)
+  # Several looks while the worker imports TensorFlow, however quick that is.
+  monkeypatch.setattr(payloads, "POLL_SECONDS", 0.1)
   tally = payloads.watch("tfc", seed=1, streams=100, compare=0)
   assert tally.failures == ["hang at file 0 of seed 1"]
