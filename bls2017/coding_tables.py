@@ -8,6 +8,11 @@ densities, each rescaled to the gain in between:
     gain_t = gain_a**(1 - f) gain_b**f
     F_t(v) = (1 - f) F_a(v gain_a / gain_t) + f F_b(v gain_b / gain_t)
 
+Training takes the gain of a channel that does not pay at a level towards 0.
+Interpolated from there, it would sleep nearly up to the next level. Where b
+uses a channel that sleeps at a, gain_a is therefore what the other channels'
+step from a to b makes of gain_b, and F_t(v) = F_b(v gain_b / gain_t).
+
 A table holds the cumulative frequencies of a channel's symbols, of precision 16
 bits: 0 = cdf[0] < cdf[1] < ... < cdf[n] = 65536. Symbols outside are clipped to
 the table's ends, so there is no escape code, and hostile bytes always decode in
@@ -49,6 +54,13 @@ TAIL_MASS = 2.0**-20
 
 DEAD_MASS = 1 - 2.0**-17
 """A channel whose most likely symbol is likelier than this is not coded."""
+
+AWAKE = 0.25
+"""A channel of a gain below this share of the largest one sleeps.
+
+In the packaged model, all that are coded have half of it or more, the others
+less than a tenth.
+"""
 
 MAX_HALF_WIDTH = 2047
 """Largest distance of a table's end from its middle."""
@@ -308,6 +320,9 @@ def build(
   """
   levels = len(gain)
   cumulative = prior.cumulative()
+  awake = gain > AWAKE * gain.max(axis=1, keepdims=True)
+  wakes, stays = ~awake & _above(awake), awake & _above(awake)
+  lower, lower_inverse = (_woken(g, wakes, stays) for g in (gain, inverse_gain))
   parts: dict[int, dict[str, np.ndarray]] = {}
   # All qualities with the same fraction are evaluated at once: each of them
   # takes its lower neighbour from one row of the prior, its upper from the
@@ -317,9 +332,12 @@ def build(
     with_fraction = range(levels if step == 0 else levels - 1)
     if not with_fraction:
       break
-    gain_t = _between(gain, fraction)
-    inverse_gain_t = _between(inverse_gain, fraction)
-    blended = _Blend(cumulative, gain, gain_t, fraction)
+    gain_t, inverse_gain_t = gain, inverse_gain
+    if step:
+      gain_t = _between(lower, _above(gain), fraction)
+      inverse_gain_t = _between(lower_inverse, _above(inverse_gain), fraction)
+    share = np.where(wakes & (step > 0), 1.0, fraction)
+    blended = _Blend(cumulative, gain, gain_t, share)
     offset = blended.median()
     start, mass = _masses(blended, offset)
     for level in with_fraction:
@@ -343,23 +361,45 @@ def _above(gain: np.ndarray) -> np.ndarray:
   return np.concatenate([gain[1:], gain[-1:]])
 
 
-def _between(gain: np.ndarray, fraction: float) -> np.ndarray:
-  """Geometric interpolation between each level and the next one."""
-  return gain ** (1 - fraction) * _above(gain) ** fraction
+def _woken(
+  gain: np.ndarray, wakes: np.ndarray, stays: np.ndarray
+) -> np.ndarray:
+  """Gains or inverse gains from which those above each level are interpolated.
+
+  Args:
+    gain: float32 [levels, C].
+    wakes: bool [levels, C], channels that follow the others' step to the next
+      level.
+    stays: Likewise, the others.
+  """
+  above = _above(gain)
+  steps = np.ma.array(gain / above, mask=~stays)
+  step = np.ma.median(steps, axis=1, keepdims=True).filled(1.0)
+  return np.where(wakes, above * step, gain).astype(gain.dtype)
+
+
+def _between(
+  lower: np.ndarray, upper: np.ndarray, fraction: float
+) -> np.ndarray:
+  """Geometric interpolation."""
+  return lower ** (1 - fraction) * upper**fraction
 
 
 class _Blend:
-  """The mixture F_t of the module's description, for all levels at once."""
+  """The mixture F_t of the module's description, for all levels at once.
+
+  `share` holds the f of each level and channel.
+  """
 
   def __init__(
     self,
     cumulative: priors.Cumulative,
     gain: np.ndarray,
     gain_t: np.ndarray,
-    fraction: float,
+    share: np.ndarray,
   ):
     self._cumulative = cumulative
-    self._fraction = fraction
+    self._share = share
     self._to_lower = gain / gain_t
     self._to_upper = _above(gain) / gain_t
     self.shape = gain.shape
@@ -367,7 +407,7 @@ class _Blend:
   def __call__(self, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """F_t(v) and 1 - F_t(v), float64 [n, levels, C]."""
     below, above = self._evaluate(v * self._to_lower)
-    if self._fraction == 0:
+    if not self._share.any():
       return below, above
     # Row k + 1 of the prior is asked for the quality above level k. What stands
     # above the last level is not used.
@@ -376,7 +416,7 @@ class _Blend:
     upper_below, upper_above = (
       np.concatenate([u[:, 1:], u[:, -1:]], 1) for u in self._evaluate(rows)
     )
-    f = self._fraction
+    f = self._share
     return (
       (1 - f) * below + f * upper_below,
       (1 - f) * above + f * upper_above,

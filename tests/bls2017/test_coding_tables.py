@@ -142,3 +142,27 @@ def test_tables_that_do_not_rise_are_refused(tables):
   cdf[start + 1] = cdf[start + 2]
   with pytest.raises(errors.ModelError):
     dataclasses.replace(tables, cdf=cdf).check()
+
+
+def test_channels_that_sleep_at_a_level_wake_right_above_it():
+  # The last two are of no use at the first level; training left them anywhere.
+  prior = priors.make_prior("deep_factorized", LEVELS, CHANNELS)
+  prior.set_scale(np.array([[2, 2, 2, 0.01, 0.01], [4, 4, 4, 4, 0.01]]))
+  gain = np.float32([[1, 1, 1, 0.01, 0.01], [2, 2, 2, 2, 0.02]])
+  inverse_gain = np.float32([[1, 1, 1, 0.3, 0.3], [0.5, 0.5, 0.5, 0.5, 0.3]])
+  tables = coding_tables.build(prior, gain, inverse_gain)
+  for level in range(LEVELS):
+    np.testing.assert_array_equal(tables.gain[8 * level], gain[level])
+    np.testing.assert_array_equal(
+      tables.inverse_gain[8 * level], inverse_gain[level]
+    )
+  assert tables.size[0, 3] < 0.3 * tables.size[0, 2]
+  for index in range(1, 9):
+    # Its density is that of the level above alone, the others' are mixtures.
+    assert tables.size[index, 3] > 0.7 * tables.size[index, 2]
+    assert tables.size[index, 4] < 0.3 * tables.size[index, 2]
+    # Like the first three, which have the same gains at the level above.
+    np.testing.assert_allclose(tables.gain[index, 3], tables.gain[index, 2])
+    np.testing.assert_allclose(
+      tables.inverse_gain[index, 3], tables.inverse_gain[index, 2], rtol=1e-6
+    )
