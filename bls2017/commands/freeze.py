@@ -43,7 +43,7 @@ _ACTIVITIES = flags.DEFINE_integer(
   "activities",
   1,
   "Sets of coding tables, one for each activity of a position; more than one"
-  " needs --calibration_glob. The packaged model has 16.",
+  " needs --calibration_glob. The packaged model has 32.",
 )
 _OVERWRITE = flags.DEFINE_bool(
   "overwrite", False, "Replace the model directory."
