@@ -101,7 +101,7 @@ def test_alpha_is_composited_on_white_with_a_warning(mode, caplog):
   alpha = np.zeros(X.shape[:2], np.uint8)
   alpha[:, 20:] = 255
   image.putalpha(Image.fromarray(alpha))
-  with caplog.at_level(logging.WARNING):
+  with caplog.at_level(logging.WARNING, "bls2017.image_io"):
     read = image_io.read_rgb(_bytes(image))
   assert "alpha" in caplog.text
   opaque = np.asarray(image.convert("RGB"))
@@ -129,7 +129,7 @@ def test_an_icc_profile_is_converted_to_srgb():
 
 
 def test_a_broken_icc_profile_is_ignored_with_a_warning(caplog):
-  with caplog.at_level(logging.WARNING):
+  with caplog.at_level(logging.WARNING, "bls2017.image_io"):
     read = image_io.read_rgb(_bytes(Image.fromarray(X), icc_profile=b"junk"))
   np.testing.assert_array_equal(read, X)
   assert "ICC" in caplog.text
