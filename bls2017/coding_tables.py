@@ -368,9 +368,9 @@ def _woken(
 
   Args:
     gain: float32 [levels, C].
-    wakes: bool [levels, C], channels that follow the others' step to the next
-      level.
-    stays: Likewise, the others.
+    wakes: bool [levels, C], channels that sleep at a level and not at the next;
+      they follow the step of those that stay.
+    stays: Likewise, channels that are awake at both.
   """
   above = _above(gain)
   steps = np.ma.array(gain / above, mask=~stays)
