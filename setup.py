@@ -20,10 +20,9 @@ setuptools.setup(
   packages=setuptools.find_packages(include=["bls2017*", "export*"]),
   package_data={
     "bls2017": [
-      "pretrained/*.json",
-      "pretrained/*.npz",
-      "reference/*",
-      "templates/*",
+      "pretrained/*",
+      "evaluation/reference/*",
+      "evaluation/templates/*",
     ],
     "export": ["serving/*"],
   },

@@ -10,22 +10,19 @@ import dataclasses
 
 import numpy as np
 
-from bls2017 import (
+from bls2017 import errors
+from bls2017.bitstream import (
   coding_tables,
-  compression,
-  config,
   container,
-  encoding,
-  errors,
-  image_io,
   lanes,
-  model_directory,
-  quantization,
   range_coder,
   range_coder_tfc,
-  refinement,
-  strips,
 )
+from bls2017.common import config
+from bls2017.encoder import image_encoding, quantization, refinement
+from bls2017.encoder import plan as plan_lib
+from bls2017.images import image_io
+from bls2017.transforms import model_directory, strips
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +94,7 @@ class Codec:
     """
     self.model = model
     self.max_pixels = max_pixels
-    self._primitives = encoding.Primitives(
+    self._primitives = image_encoding.Primitives(
       model,
       coder or range_coder_tfc.TfcRangeCoder(),
       strips.Transforms(model.weights, model.config.num_latents),
@@ -123,7 +120,7 @@ class Codec:
     target_bpp: float | None = None,
     max_bytes: int | None = None,
     target_psnr: float | None = None,
-    effort: int = compression.DEFAULT_EFFORT,
+    effort: int = plan_lib.DEFAULT_EFFORT,
     metric: str = "mse",
     roi: np.ndarray | None = None,
     observer: refinement.Observer | None = None,
@@ -138,7 +135,7 @@ class Codec:
       max_bytes: Instead, the most bytes of the file, a promise.
       target_psnr: Instead, the least PSNR in dB of the decoded image.
       effort: 1 (fastest) to 9 (smallest file at equal distortion); 4 and more
-        refine the symbols through the decoder (bls2017.refinement).
+        refine the symbols through the decoder (bls2017.encoder.refinement).
       metric: What refining improves, "mse" or "ms_ssim".
       roi: uint8 [H, W]; the bits go where it is bright.
       observer: Told how refining goes on.
@@ -153,7 +150,7 @@ class Codec:
         bytes or with so high a PSNR.
       errors.ModelError: if the model gives latents that are not finite.
     """
-    options = compression.Options(
+    options = plan_lib.Options(
       target_bpp, max_bytes, target_psnr, effort, metric, roi
     )
     return self.encode(image, quality, options, observer).data
@@ -162,7 +159,7 @@ class Codec:
     self,
     image: np.ndarray,
     quality: float | None = None,
-    options: compression.Options | None = None,
+    options: plan_lib.Options | None = None,
     observer: refinement.Observer | None = None,
   ) -> Encoded:
     """`compress`, together with what it knows of the result."""
@@ -174,7 +171,7 @@ class Codec:
       )
     height, width = image.shape[:2]
     self._check_size(height, width)
-    plan = compression.Plan(self._primitives, (height, width), quality, options)
+    plan = plan_lib.Plan(self._primitives, (height, width), quality, options)
     latents = self._primitives.transforms.latents(image)
     latents = latents.reshape(-1, latents.shape[-1])
     coding = plan.start(image, latents)

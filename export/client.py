@@ -18,7 +18,8 @@ from typing import Any, Callable, TypeVar
 
 import numpy as np
 
-from bls2017 import errors, files
+from bls2017 import errors
+from bls2017.common import files
 
 DEFAULT_MODEL = "bls2017"
 DEFAULT_QUALITY = 5.0

@@ -11,17 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
-from bls2017 import config
-from export import (
-  DEFAULT_MAX_PIXELS,
-  frozen_graph,
-  graph_container,
-  image_files,
-  verdict,
-)
+from bls2017.common import config
+from export import DEFAULT_MAX_PIXELS, verdict
+from export.graph import frozen_graph, graph_container
+from export.image_files import reading
 
 if TYPE_CHECKING:
-  from bls2017 import model_directory
+  from bls2017.transforms import model_directory
 
 _STATUS = (tf.TensorSpec((), tf.int32), tf.TensorSpec((), tf.string))
 _STRING_AND_STATUS = (tf.TensorSpec((), tf.string), *_STATUS)
@@ -269,12 +265,12 @@ class ServingModule(tf.Module):
 
   def _read_sound(
     self, data: tf.Tensor, faults: verdict.Verdict
-  ) -> image_files.Image:
+  ) -> reading.Image:
     """The image of a file, unless a fault was found before."""
     return tf.cond(
       faults.is_ok(),
-      lambda: image_files.read(data, self._graph.max_pixels),
-      lambda: image_files.Image(frozen_graph.no_image(), faults),
+      lambda: reading.read(data, self._graph.max_pixels),
+      lambda: reading.Image(frozen_graph.no_image(), faults),
     )
 
   def _encode_sound(

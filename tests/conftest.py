@@ -10,7 +10,7 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from bls2017 import config  # noqa: E402
+from bls2017.common import config  # noqa: E402
 
 PHOTOGRAPHS = 24
 
@@ -82,7 +82,8 @@ def tiny_model_dir(
   tmp_path_factory: pytest.TempPathFactory,
 ) -> str:
   """A frozen directory of the tiny model, started as a transform coder."""
-  from bls2017 import data, model, model_directory, transform_coder
+  from bls2017.training import data, model, transform_coder
+  from bls2017.transforms import model_directory
 
   tiny = model.BLS2017Model(tiny_config)
   paths, _ = data.split_files(os.path.join(photographs, "*"), 0)

@@ -15,7 +15,7 @@ import functools
 
 from absl import flags
 
-from bls2017 import bulk_inputs
+from bls2017.bulk import bulk_inputs
 from bls2017.commands import beam_flags, coding_flags
 
 USAGE = (
@@ -32,7 +32,7 @@ _QUALITY = flags.DEFINE_float(
 
 def run(arguments: list[str]) -> int:
   """The command; see `bls2017.commands.main`."""
-  from bls2017 import bulk_coding  # Imports TensorFlow.
+  from bls2017.bulk import bulk_coding
 
   make_work = functools.partial(
     bulk_coding.load_compression,

@@ -10,8 +10,8 @@ import functools
 
 from absl import flags
 
-from bls2017 import image_io
 from bls2017.commands import beam_flags, coding_flags
+from bls2017.images import image_io
 
 USAGE = (
   "bls2017 beam_decompress --input_glob=PATTERN --output_dir=DIR"
@@ -29,7 +29,7 @@ def run(arguments: list[str]) -> int:
   """The command; see `bls2017.commands.main`."""
   extension = f".{_FORMAT.value.lstrip('.')}"
   kind = image_io.check_format(f"x{extension}")
-  from bls2017 import bulk_coding  # Imports TensorFlow.
+  from bls2017.bulk import bulk_coding
 
   make_work = functools.partial(
     bulk_coding.load_decompression,

@@ -10,7 +10,8 @@ from typing import Callable
 
 from absl import flags
 
-from bls2017 import bulk, errors
+from bls2017 import errors
+from bls2017.bulk import worker_threads
 from bls2017.commands import coding_flags
 
 INPUT_GLOB = flags.DEFINE_string(
@@ -32,7 +33,7 @@ _log = logging.getLogger(__name__)
 def run(
   arguments: list[str],
   extension: str,
-  make_work: Callable[[], bulk.Work],
+  make_work: Callable[[], worker_threads.Work],
   usage: str,
 ) -> int:
   """Runs the pipeline, reports every failure and what was done.
@@ -75,7 +76,7 @@ def _pipeline() -> ModuleType:
   level = root.level
   root.setLevel(logging.ERROR)
   try:
-    from bls2017 import beam_pipeline
+    from bls2017.bulk import beam_pipeline
   finally:
     root.setLevel(level)
   return beam_pipeline

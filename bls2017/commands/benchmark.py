@@ -15,7 +15,8 @@ import sys
 
 from absl import flags
 
-from bls2017 import config, errors
+from bls2017 import errors
+from bls2017.common import config
 
 USAGE = "bls2017 benchmark [--json=FILE] [FLAGS]"
 
@@ -50,7 +51,7 @@ def run(arguments: list[str]) -> int:
   if arguments:
     raise errors.UsageError(f"unexpected argument '{arguments[0]}'")
   sizes = tuple(_size(text) for text in _SIZES.value if text)
-  from bls2017.benchmark import run as benchmark  # Imports TensorFlow.
+  from bls2017.evaluation.benchmark import run as benchmark
 
   report = benchmark.run(
     benchmark.Request(

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Callable
 
 from absl import flags
 
-from bls2017 import bulk, bulk_inputs, files
+from bls2017.bulk import bulk_inputs, worker_threads
 from bls2017.commands import coding_flags
+from bls2017.common import files
 
 if TYPE_CHECKING:
   from bls2017 import codec as codec_lib
@@ -33,7 +34,7 @@ def for_each(
   arguments: list[str],
   output_dir: str,
   extension: str,
-  make_work: Callable[[codec_lib.Codec], bulk.Work],
+  make_work: Callable[[codec_lib.Codec], worker_threads.Work],
 ) -> int:
   """Works on all inputs that arguments stand for.
 
@@ -55,7 +56,7 @@ def for_each(
   work = make_work(coding_flags.load_codec())
   progress = progress_lib.ProgressBar()
 
-  def observe(outcome: bulk.Outcome) -> None:
+  def observe(outcome: worker_threads.Outcome) -> None:
     if outcome.error:
       _log.error("bls2017: %s", outcome.error)
     elif coding_flags.VERBOSE.value:
@@ -66,7 +67,7 @@ def for_each(
   with progress_lib.messages_above_bars():
     progress.on_start("files", len(jobs), 0)
     try:
-      summary = bulk.run(
+      summary = worker_threads.run(
         jobs, work, coding_flags.OVERWRITE.value, WORKERS.value, observe
       )
     finally:

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from bls2017 import bulk_inputs, errors, files, image_io
+from bls2017 import errors
+from bls2017.bulk import bulk_inputs
+from bls2017.common import files
+from bls2017.images import image_io
 
 if TYPE_CHECKING:
   from bls2017 import codec as codec_lib
@@ -69,7 +72,8 @@ def check_inputs(arguments: list[str], usage: str) -> None:
 @functools.cache
 def load_codec() -> codec_lib.Codec:
   """The codec that --model and --max_pixels name."""
-  from bls2017 import codec, model_directory  # These import TensorFlow.
+  from bls2017 import codec
+  from bls2017.transforms import model_directory
 
   return codec.Codec(
     model_directory.load(MODEL.value), max_pixels=MAX_PIXELS.value

@@ -24,14 +24,17 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from bls2017 import bulk, bulk_inputs, errors, files, image_io
+from bls2017 import errors
+from bls2017.bulk import bulk_inputs, worker_threads
 from bls2017.commands import bulk_flags, coding_flags, progress
+from bls2017.common import files
+from bls2017.images import image_io
 
 if TYPE_CHECKING:
   import numpy as np
 
   from bls2017 import codec as codec_lib
-  from bls2017 import compression
+  from bls2017.encoder import plan
 
 USAGE = (
   "bls2017 compress INPUT [OUTPUT] [--quality=5] [FLAGS], or"
@@ -94,8 +97,8 @@ def run(arguments: list[str]) -> int:
   return 0
 
 
-def _work(codec: codec_lib.Codec) -> bulk.Work:
-  from bls2017 import bulk_coding  # Imports TensorFlow.
+def _work(codec: codec_lib.Codec) -> worker_threads.Work:
+  from bls2017.bulk import bulk_coding
 
   if _ROI.value:
     raise errors.UsageError("--roi is for one image, not for --output_dir")
@@ -107,10 +110,10 @@ def _work(codec: codec_lib.Codec) -> bulk.Work:
   )
 
 
-def _options(mask: np.ndarray | None) -> compression.Options:
-  from bls2017 import compression  # Imports TensorFlow.
+def _options(mask: np.ndarray | None) -> plan.Options:
+  from bls2017.encoder import plan
 
-  return compression.Options(
+  return plan.Options(
     target_bpp=_TARGET_BPP.value,
     max_bytes=_MAX_BYTES.value,
     target_psnr=_TARGET_PSNR.value,
@@ -123,7 +126,7 @@ def _options(mask: np.ndarray | None) -> compression.Options:
 def _describe(
   codec: codec_lib.Codec, x: np.ndarray, encoded: codec_lib.Encoded
 ) -> str:
-  from bls2017 import metrics  # Imports TensorFlow.
+  from bls2017.images import metrics
 
   x_hat = codec.decompress(encoded.data)
   bpp = 8 * len(encoded.data) / (x.shape[0] * x.shape[1])

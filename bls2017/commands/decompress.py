@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from bls2017 import bulk, files, image_io
+from bls2017.bulk import worker_threads
 from bls2017.commands import bulk_flags, coding_flags
+from bls2017.common import files
+from bls2017.images import image_io
 
 if TYPE_CHECKING:
   from bls2017 import codec as codec_lib
@@ -60,7 +62,7 @@ def run(arguments: list[str]) -> int:
   return 0
 
 
-def _work(kind: str, codec: codec_lib.Codec) -> bulk.Work:
-  from bls2017 import bulk_coding  # Imports TensorFlow.
+def _work(kind: str, codec: codec_lib.Codec) -> worker_threads.Work:
+  from bls2017.bulk import bulk_coding
 
   return bulk_coding.Decompression(codec, kind)

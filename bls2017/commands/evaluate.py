@@ -94,7 +94,7 @@ def run(arguments: list[str]) -> int:
   if not (_IMAGES.value and _OUTPUT_DIR.value):
     raise errors.UsageError("--images and --output_dir are needed")
   logging.getLogger("bls2017").setLevel(logging.INFO)
-  from bls2017 import evaluation_run  # Imports TensorFlow.
+  from bls2017.evaluation import evaluation_run
 
   request = evaluation_run.Request(
     images=_IMAGES.value,

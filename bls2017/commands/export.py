@@ -39,7 +39,7 @@ def run(arguments: list[str]) -> int:
   if not _OUTPUT_DIR.value:
     raise errors.UsageError("--output_dir is needed")
   # They import TensorFlow.
-  from bls2017 import model_directory
+  from bls2017.transforms import model_directory
   from export import export_model
 
   path = export_model.export(

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from bls2017 import config, errors
+from bls2017 import errors
+from bls2017.common import config
 
 if TYPE_CHECKING:
-  from bls2017 import model_directory
+  from bls2017.transforms import model_directory
 
 USAGE = "bls2017 freeze --train_dir=DIR --output_dir=MODEL [FLAGS]"
 
@@ -58,7 +59,8 @@ def run(arguments: list[str]) -> int:
     raise errors.UsageError("--train_dir and --output_dir are needed")
   if _ACTIVITIES.value != 1 and not _CALIBRATION_GLOB.value:
     raise errors.UsageError("--activities needs --calibration_glob")
-  from bls2017 import checkpoints, model_directory  # These import TensorFlow.
+  from bls2017.training import checkpoints
+  from bls2017.transforms import model_directory
 
   model, step = checkpoints.load_model(_TRAIN_DIR.value, _CHECKPOINT.value)
   frozen = model_directory.freeze(model, _HALF_PRECISION.value)
@@ -72,7 +74,7 @@ def run(arguments: list[str]) -> int:
 def _calibrate(
   frozen: model_directory.FrozenModel, pattern: str
 ) -> model_directory.FrozenModel:
-  from bls2017 import calibration, data, validation
+  from bls2017.training import calibration, data, validation
 
   paths, _ = data.split_files(pattern, config.TrainConfig.validation_fraction)
   # Every so many of them: neighbours in a folder are often alike.

@@ -7,8 +7,9 @@ import json
 
 from absl import flags
 
-from bls2017 import errors, files
+from bls2017 import errors
 from bls2017.commands import coding_flags
+from bls2017.common import files
 
 USAGE = "bls2017 info FILE [--json]"
 FLAG_MODULES = (coding_flags.__name__,)

@@ -21,7 +21,8 @@ import tqdm
 import tqdm.contrib.logging
 from absl import flags
 
-from bls2017 import config, errors
+from bls2017 import errors
+from bls2017.common import config
 
 USAGE = "bls2017 train --train_glob=PATTERN --train_dir=DIR [FLAGS]"
 
@@ -180,8 +181,8 @@ def run(arguments: list[str]) -> int:
     raise errors.UsageError("--train_glob is needed")
   logging.getLogger("bls2017").setLevel(logging.INFO)
   # What it says of a photograph it would say at every reading.
-  logging.getLogger("bls2017.image_io").setLevel(logging.ERROR)
-  from bls2017 import train_loop  # Imports TensorFlow.
+  logging.getLogger("bls2017.images.image_io").setLevel(logging.ERROR)
+  from bls2017.training import train_loop
 
   trainer = train_loop.Trainer(model_config, train_config, _TRAIN_DIR.value)
   bar = ProgressBar()

@@ -19,14 +19,10 @@ import time
 import numpy as np
 
 from bls2017 import codec as codec_lib
-from bls2017 import (
-  coding_tables,
-  compression,
-  image_io,
-  metrics,
-  rate_distortion,
-  refinement,
-)
+from bls2017.bitstream import coding_tables
+from bls2017.encoder import plan, refinement
+from bls2017.evaluation import rate_distortion
+from bls2017.images import image_io, metrics
 
 FIELDS = ("image", "crop", "quality", "effort", "bpp", "mse", "psnr", "seconds")
 
@@ -75,7 +71,7 @@ def _middle(x: np.ndarray, side: int) -> np.ndarray:
 def _point(
   codec: codec_lib.Codec, x: np.ndarray, quality: float, effort: int
 ) -> dict[str, float]:
-  options = compression.Options(effort=effort)
+  options = plan.Options(effort=effort)
   if effort < refinement.FIRST_EFFORT:
     codec.encode(x, quality, options)
   start = time.perf_counter()

@@ -16,7 +16,9 @@ import glob
 import numpy as np
 
 from bls2017 import codec as codec_lib
-from bls2017 import coding_tables, config, image_io, metrics
+from bls2017.bitstream import coding_tables
+from bls2017.common import config
+from bls2017.images import image_io, metrics
 
 
 def main() -> None:

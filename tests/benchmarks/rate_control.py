@@ -15,7 +15,9 @@ import math
 import numpy as np
 
 from bls2017 import codec as codec_lib
-from bls2017 import compression, errors, image_io, metrics
+from bls2017 import errors
+from bls2017.encoder import plan
+from bls2017.images import image_io, metrics
 
 
 def main() -> None:
@@ -43,7 +45,7 @@ def _sizes(
       len(codec.compress(x, q)) for q in (1, codec.model.config.num_levels)
     ]
     wanted = int(math.exp(rng.uniform(*np.log(ends))))
-    encoded = codec.encode(x, None, compression.Options(max_bytes=wanted))
+    encoded = codec.encode(x, None, plan.Options(max_bytes=wanted))
     broken += len(encoded.data) > wanted
     use.append(len(encoded.data) / wanted)
     gain.append(_above_coarser(codec, x, wanted, encoded))

@@ -14,7 +14,7 @@ import os
 import numpy as np
 
 from bls2017 import codec as codec_lib
-from bls2017 import image_io, metrics
+from bls2017.images import image_io, metrics
 
 
 def main() -> None:

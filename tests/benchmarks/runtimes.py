@@ -14,15 +14,12 @@ import tempfile
 
 import numpy as np
 
-from bls2017 import (
-  codec,
-  container,
-  image_io,
-  model_directory,
-  range_coder_stock,
-  range_coder_tfc,
-)
+from bls2017 import codec
+from bls2017.bitstream import container, range_coder_tfc
+from bls2017.images import image_io
+from bls2017.transforms import model_directory
 from export import export_model
+from export.range_coder import range_coder_stock
 from tests.export import model_server
 
 CODERS = {

@@ -21,8 +21,8 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from bls2017 import model_directory  # noqa: E402
-from bls2017.benchmark import plain_model  # noqa: E402
+from bls2017.evaluation.benchmark import plain_model  # noqa: E402
+from bls2017.transforms import model_directory  # noqa: E402
 from export import export_model  # noqa: E402
 from tests import images  # noqa: E402
 from tests.export import model_server  # noqa: E402

@@ -13,8 +13,8 @@ import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from bls2017 import config  # noqa: E402
-from bls2017.benchmark import timing, training  # noqa: E402
+from bls2017.common import config  # noqa: E402
+from bls2017.evaluation.benchmark import timing, training  # noqa: E402
 
 
 def main(filters: int = 128, latents: int = 320, rounds: int = 20) -> None:

@@ -11,7 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bls2017 import codec as codec_lib
-from bls2017 import coding_tables, compression, container, errors, metrics
+from bls2017 import errors
+from bls2017.bitstream import coding_tables, container
+from bls2017.encoder import plan
+from bls2017.images import metrics
 from tests import images, laws, memory
 
 SIDES = range(1, 34) if laws.LONG else (1, 2, 15, 16, 17, 31, 33)
@@ -40,7 +43,7 @@ def test_no_file_is_longer_than_the_codec_says(codec, max_pixels):
   for shape in ((1, widest), (max_pixels // widest, widest), (1, 1)):
     noise = rng.integers(0, 256, (*shape, 3), np.uint8)
     for effort in (1, 3):
-      options = compression.Options(effort=effort)
+      options = plan.Options(effort=effort)
       data = codec.encode(noise, 2, options).data
       assert len(data) <= codec.max_file_bytes
 

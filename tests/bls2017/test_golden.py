@@ -14,12 +14,9 @@ import pytest
 from PIL import Image
 
 from bls2017 import codec as codec_lib
-from bls2017 import (
-  container,
-  model_directory,
-  range_coder_stock,
-  range_coder_tfc,
-)
+from bls2017.bitstream import container, range_coder_tfc
+from bls2017.transforms import model_directory
+from export.range_coder import range_coder_stock
 from tests import images
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden"

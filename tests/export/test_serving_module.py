@@ -12,7 +12,8 @@ import tensorflow as tf
 from PIL import Image
 
 from bls2017 import codec as codec_lib
-from bls2017 import container, errors
+from bls2017 import errors
+from bls2017.bitstream import container
 from export import serving_module
 from tests import images, memory
 from tests.export import conftest

@@ -32,7 +32,8 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from bls2017 import config, train_loop, validation  # noqa: E402
+from bls2017.common import config  # noqa: E402
+from bls2017.training import train_loop, validation  # noqa: E402
 from tests import images  # noqa: E402
 
 SAVE_STEPS = 4

@@ -23,11 +23,11 @@ if __name__ == "__main__":
 
   # Only what is fuzzed: TensorFlow would take minutes.
   with atheris.instrument_imports(
-    include=["bls2017.container", "bls2017.lanes"]
+    include=["bls2017.bitstream.container", "bls2017.bitstream.lanes"]
   ):
-    from bls2017 import container, lanes
+    from bls2017.bitstream import container, lanes
 else:
-  from bls2017 import container, lanes
+  from bls2017.bitstream import container, lanes
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
 LANE_POSITIONS = (1, 35, 4096)

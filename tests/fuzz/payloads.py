@@ -88,7 +88,7 @@ class Forger:
 
   def file(self) -> tuple[bytes, int]:
     """A sealed file, and its number of lanes."""
-    from bls2017 import container, lanes
+    from bls2017.bitstream import container, lanes
 
     rng = self._rng
     height, width = _SIZES[int(rng.integers(len(_SIZES)))]
@@ -108,7 +108,7 @@ class Forger:
     return container.pack(header, streams), count
 
   def _sound_streams(self, header) -> list[bytes]:
-    from tests.bls2017 import tables_strategy
+    from tests.bls2017.bitstream import tables_strategy
 
     key = (header.height, header.width, header.quality_index)
     if key not in self._sound:
@@ -146,7 +146,10 @@ class Forger:
 
 def make_codec(runtime: str, version: int = NEWEST):
   """A golden model's codec, its lanes shorter so that there are many."""
-  from bls2017 import codec, model_directory, range_coder_stock, range_coder_tfc
+  from bls2017 import codec
+  from bls2017.bitstream import range_coder_tfc
+  from bls2017.transforms import model_directory
+  from export.range_coder import range_coder_stock
 
   model = model_directory.load(str(GOLDEN / f"v{version}" / "model"))
   tables = dataclasses.replace(
@@ -181,7 +184,7 @@ def check_codec(codec, other, data: bytes) -> bool:
   Raises:
     AssertionError: if a law does not hold.
   """
-  from bls2017 import container
+  from bls2017.bitstream import container
 
   symbols = outcome(codec, data)
   if other is not None:
@@ -292,7 +295,7 @@ def _work(arguments: argparse.Namespace) -> None:
   """A worker process: prints its tally as a line of JSON."""
   import tensorflow as tf
 
-  from bls2017 import container
+  from bls2017.bitstream import container
   from tests.fuzz import container as container_fuzz
 
   tf.config.threading.set_intra_op_parallelism_threads(1)

@@ -1,0 +1,77 @@
+"""Masks that say where in an image the bits go.
+
+A file has one quality, that of the brightest places. Elsewhere bits count more
+while latents are rounded, and errors count less in every decision.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bls2017 import errors
+from bls2017.common import config
+
+STRENGTHS = (0.0, 0.1, 0.3, 1.0)
+"""How much a bit may count where the mask is black (`quantization`).
+
+The more, the finer the quality of the bright places can be; but a finer
+quality's tables also make dark places dearer. So all are tried.
+"""
+
+LEAST_WEIGHT = 0.05
+"""What an error counts there."""
+
+
+def brightness(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+  """A mask relative to its brightest place.
+
+  Args:
+    mask: uint8 [H, W].
+    size: Height and width of the image.
+
+  Returns:
+    float32 [H, W] in 0..1.
+
+  Raises:
+    errors.UsageError: if the mask is of another type or size, or all black.
+  """
+  mask = np.asarray(mask)
+  if mask.dtype != np.uint8 or mask.ndim != 2:
+    raise errors.UsageError(
+      "a region of interest must be uint8 [height, width],"
+      f" not {mask.dtype} {list(mask.shape)}"
+    )
+  if mask.shape != size:
+    raise errors.UsageError(
+      f"the region of interest has {mask.shape[1]} x {mask.shape[0]} pixels,"
+      f" the image {size[1]} x {size[0]}"
+    )
+  brightest = mask.max()
+  if not brightest:
+    raise errors.UsageError("the region of interest is all black")
+  return mask.astype(np.float32) / np.float32(brightest)
+
+
+def darkness(bright: np.ndarray) -> np.ndarray:
+  """How far each position of the latents is from the brightest.
+
+  Args:
+    bright: float32 [H, W], from `brightness`.
+
+  Returns:
+    float32 [positions] in 0..1.
+  """
+  block = config.DOWNSAMPLING
+  height, width = bright.shape
+  padded = np.pad(
+    bright, ((0, -height % block), (0, -width % block)), mode="edge"
+  )
+  blocks = padded.reshape(
+    padded.shape[0] // block, block, padded.shape[1] // block, block
+  )
+  return 1 - blocks.max((1, 3)).ravel()
+
+
+def weight(bright: np.ndarray) -> np.ndarray:
+  """What an error at each pixel counts, float32 [H, W], 1 at the brightest."""
+  return LEAST_WEIGHT + (1 - LEAST_WEIGHT) * bright

@@ -1,0 +1,302 @@
+"""Coding tables that fit what is coded, not the noisy latents of training.
+
+A prior learns the density of latents with uniform noise, one network with few
+parameters for each channel. The symbols of rounded latents follow it closely,
+but not exactly; and between two trained levels it was never trained at all.
+Counting the symbols of photographs at every quality mends both.
+
+A density that is the same everywhere in an image also knows nothing of where
+the image is smooth and where it is busy. Several sets of tables do, one for
+each activity of a position (`bls2017.bitstream.coding_tables`). They are found
+as the centres of clusters are (Lloyd 1982): positions choose the set that codes
+them in the fewest bits, each set is counted again from the positions that chose
+it, and so on. Classifying what is coded is as old as adaptive transform coding
+(Chen & Smith, "Adaptive Coding of Monochrome and Color Images", 1977).
+
+Files are written with optimised quantization (`bls2017.encoder.quantization`),
+which makes cheap symbols more frequent. So at last symbols are optimised with
+the tables and counted again, a few times: tables and symbols agree then.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+
+from bls2017 import errors
+from bls2017.bitstream import coding_tables
+from bls2017.encoder import activities, quantization
+from bls2017.transforms import model_directory, strips
+
+PRIOR_WEIGHT = 20.0
+"""The prior counts as so many symbols that were seen; and so does, in each set
+of tables, what was seen everywhere."""
+
+OWN_WEIGHT = 5.0
+"""Likewise for activities, where what follows any other one is the prior."""
+
+_DIGITS = 5
+"""Binary digits of a frequency in one of several sets. They cost 0.01% more
+bits than all 16, and sets of tables take two thirds of the space."""
+
+_FIRST_ROUNDS = 16
+_LATER_ROUNDS = 3
+"""A quality begins with what the one below it has found."""
+
+_OPTIMISED_ROUNDS = 2
+"""How often symbols are optimised with the tables so far, and counted again."""
+
+_BLOCK = 8192
+
+
+def calibrate(
+  model: model_directory.FrozenModel, patches: np.ndarray, sets: int = 1
+) -> model_directory.FrozenModel:
+  """A model with the same transforms and gains, and calibrated tables.
+
+  Args:
+    model: The model, with one set of tables.
+    patches: uint8 [n, P, P, 3], photographs, P a multiple of 16.
+    sets: Activities that the tables are to know, from 1 to
+      `coding_tables.MAX_ACTIVITIES`.
+
+  Returns:
+    A model of its own id.
+
+  Raises:
+    errors.UsageError: if the number of sets is out of its range.
+    errors.ModelError: if the model has several sets already.
+  """
+  if not 1 <= sets <= coding_tables.MAX_ACTIVITIES:
+    raise errors.UsageError(
+      f"activities must be 1 to {coding_tables.MAX_ACTIVITIES}, not {sets}"
+    )
+  if model.tables.activities > 1:
+    raise errors.ModelError("the tables know several activities already")
+  transforms = strips.Transforms(model.weights, model.config.num_latents)
+  latents = np.stack([transforms.latents(patch) for patch in patches])
+  images = len(latents)
+  latents = latents.reshape(-1, latents.shape[-1])
+  fitted = []
+  chosen = None
+  for index in range(len(model.tables)):
+    fit = _Fit(model.tables.for_quality(index), latents, images)
+    chosen = fit.choose(sets, chosen)
+    found = fit.tables(sets, chosen)
+    for _ in range(_OPTIMISED_ROUNDS if sets > 1 else 0):
+      found = fit.tables(sets, fit.optimise(found))
+    fitted.append(found)
+  tables = dataclasses.replace(
+    model.tables,
+    cdf=np.concatenate([f.cdf for f in fitted]),
+    activity_cdf=np.stack([f.own for f in fitted]) if sets > 1 else None,
+    lane_positions=np.array(
+      [f.lane_positions for f in fitted], model.tables.lane_positions.dtype
+    )
+    if sets > 1
+    else model.tables.lane_positions,
+  )
+  tables.check()
+  return dataclasses.replace(
+    model,
+    tables=tables,
+    model_id=model_directory.model_id(model.weights, tables),
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Fitted:
+  """Tables of one quality, as `coding_tables.CodingTables` has them.
+
+  Attributes:
+    cdf: uint16 [sets * S].
+    own: uint16 [sets + 1, sets], of the activities.
+    lane_positions: Positions of a lane.
+  """
+
+  cdf: np.ndarray
+  own: np.ndarray
+  lane_positions: int
+
+
+class _Fit:
+  """The symbols of photographs at one quality."""
+
+  def __init__(
+    self,
+    tables: coding_tables.QualityTables,
+    latents: np.ndarray,
+    images: int,
+  ):
+    """Quantizes.
+
+    Args:
+      tables: Of the quality.
+      latents: float32 [images * positions, C].
+      images: How many.
+    """
+    self._tables = tables
+    self._latents = latents
+    self._images = images
+    self._place(quantization.Quantizer(tables).quantize_latents(latents).rows)
+
+  def choose(self, sets: int, chosen: np.ndarray | None) -> np.ndarray:
+    """The activity of every position.
+
+    Args:
+      sets: Activities.
+      chosen: What to begin with, int [positions]; None for what a position
+        costs with the present tables.
+    """
+    if sets == 1:
+      return np.zeros(len(self._places), np.int64)
+    rounds = _LATER_ROUNDS
+    if chosen is None:
+      rounds = _FIRST_ROUNDS
+      (bits,) = self._costs(self._tables.code_lengths).T
+      ranks = bits.argsort().argsort()
+      chosen = ranks * sets // len(ranks)
+    for _ in range(rounds):
+      share = np.bincount(chosen, minlength=sets) + 1.0
+      own = -np.log2(share / share.sum())
+      lengths = -np.log2(self._density(sets, chosen))
+      chosen = (self._costs(lengths) + own).argmin(1)
+    return chosen
+
+  def optimise(self, fitted: _Fitted) -> np.ndarray:
+    """Quantizes again, as files of these tables are.
+
+    Args:
+      fitted: Of several sets.
+
+    Returns:
+      int32 [positions], the activities.
+    """
+    tables = dataclasses.replace(
+      self._tables,
+      cdf=fitted.cdf.reshape(len(fitted.own) - 1, -1).astype(np.int32),
+      activity_cdf=fitted.own.astype(np.int32),
+      lane_positions=fitted.lane_positions,
+    )
+    rows = (
+      quantization.Quantizer(tables)
+      .quantize_latents(self._latents, optimised=True)
+      .rows
+    )
+    self._place(rows[:, tables.leading :])
+    return rows[:, 0].astype(np.int32)
+
+  def tables(self, sets: int, chosen: np.ndarray) -> _Fitted:
+    """The tables of positions with these activities, int [positions]."""
+    density = self._density(sets, chosen)
+    first = self._tables.starts
+    ends = np.append(first[1:], density.shape[1])
+    cdf = np.zeros(density.shape, np.uint16)
+    for of_set, found in zip(density, cdf):
+      for start, end in zip(first, ends):
+        if end - start > 1:
+          p = of_set[start:end]
+          frequency = coding_tables.frequencies(p / p.sum())
+          if sets > 1:
+            frequency = _shortened(frequency)
+          found[start + 1 : end] = np.cumsum(frequency)[:-1]
+    own = self._own_density(sets, chosen)
+    frequency = np.stack([coding_tables.frequencies(p) for p in own])
+    own_cdf = np.zeros((sets + 1, sets), np.uint16)
+    own_cdf[:, 1:] = np.cumsum(frequency, axis=1)[:, :-1]
+    bits = self._costs(-np.log2(density))
+    bits = np.take_along_axis(bits, chosen[:, None], 1).mean()
+    bits += -np.log2(own[-1][chosen]).mean()
+    return _Fitted(
+      cdf=cdf.ravel(),
+      own=own_cdf,
+      lane_positions=coding_tables.lane_positions(
+        float(bits), len(self._tables.live) + (sets > 1)
+      ),
+    )
+
+  def _place(self, symbols: np.ndarray) -> None:
+    """Takes the symbols of the live channels, [positions, L]."""
+    # Of each symbol among all symbols of all channels.
+    self._places = symbols + self._tables.starts[self._tables.live]
+
+  def _density(self, sets: int, chosen: np.ndarray) -> np.ndarray:
+    """Masses of all symbols in each set, float64 [sets, S], none of them 0."""
+    first = self._tables.starts
+    size = np.diff(first, append=self._tables.cdf.shape[1])
+    (cdf,) = self._tables.cdf
+    prior = (coding_tables.upper_ends(cdf[None])[0] - cdf) / coding_tables.TOTAL
+    seen = self._counts(sets, chosen)
+
+    def normalized(mass: np.ndarray) -> np.ndarray:
+      sums = np.add.reduceat(mass, first, axis=-1)
+      return mass / np.repeat(sums, size, axis=-1)
+
+    everywhere = normalized(seen.sum(0) + PRIOR_WEIGHT * prior)
+    if sets == 1:
+      return everywhere[None]
+    return normalized(seen + PRIOR_WEIGHT * everywhere)
+
+  def _counts(self, sets: int, chosen: np.ndarray) -> np.ndarray:
+    """How often each symbol was seen, int64 [sets, S]."""
+    total = self._tables.cdf.shape[1]
+    seen = np.zeros(sets * total, np.int64)
+    for block in self._blocks():
+      places = self._places[block] + chosen[block, None] * total
+      seen += np.bincount(places.ravel(), minlength=len(seen))
+    return seen.reshape(sets, total)
+
+  def _costs(self, lengths: np.ndarray) -> np.ndarray:
+    """Bits of every position with each set: float32 [positions, sets].
+
+    Args:
+      lengths: float64 [sets, S].
+    """
+    by_symbol = np.ascontiguousarray(lengths.T, np.float32)
+    return np.concatenate(
+      [
+        activities.costs(self._places[block], by_symbol).numpy()
+        for block in self._blocks()
+      ]
+    )
+
+  def _own_density(self, sets: int, chosen: np.ndarray) -> np.ndarray:
+    """Masses of activities after each other one, and of any, [sets + 1, sets].
+
+    Lanes begin anywhere, so that any stands for their first ones.
+    """
+    anywhere = np.bincount(chosen, minlength=sets) + 1.0
+    anywhere /= anywhere.sum()
+    # In raster order, as in a lane, but not from image to image.
+    each = chosen.reshape(self._images, -1)
+    pairs = sets * each[:, :-1] + each[:, 1:]
+    seen = np.bincount(pairs.ravel(), minlength=sets * sets)
+    after = seen.reshape(sets, sets) + OWN_WEIGHT * anywhere
+    after /= after.sum(1, keepdims=True)
+    return np.concatenate([after, anywhere[None]])
+
+  def _blocks(self) -> Iterator[slice]:
+    for start in range(0, len(self._places), _BLOCK):
+      yield slice(start, start + _BLOCK)
+
+
+def _shortened(frequency: np.ndarray) -> np.ndarray:
+  """Frequencies of fewer digits, of the same sum and at least 1.
+
+  Those that lose most by rounding down are rounded up, as many as the sum
+  allows; the largest makes up for the rest. Rounding each to its nearest would
+  not do: those of a wide, flat table all err to one side.
+
+  Args:
+    frequency: int64 [n], at least 1.
+  """
+  units = 2 ** np.maximum(np.ceil(np.log2(frequency + 1)) - _DIGITS, 0)
+  units = units.astype(np.int64)
+  short = frequency // units * units
+  order = np.argsort((short - frequency) / units, kind="stable")
+  upwards = order[np.cumsum(units[order]) <= (frequency - short).sum()]
+  short[upwards] += units[upwards]
+  short[short.argmax()] += frequency.sum() - short.sum()
+  return short

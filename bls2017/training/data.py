@@ -1,0 +1,254 @@
+"""Training patches from a glob of photographs, in an order that needs no state.
+
+Example i of the endless stream is a pure function of (seed, i): the file is
+place i of a permutation of the files drawn anew for each pass over them, and
+the scale, the crop and the flip are drawn from a seed of their own. So
+shuffling holds nothing in memory, several workers take turns, and a run resumes
+at example i without replaying what came before. Where a file is broken or too
+small, the next one stands in for it, which moves no other example.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import glob
+import hashlib
+import logging
+import os
+import threading
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from bls2017 import errors
+from bls2017.common import config
+from bls2017.images import image_io
+
+MAX_SKIPPED_FRACTION = 0.01
+"""Training stops when more of its files than this turn out to be unusable."""
+
+_HASH_BUCKETS = 10_000
+_log = logging.getLogger(__name__)
+
+
+def split_files(
+  pattern: str, validation_fraction: float
+) -> tuple[list[str], list[str]]:
+  """The files of a pattern, split by a hash of their names.
+
+  A file stays on its side when others are added or removed.
+
+  Args:
+    pattern: Glob pattern; "**" spans directories.
+    validation_fraction: Share of the files for validation, in [0, 1).
+
+  Returns:
+    Paths for training and for validation, both sorted.
+
+  Raises:
+    errors.UnreadableInputError: if no file for training matches.
+  """
+  paths = sorted(
+    p for p in glob.glob(pattern, recursive=True) if os.path.isfile(p)
+  )
+  train: list[str] = []
+  validation: list[str] = []
+  for path in paths:
+    digest = hashlib.sha256(os.path.basename(path).encode()).digest()
+    bucket = int.from_bytes(digest[:8], "big") % _HASH_BUCKETS
+    held_out = bucket < validation_fraction * _HASH_BUCKETS
+    (validation if held_out else train).append(path)
+  if not train:
+    raise errors.UnreadableInputError(f"no training image matches {pattern!r}")
+  return train, validation
+
+
+@dataclasses.dataclass
+class SkippedFiles:
+  """Files that could not be used: path -> reason. Safe to share by threads."""
+
+  total: int
+  reasons: dict[str, str] = dataclasses.field(default_factory=dict)
+
+  def __post_init__(self) -> None:
+    self._lock = threading.Lock()
+
+  def add(self, path: str, reason: str) -> None:
+    """Notes a file, and names it in the log the first time."""
+    with self._lock:
+      if path in self.reasons:
+        return
+      self.reasons[path] = reason
+      count = len(self.reasons)
+    _log.warning("skipping %s (%d so far): %s", path, count, reason)
+
+  def check(self) -> None:
+    """Raises errors.TrainingError when more than 1% of the files are unusable.
+
+    One file alone stops a run only where there is no other.
+    """
+    count = len(self.reasons)
+    limit = max(1, MAX_SKIPPED_FRACTION * self.total)
+    if count > limit or count == self.total:
+      path, reason = next(iter(self.reasons.items()))
+      raise errors.TrainingError(
+        f"{count} of {self.total} training images cannot be used,"
+        f" the first is {path}: {reason}"
+      )
+
+
+class PatchReader:
+  """Cuts the patch that belongs to a number of the stream.
+
+  Attributes:
+    paths: The files.
+    patch_size: Side of the patches.
+    seed: Seed of the stream.
+    skipped: The files that could not be used.
+  """
+
+  def __init__(self, paths: list[str], train_config: config.TrainConfig):
+    """Args: paths: the files; train_config: patch size, scales and seed."""
+    self.paths = paths
+    self.patch_size = train_config.patch_size
+    self.seed = train_config.seed
+    self.skipped = SkippedFiles(len(paths))
+    self._min_scale = train_config.min_scale
+
+  def read(self, place: int, number: int) -> np.ndarray:
+    """A random patch of a file, or of the next one that can be used.
+
+    Args:
+      place: The file's place in `paths`.
+      number: The example's number, which seeds its random choices.
+
+    Returns:
+      uint8 [P, P, 3].
+
+    Raises:
+      errors.TrainingError: if too many files cannot be used.
+    """
+    while True:
+      x = self._photograph(self.paths[place])
+      if x is not None:
+        return self._cut(x, np.random.default_rng((self.seed, number)))
+      self.skipped.check()
+      place = (place + 1) % len(self.paths)
+
+  def _photograph(self, path: str) -> np.ndarray | None:
+    if path in self.skipped.reasons:
+      return None
+    try:
+      x = image_io.read_rgb(path)
+    except errors.CodecError as e:
+      self.skipped.add(path, str(e))
+      return None
+    height, width = x.shape[:2]
+    if min(height, width) < self.patch_size:
+      self.skipped.add(
+        path, f"{width} x {height} pixels are too few for the patches"
+      )
+      return None
+    return x
+
+  def _cut(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A random patch of the photograph scaled by a random factor.
+
+    Only the patch is scaled, so the photograph's size costs nothing here.
+    """
+    height, width = x.shape[:2]
+    # The scale is drawn so that the patch still fits.
+    smallest = max(self._min_scale, self.patch_size / min(height, width))
+    scale = rng.uniform(smallest, 1.0)
+    side = min(round(self.patch_size / scale), height, width)
+    top = int(rng.integers(height - side + 1))
+    left = int(rng.integers(width - side + 1))
+    patch = x[top : top + side, left : left + side]
+    if side != self.patch_size:
+      size = (self.patch_size, self.patch_size)
+      patch = np.asarray(
+        Image.fromarray(patch).resize(size, Image.Resampling.LANCZOS)
+      )
+    if rng.random() < 0.5:
+      patch = patch[:, ::-1]
+    if rng.random() < 0.5:
+      patch = patch.swapaxes(0, 1)
+    return np.ascontiguousarray(patch)
+
+
+def training_dataset(
+  reader: PatchReader,
+  batch_size: int,
+  start: int = 0,
+  context: tf.distribute.InputContext | None = None,
+) -> tf.data.Dataset:
+  """The endless stream of batches from example `start` on.
+
+  When n workers have taken m examples each, these are the examples start to
+  start + n m - 1: a run resumes from there, with any number of workers.
+
+  Args:
+    reader: Cuts the patches.
+    batch_size: Patches of a batch.
+    start: Number of the first example; the same for every worker.
+    context: With several workers, which share of the stream this one takes.
+
+  Returns:
+    Elements float32 [batch_size, P, P, 3] in 0..255.
+  """
+  num_files = len(reader.paths)
+  shape = (reader.patch_size, reader.patch_size, 3)
+  pipelines = context.num_input_pipelines if context else 1
+  pipeline = context.input_pipeline_id if context else 0
+
+  def place(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    epoch, position = number // num_files, number % num_files
+    shuffled = tf.random.experimental.index_shuffle(
+      position,
+      seed=tf.stack([tf.constant(reader.seed, tf.int64), epoch]),
+      max_index=num_files - 1,
+    )
+    return shuffled, number
+
+  def load(file: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+    patch = tf.numpy_function(
+      lambda *args: reader.read(*map(int, args)), (file, number), tf.uint8
+    )
+    return tf.ensure_shape(patch, shape)
+
+  limit = np.iinfo(np.int64).max
+  dataset = tf.data.Dataset.range(start + pipeline, limit, pipelines)
+  dataset = dataset.map(place)
+  dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE)
+  dataset = dataset.batch(batch_size, drop_remainder=True)
+  return dataset.map(lambda x: tf.cast(x, tf.float32)).prefetch(4)
+
+
+def central_patches(
+  paths: list[str], patch_size: int, limit: int
+) -> np.ndarray:
+  """The middles of photographs, for measurements that must not vary.
+
+  Args:
+    paths: The files; those too small or broken are left out.
+    patch_size: Side of the patches.
+    limit: At most so many.
+
+  Returns:
+    uint8 [n, P, P, 3].
+  """
+  patches: list[np.ndarray] = []
+  for path in paths:
+    if len(patches) == limit:
+      break
+    try:
+      x = image_io.read_rgb(path)
+    except errors.CodecError as e:
+      _log.warning("left out: %s", e)
+      continue
+    top, left = (x.shape[0] - patch_size) // 2, (x.shape[1] - patch_size) // 2
+    if top >= 0 and left >= 0:
+      patches.append(x[top : top + patch_size, left : left + patch_size])
+  shape = (0, patch_size, patch_size, 3)
+  return np.stack(patches) if patches else np.zeros(shape, np.uint8)

@@ -1,0 +1,187 @@
+"""The search of `bls2017.encoder.rate_control` for a size, in a graph.
+
+Sums of code lengths may round differently than in the library, so that a file
+can differ from the library's. The promise is kept by the files themselves.
+"""
+
+from __future__ import annotations
+
+from typing import Callable
+
+import tensorflow as tf
+
+from bls2017.bitstream import container
+from bls2017.encoder import image_encoding, rate_control
+from export import verdict
+from export.graph import graph_quantization, graph_tables
+
+_ONE_AT_A_TIME = 1
+
+
+class SizedEncoder:
+  """Finds the finest coding of an image within a size."""
+
+  def __init__(
+    self,
+    qualities: int,
+    size: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+    file: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+  ):
+    """Takes an image that was analysed.
+
+    Args:
+      qualities: How many the model has.
+      size: From an index, int32, and a strength, float32, to the bytes that the
+        file is expected to take, float32 (`expected_size`).
+      file: From the same to the file.
+    """
+    self._qualities = qualities
+    self._size_of, self._file_of = size, file
+
+  def encode(self, max_bytes: tf.Tensor) -> tuple[tf.Tensor, verdict.Verdict]:
+    """The file.
+
+    Args:
+      max_bytes: int32 scalar.
+
+    Returns:
+      A string scalar, empty where the verdict says that there is no such file.
+    """
+    limit = tf.cast(max_bytes, tf.float32)
+    above = self._first_above(limit)
+    last = self._qualities - 1
+    below = tf.maximum(above - 1, 0)
+    # There is no decoded image to compare as in the library; beyond so much,
+    # trimming nearly always costs more than the quality below.
+    excess = self._size(tf.minimum(above, last), 0.0) - limit
+    used_up = (above > 0) & (
+      (self._size(below, 0.0) >= rate_control.FULL_USE * limit)
+      | (excess > rate_control.MOST_TRIMMED * limit)
+    )
+    first = tf.where(used_up | (above > last), below, above)
+    second = tf.where(used_up, tf.minimum(above, last), below)
+    data = self._trimmed(first, max_bytes)
+
+    def fits(data: tf.Tensor) -> tf.Tensor:
+      return tf.strings.length(data) <= max_bytes
+
+    data = tf.cond(
+      fits(data), lambda: data, lambda: self._trimmed(second, max_bytes)
+    )
+    smallest = tf.cond(
+      fits(data), lambda: data, lambda: self._file(0, rate_control.MAX_STRENGTH)
+    )
+    faults = verdict.first_fault(
+      (
+        ~fits(data),
+        verdict.LIMIT,
+        (
+          "the image cannot be coded in ", max_bytes, " bytes: the smallest"
+          " possible size is ", tf.strings.length(smallest), " bytes",
+        ),
+      )
+    )  # fmt: skip
+    return tf.where(faults.is_ok(), data, ""), faults
+
+  def _first_above(self, limit: tf.Tensor) -> tf.Tensor:
+    """The first quality that takes more than so many bytes, int32 scalar."""
+
+    def halve(low: tf.Tensor, high: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+      middle = (low + high) // 2
+      larger = self._size(middle, 0.0) > limit
+      return (
+        tf.where(larger, low, middle + 1),
+        tf.where(larger, middle, high),
+      )
+
+    low, _ = tf.while_loop(
+      lambda low, high: low < high,
+      halve,
+      (tf.constant(0), tf.constant(self._qualities)),
+      parallel_iterations=_ONE_AT_A_TIME,
+    )
+    return low
+
+  def _trimmed(self, index: tf.Tensor, max_bytes: tf.Tensor) -> tf.Tensor:
+    """The file of a quality, trimmed until it fits or cannot be trimmed."""
+    last = rate_control.PACKINGS
+
+    def attempt(
+      wanted: tf.Tensor, _: tf.Tensor, tries: tf.Tensor
+    ) -> tuple[tf.Tensor, ...]:
+      strength = self._least_strength(index, wanted)
+      data = self._file(index, strength)
+      excess = tf.cast(tf.strings.length(data) - max_bytes, tf.float32)
+      strongest = strength >= rate_control.MAX_STRENGTH
+      return wanted - excess, data, tf.where(strongest, last, tries + 1)
+
+    def goes_on(_: tf.Tensor, data: tf.Tensor, tries: tf.Tensor) -> tf.Tensor:
+      too_large = tf.strings.length(data) > max_bytes
+      return (tries == 0) | (too_large & (tries < last))
+
+    _, data, _ = tf.while_loop(
+      goes_on,
+      attempt,
+      (tf.cast(max_bytes, tf.float32), tf.constant(""), tf.constant(0)),
+      parallel_iterations=_ONE_AT_A_TIME,
+    )
+    return data
+
+  def _least_strength(self, index: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
+    """What makes a file so small, as far as is known; the greatest if none."""
+
+    def halve(
+      low: tf.Tensor, high: tf.Tensor, count: tf.Tensor
+    ) -> tuple[tf.Tensor, ...]:
+      middle = (low + high) / 2
+      fits = self._size(index, middle) <= wanted
+      return (
+        tf.where(fits, low, middle),
+        tf.where(fits, middle, high),
+        count + 1,
+      )
+
+    def search() -> tf.Tensor:
+      _, high, _ = tf.while_loop(
+        lambda low, high, count: count < rate_control.BISECTIONS,
+        halve,
+        (0.0, rate_control.MAX_STRENGTH, 0),
+        parallel_iterations=_ONE_AT_A_TIME,
+      )
+      return high
+
+    return tf.cond(
+      self._size(index, 0.0) <= wanted, lambda: tf.constant(0.0), search
+    )
+
+  def _size(
+    self, index: tf.Tensor | int, strength: tf.Tensor | float
+  ) -> tf.Tensor:
+    return self._size_of(_integer(index), tf.cast(strength, tf.float32))
+
+  def _file(
+    self, index: tf.Tensor | int, strength: tf.Tensor | float
+  ) -> tf.Tensor:
+    return self._file_of(_integer(index), tf.cast(strength, tf.float32))
+
+
+def expected_size(
+  latents: tf.Tensor, tables: graph_tables.QualityTables, strength: tf.Tensor
+) -> tf.Tensor:
+  """Bytes that a file is expected to take, float32 scalar.
+
+  Args:
+    latents: float32 [positions, C].
+    tables: Of the quality.
+    strength: float32 scalar.
+  """
+  rows = graph_quantization.quantize(latents, tables, strength)
+  bits = graph_quantization.bits(rows, tables)
+  lane_positions = tables.coding.lane_positions
+  count = (tf.shape(rows)[0] + lane_positions - 1) // lane_positions
+  each = container.LANE_LENGTH_BYTES + image_encoding.LANE_END_BYTES
+  return container.HEADER_BYTES + each * tf.cast(count, tf.float32) + bits / 8
+
+
+def _integer(index: tf.Tensor | int) -> tf.Tensor:
+  return tf.cast(index, tf.int32)

@@ -1,0 +1,1 @@
+"""Image files inside a graph: PNG and JPEG in, PNG out."""

@@ -1,0 +1,133 @@
+"""The EXIF orientation of JPEG files, in stock operations.
+
+A JPEG is a sequence of segments: ff, a marker, a length of two bytes that
+counts itself, content. EXIF data is the segment with marker e1 that begins with
+"Exif"; in it stands a TIFF file, whose first directory may hold it.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Callable
+
+import tensorflow as tf
+
+from export.graph import byte_fields
+
+_SEARCHED_BYTES = 1 << 17
+"""Segments hold at most 64 KiB, and EXIF data comes among the first."""
+
+_MAX_SEGMENTS = 64
+_MAX_ENTRIES = 512
+_EXIF_MARKER = 0xE1
+_SCAN_MARKER = 0xDA
+_EXIF_START = b"Exif\0\0"
+_BIG_ENDIAN = b"MM"
+_ORIENTATION_TAG = 0x0112
+_ENTRY_BYTES = 12
+_UPRIGHT = 1
+
+
+def orientation(data: tf.Tensor) -> tf.Tensor:
+  """The orientation of a JPEG file.
+
+  Args:
+    data: string scalar, its bytes.
+
+  Returns:
+    int32 scalar, 1 (upright) to 8; 1 where the file does not say.
+  """
+  start = tf.strings.substr(data, 0, _SEARCHED_BYTES)
+  # Zeros let every read past the end find something harmless.
+  content = tf.pad(byte_fields.from_string(start), [[0, 16]])
+  content = tf.cast(content, tf.int32)
+  exif = _find_exif(content)
+  return tf.cond(
+    exif > 0,
+    lambda: _read_orientation(content, exif + len(_EXIF_START)),
+    lambda: tf.constant(_UPRIGHT),
+  )
+
+
+def make_upright(pixels: tf.Tensor, turned: tf.Tensor) -> tf.Tensor:
+  """Undoes an orientation.
+
+  Args:
+    pixels: uint8 [H, W, 3] as stored.
+    turned: int32 scalar, 1 to 8.
+  """
+  undo: list[Callable[[tf.Tensor], tf.Tensor]] = [
+    lambda x: x,
+    lambda x: x[:, ::-1],
+    lambda x: x[::-1, ::-1],
+    lambda x: x[::-1],
+    lambda x: _transpose(x),
+    lambda x: _transpose(x[::-1]),
+    lambda x: _transpose(x[::-1, ::-1]),
+    lambda x: _transpose(x)[::-1],
+  ]
+  return tf.switch_case(
+    turned - 1, [functools.partial(f, pixels) for f in undo]
+  )
+
+
+def _transpose(pixels: tf.Tensor) -> tf.Tensor:
+  return tf.transpose(pixels, (1, 0, 2))
+
+
+def _short(content: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
+  """A big-endian number of 16 bits, 0 past the end."""
+  place = tf.minimum(place, tf.size(content) - 2)
+  return content[place] * 256 + content[place + 1]
+
+
+def _find_exif(content: tf.Tensor) -> tf.Tensor:
+  """Where the content of the EXIF segment starts, 0 where there is none."""
+  wanted = tf.constant(list(_EXIF_START))
+  end = tf.size(content) - 16
+
+  def look(
+    n: tf.Tensor, place: tf.Tensor, found: tf.Tensor
+  ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    marker = _short(content, place) - 0xFF00
+    body = content[place + 4 : place + 4 + len(_EXIF_START)]
+    is_exif = (marker == _EXIF_MARKER) & tf.reduce_all(body == wanted)
+    following = place + 2 + tf.maximum(_short(content, place + 2), 2)
+    sound = (marker > 0) & (marker != _SCAN_MARKER)
+    return (
+      n + 1,
+      tf.where(sound, following, end),
+      tf.where(is_exif, place + 4, found),
+    )
+
+  _, _, found = tf.while_loop(
+    lambda n, place, found: (n < _MAX_SEGMENTS) & (place < end) & (found == 0),
+    look,
+    (tf.constant(0), tf.constant(2), tf.constant(0)),
+  )
+  return found
+
+
+def _read_orientation(content: tf.Tensor, tiff: tf.Tensor) -> tf.Tensor:
+  """The orientation of the TIFF file that starts at `tiff`."""
+  end = tf.size(content) - 16
+  tiff = tf.minimum(tiff, end)
+  big = tf.reduce_all(content[tiff : tiff + 2] == list(_BIG_ENDIAN))
+
+  def short(place: tf.Tensor) -> tf.Tensor:
+    value = _short(content, place)
+    return tf.where(big, value, value % 256 * 256 + value // 256)
+
+  upper = short(tiff + tf.where(big, 4, 6))
+  lower = short(tiff + tf.where(big, 6, 4))
+  first = tiff + tf.where(upper == 0, lower, end)
+  first = tf.minimum(first, end)
+  count = tf.minimum(short(first), _MAX_ENTRIES)
+  entries = first + 2 + _ENTRY_BYTES * tf.range(count)
+  entries = tf.minimum(entries, end)
+  high, low = tf.gather(content, entries), tf.gather(content, entries + 1)
+  tags = tf.where(big, high * 256 + low, low * 256 + high)
+  matching = tf.boolean_mask(entries, tags == _ORIENTATION_TAG)
+  place = tf.concat([matching, end[None]], 0)[0] + 8
+  value = short(place)
+  return tf.where((value >= 1) & (value <= 8), value, _UPRIGHT)

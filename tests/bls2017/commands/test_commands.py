@@ -1,0 +1,259 @@
+"""The coding commands, as a user runs them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bls2017 import codec as codec_lib
+from bls2017 import errors
+from bls2017.images import image_io
+from bls2017.transforms import model_directory
+from tests import commands, images
+
+X = images.photograph(37, 50)
+
+
+@pytest.fixture
+def photo(tmp_path):
+  path = tmp_path / "photo.png"
+  Image.fromarray(X).save(path)
+  return path
+
+
+@pytest.fixture
+def model_flag(golden_model_dir):
+  return f"--model={golden_model_dir}"
+
+
+def test_a_photograph_becomes_small_and_a_photograph_again(
+  photo, tmp_path, model_flag, codec
+):
+  done = commands.run("compress", str(photo), "--quality=1.5", model_flag)
+  assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+  small = tmp_path / "photo.png.bls"
+  assert small.read_bytes() == codec.compress(X, 1.5)
+
+  output = str(tmp_path / "back.tiff")
+  done = commands.run("decompress", str(small), output, model_flag)
+  assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+  x_hat = image_io.read_rgb(output)
+  np.testing.assert_array_equal(x_hat, codec.decompress(small.read_bytes()))
+
+  done = commands.run("info", "--json", str(small), model_flag)
+  values = json.loads(done.stdout)
+  assert (values["height"], values["width"]) == X.shape[:2]
+  assert values["quality"] == 1.5
+  assert values["model_id"] == codec.model.model_id.hex()
+  size = small.stat().st_size
+  assert values["bpp"] == pytest.approx(8 * size / (37 * 50))
+  assert values["header_bytes"] + values["payload_bytes"] == size
+  assert values["lanes"] >= 1
+  assert values["version"] == 2
+
+
+def test_standard_streams_work_as_a_pipe(photo, model_flag, codec):
+  done = commands.run(
+    "compress", "-", "--quality=2", model_flag, input=photo.read_bytes()
+  )
+  assert done.stdout == codec.compress(X, 2)
+  back = commands.run("decompress", "-", "-", model_flag, input=done.stdout)
+  np.testing.assert_array_equal(
+    image_io.read_rgb(back.stdout), codec.decompress(done.stdout)
+  )
+
+
+def test_verbose_says_what_was_done(photo, model_flag):
+  done = commands.run(
+    "compress", str(photo), "--quality=1", "--verbose", model_flag
+  )
+  assert done.returncode == 0
+  for word in ("50 x 37", "bytes", "bpp", "PSNR", "MS-SSIM"):
+    assert word in done.stderr.decode()
+
+
+def test_verbose_counts_clipped_latents(photo, tmp_path, codec):
+  tables = codec.model.tables
+  louder = dataclasses.replace(tables, gain=tables.gain * np.float32(100))
+  model = dataclasses.replace(
+    codec.model,
+    tables=louder,
+    model_id=model_directory.model_id(codec.model.weights, louder),
+  )
+  model_directory.save(model, str(tmp_path / "louder"))
+  done = commands.run(
+    "compress", str(photo), "--quality=2", "--verbose",
+    f"--model={tmp_path / 'louder'}",
+  )  # fmt: skip
+  assert done.returncode == 0
+  clipped = codec_lib.Codec(model).encode(X, 2).clipped
+  assert clipped > 0
+  assert f", {clipped} latents clipped" in done.stderr.decode()
+
+
+def test_a_size_is_kept_or_refused(photo, tmp_path, model_flag):
+  output = tmp_path / "x.bls"
+  for flag in ("--max_bytes=400", "--target_bpp=1.7"):
+    done = commands.run(
+      "compress", str(photo), str(output), flag, model_flag, "--overwrite"
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert output.stat().st_size <= 400
+  output.unlink()
+  done = commands.run(
+    "compress", str(photo), str(output), "--max_bytes=30", model_flag
+  )
+  assert "smallest" in commands.assert_fails(done, 5)
+  assert not output.exists()
+
+
+def test_effort_and_regions_make_files_that_decode(
+  photo, tmp_path, model_flag, codec
+):
+  mask = tmp_path / "mask.png"
+  Image.fromarray(np.eye(37, 50, dtype=np.uint8) * 255).save(mask)
+  done = commands.run(
+    "compress", str(photo), "--effort=4", f"--roi={mask}", "--quality=1",
+    model_flag,
+  )  # fmt: skip
+  assert (done.returncode, done.stdout) == (0, b"")
+  data = (tmp_path / "photo.png.bls").read_bytes()
+  assert codec.decompress(data).shape == X.shape
+  other = tmp_path / "other.png"
+  Image.fromarray(X[:-1]).save(other)
+  done = commands.run(
+    "compress", str(photo), f"--roi={other}", "--quality=1", "--overwrite",
+    model_flag,
+  )  # fmt: skip
+  assert "region of interest" in commands.assert_fails(done, 2)
+
+
+def test_one_bad_input_of_several_does_not_stop_the_others(
+  photo, tmp_path, model_flag
+):
+  broken = tmp_path / "broken.png"
+  broken.write_bytes(photo.read_bytes()[:100])
+  output = tmp_path / "out"
+  done = commands.run(
+    "compress", str(broken), str(photo), f"--output_dir={output}",
+    "--quality=1", model_flag,
+  )  # fmt: skip
+  assert (done.returncode, done.stdout) == (3, b"")
+  failure, summary = done.stderr.decode().splitlines()
+  assert "broken.png" in failure
+  assert "1 of 2 files coded" in summary and "1 failed" in summary
+  assert [p.name for p in output.iterdir()] == ["photo.png.bls"]
+  back = tmp_path / "back"
+  done = commands.run(
+    "decompress", str(output / "photo.png.bls"), f"--output_dir={back}",
+    model_flag,
+  )  # fmt: skip
+  assert done.returncode == 0
+  assert [p.name for p in back.iterdir()] == ["photo.png"]
+
+
+def _usage_errors(photo):
+  return [
+    (["compress"], "input"),
+    (["compress", str(photo), "--qualty=3"], "qualty"),
+    (["compress", str(photo), "--quality=high"], "quality"),
+    (["compress", str(photo), str(photo), "--overwrite"], "input and output"),
+    (["compress", "a", "b", "c"], "--output_dir"),
+    (["compress", str(photo), "--quality=1", "--max_bytes=9"], "contradict"),
+    (["compress", str(photo), "--effort=10"], "effort"),
+    (["decompress", "a.bls", "a.xyz"], "xyz"),
+    (["info"], "one file"),
+    (["explode"], "explode"),
+    (["freeze"], "--train_dir"),
+    (["train"], "--train_dir"),
+  ]
+
+
+@pytest.mark.parametrize("case", range(12))
+def test_usage_errors_exit_with_2(photo, case):
+  arguments, says = _usage_errors(photo)[case]
+  done = commands.run(*arguments)
+  assert says in commands.assert_fails(done, errors.UsageError.exit_code)
+
+
+def test_quality_out_of_range_is_a_usage_error(photo, tmp_path, model_flag):
+  done = commands.run("compress", str(photo), "--quality=9", model_flag)
+  assert "quality" in commands.assert_fails(done, 2)
+  assert [p.name for p in tmp_path.iterdir()] == ["photo.png"]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not an image"])
+def test_unreadable_inputs_exit_with_3(tmp_path, content):
+  path = tmp_path / "x.png"
+  if content is not None:
+    path.write_bytes(content)
+  done = commands.run("compress", str(path))
+  assert "x.png" in commands.assert_fails(done, 3)
+  assert not (tmp_path / "x.png.bls").exists()
+
+
+def test_a_missing_model_is_named(photo):
+  done = commands.run("compress", str(photo), "--model=/no/such/model")
+  assert "/no/such/model" in commands.assert_fails(done, 3)
+
+
+def test_a_damaged_file_exits_with_4(tmp_path, model_flag, codec):
+  data = bytearray(codec.compress(X, 1))
+  data[-1] ^= 1
+  path = tmp_path / "x.bls"
+  path.write_bytes(data)
+  for command in ("decompress", "info"):
+    done = commands.run(command, str(path), model_flag)
+    assert "checksum" in commands.assert_fails(done, 4)
+  assert [p.name for p in tmp_path.iterdir()] == ["x.bls"]
+
+
+def test_a_large_image_exits_with_5(photo):
+  done = commands.run("compress", str(photo), "--max_pixels=1000")
+  assert "limit" in commands.assert_fails(done, 5)
+
+
+def test_an_output_that_exists_exits_with_6(photo, tmp_path):
+  output = tmp_path / "x.bls"
+  output.write_bytes(b"mine")
+  done = commands.run("compress", str(photo), str(output))
+  assert "--overwrite" in commands.assert_fails(done, 6)
+  assert output.read_bytes() == b"mine"
+  done = commands.run("compress", str(photo), str(tmp_path / "no" / "x.bls"))
+  commands.assert_fails(done, 6)
+
+
+@pytest.mark.parametrize(
+  "command", ["compress", "decompress", "info", "train", "freeze"]
+)
+def test_help_shows_the_flags(command):
+  done = commands.run(command, "--help")
+  text = done.stdout.decode()
+  assert done.returncode == 0
+  assert text.startswith(f"usage: bls2017 {command}")
+  assert "  --" in text
+
+
+def test_the_overview_names_every_command():
+  done = commands.run("--help")
+  assert done.returncode == 0
+  for command in ("compress", "decompress", "info", "train", "freeze"):
+    assert f"\n  {command} " in done.stdout.decode()
+
+
+@pytest.mark.parametrize(
+  ("module", "heavy"),
+  [("bls2017", "tensorflow"), ("bls2017.codec", "tensorflow_compression")],
+)
+def test_importing_loads_nothing_heavy(module, heavy):
+  code = f"import {module}, sys; print('{heavy}' in sys.modules)"
+  done = subprocess.run(
+    [sys.executable, "-c", code], capture_output=True, check=True
+  )
+  assert done.stdout.strip() == b"False"

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from bls2017 import errors
+from bls2017.common import config
+from bls2017.training import data
+from tests import conftest
+
+PATCH = 48
+
+
+def _reader(paths: list[str], **changes: object) -> data.PatchReader:
+  settings = {"patch_size": PATCH, "seed": 7, **changes}
+  return data.PatchReader(paths, config.TrainConfig(**settings))
+
+
+def _take(dataset: tf.data.Dataset, batches: int) -> np.ndarray:
+  return np.concatenate([x.numpy() for x in dataset.take(batches)])
+
+
+@pytest.fixture(scope="module")
+def paths(photographs: str) -> list[str]:
+  return data.split_files(os.path.join(photographs, "*"), 0)[0]
+
+
+def test_the_split_is_disjoint_whole_and_stable(photographs: str) -> None:
+  pattern = os.path.join(photographs, "*")
+  train, validation = data.split_files(pattern, 0.4)
+  assert len(train) + len(validation) == conftest.PHOTOGRAPHS
+  assert train and validation and not set(train) & set(validation)
+  # Fewer files, or a smaller share, never move a file to the training side.
+  fewer, held_out = data.split_files(os.path.join(photographs, "*.jpg"), 0.4)
+  assert set(fewer) < set(train) and set(held_out) < set(validation)
+  assert set(data.split_files(pattern, 0.2)[1]) <= set(validation)
+
+
+def test_no_file_is_an_error(tmp_path: os.PathLike) -> None:
+  with pytest.raises(errors.UnreadableInputError, match="matches"):
+    data.split_files(os.path.join(tmp_path, "*.jpg"), 0.1)
+
+
+@pytest.mark.parametrize("start", [1, 8, 61])
+def test_a_stream_goes_on_where_it_was_left(
+  paths: list[str], start: int
+) -> None:
+  whole = _take(data.training_dataset(_reader(paths), 4), 20)
+  rest = _take(data.training_dataset(_reader(paths), 4, start), 4)
+  np.testing.assert_array_equal(rest, whole[start : start + 16])
+
+
+def test_every_pass_shows_every_file_once_in_another_order(
+  tmp_path: os.PathLike,
+) -> None:
+  paths = []
+  for i in range(5):
+    paths.append(os.path.join(tmp_path, f"{i}.png"))
+    Image.new("RGB", (PATCH, PATCH), (40 * i,) * 3).save(paths[-1])
+  x = _take(data.training_dataset(_reader(paths), 5), 6)
+  orders = x[:, 0, 0, 0].reshape(6, 5)
+  for order in orders:
+    assert sorted(order) == [0, 40, 80, 120, 160]
+  assert len({tuple(order) for order in orders}) > 1
+
+
+def test_workers_share_the_stream_out_between_them(paths: list[str]) -> None:
+  alone = _take(data.training_dataset(_reader(paths), 2, 5), 12)
+  for workers in (2, 3):
+    shares = [
+      _take(
+        data.training_dataset(
+          _reader(paths), 2, 5, tf.distribute.InputContext(workers, i, workers)
+        ),
+        12 // workers,
+      )
+      for i in range(workers)
+    ]
+    together = np.stack(shares, axis=1).reshape(alone.shape)
+    np.testing.assert_array_equal(together, alone)
+
+
+def test_patches_have_pixels_of_the_photograph_at_some_scale() -> None:
+  # A ramp stays a ramp under scaling, with a slope that tells the scale.
+  ramp = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 256, axis=1)
+  reader = _reader([], min_scale=0.5)
+  slopes = []
+  for seed in range(200):
+    patch = reader._cut(
+      np.repeat(ramp[..., None], 3, axis=2), np.random.default_rng(seed)
+    )
+    assert patch.shape == (PATCH, PATCH, 3) and patch.dtype == np.uint8
+    rows, columns = np.gradient(patch[..., 0].astype(float))
+    slopes.append(max(abs(rows.mean()), abs(columns.mean())))
+  assert 0.95 < min(slopes) < 1.1 and 1.8 < max(slopes) < 2.1
+
+
+def test_photographs_just_large_enough_are_used_unscaled(
+  tmp_path: os.PathLike,
+) -> None:
+  path = os.path.join(tmp_path, "a.png")
+  x = conftest.synthetic_photograph(0, PATCH, PATCH)
+  Image.fromarray(x).save(path)
+  patch = _reader([path]).read(0, 3)
+  turned = [x, x[:, ::-1], x.swapaxes(0, 1), x[:, ::-1].swapaxes(0, 1)]
+  assert any(np.array_equal(patch, y) for y in turned)
+
+
+def test_large_photographs_are_cut_before_they_are_scaled(
+  tmp_path: os.PathLike,
+) -> None:
+  path = os.path.join(tmp_path, "large.jpg")
+  x = conftest.synthetic_photograph(0, 300, 400)
+  Image.fromarray(x).resize((4000, 3000)).save(path)
+  patches = {_reader([path]).read(0, i).tobytes() for i in range(3)}
+  assert len(patches) == 3
+
+
+@pytest.fixture
+def mixed(paths: list[str], tmp_path: os.PathLike) -> dict[str, str]:
+  """A hundred good files and one of every unusable kind."""
+  for i in range(300):
+    shutil.copy(paths[1], os.path.join(tmp_path, f"good{i:03d}.jpg"))
+  broken = {
+    name: os.path.join(tmp_path, name)
+    for name in ("cut.jpg", "small.png", "moving.gif")
+  }
+  with open(paths[1], "rb") as f, open(broken["cut.jpg"], "wb") as g:
+    g.write(f.read()[:400])
+  Image.new("RGB", (PATCH - 1, 300)).save(broken["small.png"])
+  frames = [Image.new("RGB", (64, 64), c) for c in ("red", "blue")]
+  frames[0].save(broken["moving.gif"], save_all=True, append_images=frames[1:])
+  return broken
+
+
+def test_unusable_files_are_skipped_counted_and_named(
+  mixed: dict[str, str], tmp_path: os.PathLike, caplog: pytest.LogCaptureFixture
+) -> None:
+  paths, _ = data.split_files(os.path.join(tmp_path, "*"), 0)
+  reader = _reader(paths)
+  with caplog.at_level(logging.WARNING):
+    x = _take(data.training_dataset(reader, 303), 1)
+  assert x.std((1, 2, 3)).min() > 1
+  assert set(reader.skipped.reasons) == set(mixed.values())
+  for path in mixed.values():
+    assert sum(path in r.getMessage() for r in caplog.records) == 1
+  assert "too few" in reader.skipped.reasons[mixed["small.png"]]
+  assert "animation" in reader.skipped.reasons[mixed["moving.gif"]]
+
+
+def test_more_than_one_percent_of_unusable_files_is_an_error(
+  mixed: dict[str, str], tmp_path: os.PathLike
+) -> None:
+  paths, _ = data.split_files(os.path.join(tmp_path, "*"), 0)
+  reader = _reader(paths[:250] + list(mixed.values()))
+  with pytest.raises(errors.TrainingError, match="3 of 253 training images"):
+    for number in range(250, 253):
+      reader.read(number, number)
+
+
+def test_a_single_file_that_cannot_be_used_is_an_error(
+  tmp_path: os.PathLike,
+) -> None:
+  path = os.path.join(tmp_path, "empty.jpg")
+  open(path, "wb").close()
+  with pytest.raises(errors.TrainingError, match="empty.jpg"):
+    _reader([path]).read(0, 0)
+  with pytest.raises(tf.errors.OpError):
+    next(iter(data.training_dataset(_reader([path]), 1)))
+
+
+def test_central_patches_leave_out_what_does_not_fit(
+  mixed: dict[str, str], paths: list[str]
+) -> None:
+  files = [*mixed.values(), *paths]
+  patches = data.central_patches(files, 192, 3)
+  assert patches.shape == (3, 192, 192, 3) and patches.dtype == np.uint8
+  assert data.central_patches(files, 1024, 3).shape == (0, 1024, 1024, 3)

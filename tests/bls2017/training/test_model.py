@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from bls2017 import errors
+from bls2017.common import config
+from bls2017.encoder import quantization
+from bls2017.training import model as model_lib
+from bls2017.transforms import model_directory
+from tests import conftest
+
+
+@pytest.fixture(scope="module")
+def model(tiny_config: config.ModelConfig) -> model_lib.BLS2017Model:
+  return model_lib.BLS2017Model(tiny_config, seed=3)
+
+
+@pytest.fixture(scope="module")
+def x() -> tf.Tensor:
+  rows = [conftest.synthetic_photograph(i, 48, 32) for i in range(6)]
+  return tf.constant(np.stack(rows).reshape(3, 2, 48, 32, 3), tf.float32)
+
+
+def test_rates_and_distortions_are_averages_of_each_levels_patches(
+  model: model_lib.BLS2017Model, x: tf.Tensor
+) -> None:
+  together = model.rate_distortion(x)
+  alone = [model.rate_distortion(x[i : i + 1]) for i in range(3)]
+  for field in ("bpp", "mse", "distortion"):
+    values = [getattr(rd, field) for rd in alone]
+    np.testing.assert_allclose(
+      getattr(together, field), np.mean(values, axis=0), rtol=1e-3
+    )
+
+
+def test_without_a_seed_the_rate_is_that_of_the_rounded_latents(
+  model: model_lib.BLS2017Model, x: tf.Tensor
+) -> None:
+  rd = model.rate_distortion(x)
+  gain, inverse_gain = model.gains()
+  for k in range(2):
+    y = tf.round(model.analysis(x[:, k]) * gain[k])
+    rows = tf.stack([y, y], axis=-2)
+    bits = model.prior.bits(rows)[..., k, :]
+    assert float(rd.bpp[k]) == pytest.approx(
+      float(tf.reduce_sum(bits)) / (3 * 48 * 32), rel=1e-4
+    )
+    x_hat = model.synthesis(y * inverse_gain[k])
+    x_hat = tf.clip_by_value(tf.round(x_hat), 0, 255)
+    np.testing.assert_allclose(rd.x_hat[:, k], x_hat, atol=1)
+
+
+def test_the_noise_is_a_function_of_the_seed(
+  model: model_lib.BLS2017Model, x: tf.Tensor
+) -> None:
+  one, again, other = (
+    model.rate_distortion(x, "noise", tf.constant([1, s])) for s in (5, 5, 6)
+  )
+  np.testing.assert_array_equal(one.x_hat, again.x_hat)
+  assert not np.allclose(one.x_hat, other.x_hat)
+
+
+def test_the_loss_is_rate_plus_lambda_times_distortion(
+  model: model_lib.BLS2017Model, x: tf.Tensor
+) -> None:
+  rd = model.rate_distortion(x, "noise", tf.constant([1, 2]))
+  np.testing.assert_allclose(rd.distortion, rd.mse)
+  np.testing.assert_allclose(
+    model.lagrangian(rd), rd.bpp + np.array([0.01, 0.1]) * rd.mse, rtol=1e-6
+  )
+
+
+def test_ms_ssim_is_the_other_distortion(
+  tiny_config: config.ModelConfig,
+) -> None:
+  model = model_lib.BLS2017Model(
+    dataclasses.replace(tiny_config, distortion="ms_ssim")
+  )
+  photographs = [conftest.synthetic_photograph(i, 176, 176) for i in range(2)]
+  x = tf.constant(np.stack(photographs)[None], tf.float32)
+  with tf.GradientTape() as tape:
+    rd = model.rate_distortion(x, "noise", tf.constant([0, 0]))
+    loss = tf.reduce_sum(model.lagrangian(rd))
+  gradients = tape.gradient(loss, model.trainable_variables)
+  assert all(np.all(np.isfinite(g)) for g in gradients)
+  assert np.all(rd.distortion > 0) and np.all(rd.distortion < 1)
+
+
+def test_every_variable_has_a_gradient_and_belongs_to_one_optimizer(
+  model: model_lib.BLS2017Model, x: tf.Tensor
+) -> None:
+  with tf.GradientTape() as tape:
+    rd = model.rate_distortion(x, "noise", tf.constant([1, 2]))
+    loss = tf.reduce_sum(model.lagrangian(rd))
+  variables = model.transform_variables() + model.prior_variables()
+  assert {id(v) for v in variables} == {
+    id(v) for v in model.trainable_variables
+  }
+  assert len(variables) == len(model.trainable_variables)
+  assert None not in tape.gradient(loss, variables)
+
+
+def test_one_lambda_gives_the_plain_model() -> None:
+  model = model_lib.BLS2017Model(
+    config.ModelConfig(num_filters=8, num_latents=8, lmbdas=(0.05,))
+  )
+  gain, inverse_gain = model.gains()
+  np.testing.assert_array_equal(gain, np.ones((1, 8)))
+  np.testing.assert_array_equal(inverse_gain, np.ones((1, 8)))
+  x = conftest.synthetic_photograph(0, 32, 32).astype("f4")
+  rd = model.rate_distortion(tf.constant(x[None, None]))
+  y = model.analysis(x[None])
+  plain = model.synthesis(tf.round(y))
+  np.testing.assert_allclose(
+    rd.x_hat[0], np.clip(np.rint(plain), 0, 255), atol=1
+  )
+  assert len(model_directory.freeze(model).tables) == 1
+
+
+@pytest.mark.parametrize("prior", config.PRIORS)
+def test_arrays_carry_a_model_over(
+  prior: str, tiny_config: config.ModelConfig, x: tf.Tensor
+) -> None:
+  shape = dataclasses.replace(tiny_config, prior=prior)
+  tf.random.set_seed(0)
+  one, other = (model_lib.BLS2017Model(shape, seed=s) for s in (1, 2))
+  rng = np.random.default_rng(0)
+  for v in one.trainable_variables:
+    v.assign_add(0.01 * rng.normal(size=v.shape).astype("f4"))
+  other.set_arrays(one.get_arrays())
+  a, b = one.rate_distortion(x), other.rate_distortion(x)
+  np.testing.assert_allclose(a.bpp, b.bpp, rtol=1e-4)
+  np.testing.assert_allclose(a.mse, b.mse, rtol=1e-4)
+
+
+def test_unsound_arrays_are_refused_and_change_nothing(
+  model: model_lib.BLS2017Model,
+) -> None:
+  before = model.get_arrays()
+  name = "synthesis/1/kernel"
+  changed = {k: v + 1 for k, v in before.items()}
+  for wrong, message in (
+    ({k: v for k, v in changed.items() if k != name}, "lack"),
+    ({**changed, name: changed[name][:2]}, "shape"),
+    ({**changed, name: changed[name] * np.nan}, "not finite"),
+    ({**changed, "gain": 0 * changed["gain"]}, "not positive"),
+  ):
+    with pytest.raises(errors.ModelError, match=message):
+      model.set_arrays(wrong)
+  for key, value in model.get_arrays().items():
+    np.testing.assert_array_equal(value, before[key])
+
+
+def test_each_proxy_gives_the_prior_and_the_decoder_what_it_names(
+  tiny_config: config.ModelConfig,
+) -> None:
+  model = model_lib.BLS2017Model(tiny_config)
+  shape = (2, tiny_config.num_levels, 48, 32, 3)
+  x = tf.random.stateless_uniform(shape, [3, 4], 0.0, 255.0)
+  seed = tf.constant([5, 6])
+  noise, mixed, optimised, rounding = (
+    model.rate_distortion(x, proxy, seed) for proxy in config.PROXIES
+  )
+  np.testing.assert_array_equal(mixed.bpp, noise.bpp)
+  np.testing.assert_array_equal(optimised.bpp, noise.bpp)
+  np.testing.assert_array_equal(mixed.x_hat, rounding.x_hat)
+  assert not np.allclose(mixed.bpp, rounding.bpp)
+  assert not np.allclose(mixed.x_hat, noise.x_hat)
+
+
+@pytest.mark.parametrize("proxy", config.PROXIES)
+def test_only_rounding_has_no_gradient_for_the_encoder(
+  tiny_config: config.ModelConfig, proxy: str
+) -> None:
+  model = model_lib.BLS2017Model(tiny_config)
+  shape = (1, tiny_config.num_levels, 32, 32, 3)
+  x = tf.random.stateless_uniform(shape, [3, 4], 0.0, 255.0)
+  with tf.GradientTape() as tape:
+    rd = model.rate_distortion(x, proxy, tf.constant([1, 2]))
+    loss = tf.reduce_mean(model.lagrangian(rd))
+  encoder = [*model.analysis.trainable_variables, model.log_gain]
+  decoder = model.decoder_variables()
+  found = tape.gradient(loss, encoder + decoder)
+  assert all(g is not None for g in found[len(encoder) :])
+  for gradient in found[: len(encoder)]:
+    assert (gradient is None) == (proxy == "rounding")
+
+
+@pytest.mark.parametrize("prior", config.PRIORS)
+def test_optimised_symbols_are_those_of_bent_thresholds(
+  prior: str, tiny_config: config.ModelConfig
+) -> None:
+  model = model_lib.BLS2017Model(dataclasses.replace(tiny_config, prior=prior))
+  levels, channels = tiny_config.num_levels, tiny_config.num_latents
+  model.prior.set_scale(np.full((levels, channels), 0.5))
+  y = tf.random.stateless_normal((40, levels, channels), (1, 2), stddev=1.0)
+  found = model._optimised(y).numpy()
+  y = y.numpy()
+  lower = np.floor(y)
+  expected_first = np.where(np.abs(y) < quantization.DEAD_ZONE, 0, np.round(y))
+  less, more = (
+    model.prior.bits(
+      tf.constant(k, tf.float32), tf.constant(expected_first, tf.float32)
+    ).numpy()
+    for k in (lower, lower + 1)
+  )
+  threshold = 0.5 + quantization.bends(more - less, lower).numpy()
+  expected = lower + (y - lower > threshold)
+  assert np.mean(found == expected) > 0.999  # What lies on a threshold may.
+  assert np.any(found != np.round(y))

@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+import dataclasses
+import glob
+import logging
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from bls2017 import codec, errors
+from bls2017.common import config, directory_lock
+from bls2017.training import checkpoints, train_loop
+from bls2017.transforms import model_directory
+from tests import conftest
+from tests.bls2017.training.training_worker import Recorder
+
+STEPS = 12
+TOLERANCE = 1e-4
+
+
+@pytest.fixture(scope="module")
+def settings(photographs: str) -> config.TrainConfig:
+  return config.TrainConfig(
+    train_glob=os.path.join(photographs, "*"),
+    validation_fraction=0.3,
+    validation_images=2,
+    patch_size=32,
+    steps=STEPS,
+    warmup_steps=3,
+    learning_rate=3e-3,
+    ema_decay=0.9,
+    start="transform_coder",
+    save_steps=4,
+    validation_steps=100,
+    summary_steps=100,
+  )
+
+
+def _train(trainer: train_loop.Trainer, stop_at: int = 0) -> dict[int, float]:
+  recorder = Recorder()
+  recorder.trainer, recorder.stop_at = trainer, stop_at
+  trainer.run(recorder)
+  return recorder.losses()
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(
+  tiny_config: config.ModelConfig,
+  settings: config.TrainConfig,
+  tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[dict[int, float], str]:
+  """The losses of a whole run, and its directory."""
+  train_dir = str(tmp_path_factory.mktemp("uninterrupted"))
+  return _train(train_loop.Trainer(tiny_config, settings, train_dir)), train_dir
+
+
+def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(
+  tiny_config: config.ModelConfig,
+  settings: config.TrainConfig,
+  uninterrupted: tuple[dict[int, float], str],
+  tmp_path: os.PathLike,
+  caplog: pytest.LogCaptureFixture,
+) -> None:
+  expected, _ = uninterrupted
+  assert list(expected) == list(range(1, STEPS + 1))
+  losses: dict[int, float] = {}
+  for stop_at, resumed_from in ((6, None), (0, 4)):
+    with caplog.at_level(logging.INFO, "bls2017"):
+      trainer = train_loop.Trainer(tiny_config, settings, str(tmp_path))
+    assert trainer.steps_done == (resumed_from or 0)
+    assert (f"ckpt-{resumed_from}" in caplog.text) == (resumed_from is not None)
+    caplog.clear()
+    losses.update(_train(trainer, stop_at))
+    if stop_at:
+      # The newest checkpoint breaks: the run falls back to the one before.
+      (path,) = glob.glob(f"{tmp_path}/checkpoints/ckpt-6.data*")
+      os.truncate(path, os.path.getsize(path) // 2)
+  np.testing.assert_allclose(
+    [losses[s] for s in expected], list(expected.values()), rtol=TOLERANCE
+  )
+  assert int(trainer.next_example) == STEPS * tiny_config.num_levels
+
+
+def test_a_run_can_be_frozen_from_any_checkpoint(
+  tiny_config: config.ModelConfig,
+  settings: config.TrainConfig,
+  uninterrupted: tuple[dict[int, float], str],
+) -> None:
+  _, train_dir = uninterrupted
+  newest, step = checkpoints.load_model(train_dir)
+  assert step == STEPS
+  path = os.path.join(train_dir, "checkpoints", "ckpt-8")
+  older, step = checkpoints.load_model(train_dir, path)
+  assert step == 8
+  ids = {model_directory.freeze(m).model_id for m in (newest, older)}
+  assert len(ids) == 2
+  # The average of the weights is what is used, not the last ones.
+  trainer = train_loop.Trainer(tiny_config, settings, train_dir)
+  last = trainer.model.get_arrays()
+  for name, value in trainer.averaged_arrays().items():
+    np.testing.assert_array_equal(newest.get_arrays()[name], value)
+  kernel = "analysis/1/kernel"
+  assert not np.array_equal(last[kernel], newest.get_arrays()[kernel])
+  with pytest.raises(errors.ModelError, match="ckpt-99"):
+    checkpoints.load_model(train_dir, os.path.join(train_dir, "ckpt-99"))
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(
+  tiny_config: config.ModelConfig,
+  settings: config.TrainConfig,
+  uninterrupted: tuple[dict[int, float], str],
+  tmp_path: os.PathLike,
+) -> None:
+  train_dir = os.path.join(tmp_path, "run")
+  shutil.copytree(uninterrupted[1], train_dir)
+  longer = dataclasses.replace(settings, steps=2 * STEPS)
+  trainer = train_loop.Trainer(tiny_config, longer, train_dir)
+  trainer.model.log_gain.assign(np.nan * trainer.model.log_gain)
+  with pytest.raises(errors.TrainingError, match=f"step {STEPS + 1};"):
+    trainer.run(Recorder())
+  found = checkpoints.find(os.path.join(train_dir, "checkpoints"))
+  assert found[-1].endswith(f"-{STEPS}")
+  model, _ = checkpoints.load_model(train_dir)
+  assert all(np.all(np.isfinite(v)) for v in model.get_arrays().values())
+
+
+def test_another_models_directory_is_refused(
+  tiny_config: config.ModelConfig,
+  settings: config.TrainConfig,
+  uninterrupted: tuple[dict[int, float], str],
+) -> None:
+  other = dataclasses.replace(tiny_config, num_latents=13)
+  with pytest.raises(errors.UsageError, match="another configuration"):
+    train_loop.Trainer(other, settings, uninterrupted[1])
+
+
+def test_a_directory_that_another_run_uses_is_refused(
+  tiny_config: config.ModelConfig,
+  settings: config.TrainConfig,
+  tmp_path: os.PathLike,
+) -> None:
+  code = (
+    "import sys; from bls2017.common import directory_lock;"
+    f" directory_lock.hold({str(tmp_path)!r}); print(flush=True);"
+    " sys.stdin.read()"
+  )
+  with subprocess.Popen(
+    [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+  ) as other:
+    assert other.stdout is not None and other.stdout.readline() == b"\n"
+    with pytest.raises(errors.OutputError, match="in use by another"):
+      train_loop.Trainer(tiny_config, settings, str(tmp_path))
+    other.communicate()
+  assert os.listdir(tmp_path) == [directory_lock.FILE]
+
+
+def test_a_directory_that_cannot_be_written_is_an_output_error(
+  tiny_config: config.ModelConfig,
+  settings: config.TrainConfig,
+  tmp_path: os.PathLike,
+) -> None:
+  path = os.path.join(tmp_path, "file")
+  open(path, "w").close()
+  with pytest.raises(errors.OutputError, match="cannot write"):
+    train_loop.Trainer(tiny_config, settings, os.path.join(path, "run"))
+
+
+def test_ms_ssim_needs_patches_that_hold_its_scales(
+  tiny_config: config.ModelConfig,
+  settings: config.TrainConfig,
+  tmp_path: os.PathLike,
+) -> None:
+  model = dataclasses.replace(tiny_config, distortion="ms_ssim")
+  small = dataclasses.replace(settings, patch_size=160)
+  with pytest.raises(errors.UsageError, match="176 pixels or more"):
+    train_loop.Trainer(model, small, str(tmp_path))
+
+
+@pytest.mark.parametrize(
+  ("changes", "patch_size"),
+  [
+    ({"distortion": "ms_ssim", "lmbdas": (8.0,)}, 176),
+    ({"prior": "piecewise_linear"}, 32),
+  ],
+)
+def test_every_kind_of_model_trains_freezes_and_codes(
+  tiny_config: config.ModelConfig,
+  settings: config.TrainConfig,
+  changes: dict[str, object],
+  patch_size: int,
+  tmp_path: os.PathLike,
+) -> None:
+  model_config = dataclasses.replace(tiny_config, **changes)
+  trainer = train_loop.Trainer(
+    model_config,
+    dataclasses.replace(settings, patch_size=patch_size, steps=6),
+    str(tmp_path),
+  )
+  prior = [v.numpy() for v in trainer.model.prior_variables()]
+  assert np.all(np.isfinite(list(_train(trainer).values())))
+  for before, after in zip(prior, trainer.model.prior_variables()):
+    assert not np.array_equal(before, after)
+  model, _ = checkpoints.load_model(str(tmp_path))
+  coder = codec.Codec(model_directory.freeze(model))
+  x = conftest.synthetic_photograph(77, 176, 192)
+  encoded = coder.encode(x, 1)
+  assert coder.decompress(encoded.data).shape == x.shape
+  # The tables cost what the prior says, but for medians between the integers.
+  levels = model_config.num_levels
+  rd = model.rate_distortion(tf.stack([tf.cast(x, tf.float32)] * levels)[None])
+  bits = float(rd.bpp[0]) * x.shape[0] * x.shape[1]
+  assert encoded.estimated_bits == pytest.approx(bits, rel=0.1)
+
+
+def test_a_phase_with_rounding_leaves_the_encoder_as_it_is(
+  tiny_config: config.ModelConfig,
+  settings: config.TrainConfig,
+  uninterrupted: tuple[dict[int, float], str],
+  tmp_path: os.PathLike,
+) -> None:
+  phase = dataclasses.replace(
+    settings, proxy="rounding", initial_weights=uninterrupted[1]
+  )
+  trainer = train_loop.Trainer(tiny_config, phase, str(tmp_path))
+  before = trainer.model.get_arrays()
+  losses = _train(trainer)
+  assert np.all(np.isfinite(list(losses.values())))
+  for name, value in trainer.model.get_arrays().items():
+    kept = name.startswith("analysis/") or name == "gain"
+    assert np.array_equal(before[name], value) == kept, name
+
+
+def test_the_transform_coder_is_a_better_start_than_random_weights(
+  tiny_config: config.ModelConfig,
+  settings: config.TrainConfig,
+  uninterrupted: tuple[dict[int, float], str],
+  tmp_path: os.PathLike,
+) -> None:
+  random = dataclasses.replace(settings, start="random")
+  losses = _train(train_loop.Trainer(tiny_config, random, str(tmp_path)))
+  assert uninterrupted[0][STEPS] < 0.5 * losses[STEPS]

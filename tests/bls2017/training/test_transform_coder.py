@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from bls2017 import errors
+from bls2017.common import config
+from bls2017.images import metrics
+from bls2017.training import model as model_lib
+from bls2017.training import transform_coder
+from tests import conftest
+
+
+@pytest.fixture(scope="module")
+def patches() -> np.ndarray:
+  rows = [conftest.synthetic_photograph(i, 64, 64) for i in range(24)]
+  return np.stack(rows)
+
+
+def _started(
+  patches: np.ndarray, filters: int, latents: int, **kwargs: object
+) -> model_lib.BLS2017Model:
+  model = model_lib.BLS2017Model(
+    config.ModelConfig(filters, latents, (0.01, 0.1), **kwargs)
+  )
+  transform_coder.initialise(model, patches, seed=0)
+  return model
+
+
+def _psnr(model: model_lib.BLS2017Model, x: np.ndarray) -> float:
+  x_hat = model.synthesis(model.analysis(x.astype("f4")))
+  return metrics.mse_to_psnr(float(np.mean((x_hat - x) ** 2)))
+
+
+def test_with_all_channels_and_no_gdn_it_is_the_identity(
+  patches: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  monkeypatch.setattr(transform_coder, "_GAMMA", 0.0)
+  model = _started(patches, 192, 768)
+  assert _psnr(model, conftest.synthetic_photograph(99, 48, 80)[None]) > 90
+
+
+def test_spare_channels_hardly_matter(
+  patches: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  monkeypatch.setattr(transform_coder, "_GAMMA", 0.0)
+  model = _started(patches[:4], 200, 800)
+  assert _psnr(model, patches[-1:]) > 50
+  kernel = model.get_arrays()["analysis/2/kernel"]
+  assert np.all(np.abs(kernel).sum((0, 1, 2)) > 0)
+
+
+def test_fewer_channels_keep_the_most_important_part(
+  patches: np.ndarray,
+) -> None:
+  quality = [_psnr(_started(patches, 24, n), patches) for n in (12, 48, 96)]
+  assert quality == sorted(quality)
+  assert quality[0] > 15
+
+
+def test_latents_have_no_frame_of_their_own(patches: np.ndarray) -> None:
+  # A flat image of the photographs' mean gives latents of zero up to the edge,
+  # although the convolutions pad with zeros.
+  model = _started(patches, 48, 64)
+  mean = patches.mean((0, 1, 2)).astype("f4")
+  y = model.analysis(np.broadcast_to(mean, (1, 48, 48, 3)))
+  np.testing.assert_allclose(y, 0, atol=1e-4)
+
+
+def test_priors_fit_the_latents(patches: np.ndarray) -> None:
+  for prior in config.PRIORS:
+    model = _started(patches, 48, 64, prior=prior)
+    x = tf.constant(patches.reshape(12, 2, 64, 64, 3), tf.float32)
+    before = model.rate_distortion(x, "noise", tf.constant([0, 0])).bpp
+    for factor in (0.3, 3.0):
+      scale = transform_coder._latent_scale(model, patches)
+      model.prior.set_scale(factor * scale)
+      other = model.rate_distortion(x, "noise", tf.constant([0, 0])).bpp
+      assert np.all(before < other)
+
+
+def test_a_larger_lambda_means_more_bits_and_less_distortion(
+  patches: np.ndarray,
+) -> None:
+  model = _started(patches, 48, 64)
+  x = tf.constant(np.stack([patches[:8]] * 2, axis=1), tf.float32)
+  rd = model.rate_distortion(x)
+  assert rd.bpp[0] < rd.bpp[1] and rd.mse[0] > rd.mse[1]
+
+
+def test_there_must_be_photographs(patches: np.ndarray) -> None:
+  with pytest.raises(errors.ModelError, match="images"):
+    _started(patches[:0], 8, 12)

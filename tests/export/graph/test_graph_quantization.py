@@ -1,0 +1,73 @@
+"""What an exported graph computes of symbols is what the library computes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from bls2017 import codec as codec_lib
+from bls2017.bitstream import coding_tables, container
+from bls2017.encoder import quantization
+from bls2017.transforms import model_directory
+from export.graph import (
+  frozen_graph,
+  graph_quantization,
+  graph_tables,
+  sized_encoder,
+)
+from tests import images
+from tests.export import conftest
+
+
+def test_code_lengths_of_all_frequencies_are_equal():
+  frequency = np.arange(1, coding_tables.TOTAL)
+  cdf = np.stack([np.zeros_like(frequency), frequency], 1).astype(np.int32)
+  np.testing.assert_array_equal(
+    graph_quantization.code_lengths(tf.constant(cdf)).numpy(),
+    coding_tables.code_lengths(cdf),
+  )
+
+
+@pytest.fixture(scope="module")
+def latents(codec):
+  y = codec._primitives.transforms.latents(images.photograph(80, 100))
+  return y.reshape(-1, y.shape[-1])
+
+
+@pytest.mark.parametrize("index", [0, 3, 8])
+@pytest.mark.parametrize("strength", [0.0, 0.03, 1.0])
+def test_symbols_and_sizes_are_the_librarys(
+  frozen_model, codec, latents, index, strength
+):
+  graph = graph_tables.GraphTables(frozen_model.tables).for_quality(
+    tf.constant(index)
+  )
+  rows = graph_quantization.quantize(
+    latents, graph, tf.constant(strength, tf.float32)
+  )
+  tables = frozen_model.tables.for_quality(index)
+  expected = quantization.Quantizer(tables).quantize_latents(
+    latents, strength, optimised=True
+  )
+  np.testing.assert_array_equal(rows, expected.rows)
+  bits = graph_quantization.bits(rows, graph)
+  assert float(bits) == pytest.approx(expected.bits, rel=1e-5)
+  size = sized_encoder.expected_size(latents, graph, tf.constant(strength))
+  assert float(size) > expected.bits / 8 + container.HEADER_BYTES
+
+
+@pytest.mark.parametrize("runtime", ["stock", "tfc"])
+def test_a_model_of_one_activity_is_exported_as_well(runtime):
+  old = model_directory.load(str(conftest.MODEL.parents[1] / "v1" / "model"))
+  codec = codec_lib.Codec(old)
+  graph = frozen_graph.FrozenGraph(old, runtime, conftest.MAX_PIXELS)
+  for i, size in enumerate(conftest.SIZES):
+    x = images.photograph(*size, seed=i)
+    data, _ = graph.encode(tf.constant(x), tf.constant(5))
+    assert data.numpy() == codec.compress(x, 1 + 5 / 8)
+    image, verdict = graph.decode(*graph.open(data))
+    assert verdict.is_ok()
+    np.testing.assert_allclose(
+      image.numpy().astype(int), codec.decompress(data.numpy()), atol=1
+    )

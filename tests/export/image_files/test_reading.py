@@ -1,0 +1,158 @@
+"""PNG and JPEG files in a graph: the same pixels as the library reads."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+from bls2017.images import image_io
+from export.image_files import exif, reading
+from tests import images
+
+MAX_PIXELS = 100_000
+PHOTOGRAPH = images.photograph(37, 53)
+RGB = Image.fromarray(PHOTOGRAPH)
+
+
+@pytest.fixture(scope="module")
+def read():
+  return tf.function(
+    lambda data: reading.read(data, MAX_PIXELS),
+    input_signature=[tf.TensorSpec((), tf.string)],
+    autograph=False,
+  )
+
+
+def _encode(image: Image.Image, kind: str, **options) -> bytes:
+  buffer = io.BytesIO()
+  image.save(buffer, kind, **options)
+  return buffer.getvalue()
+
+
+def _chunk(name: bytes, content: bytes) -> bytes:
+  checksum = zlib.crc32(name + content)
+  length = struct.pack(">I", len(content))
+  return length + name + content + struct.pack(">I", checksum)
+
+
+def _shallow_png(depth: int) -> bytes:
+  """Grey of 1, 2 or 4 bits."""
+  height, width = 6, 24
+  values = np.arange(height * width).reshape(height, width) % 2**depth
+  bits = values[..., None] >> np.arange(depth - 1, -1, -1) & 1
+  rows = np.packbits(bits.reshape(height, -1).astype(np.uint8), axis=1)
+  header = struct.pack(">IIBBBBB", width, height, depth, 0, 0, 0, 0)
+  return b"".join(
+    [
+      b"\x89PNG\r\n\x1a\n",
+      _chunk(b"IHDR", header),
+      _chunk(b"IDAT", zlib.compress(b"".join(b"\0" + bytes(r) for r in rows))),
+      _chunk(b"IEND", b""),
+    ]
+  )
+
+
+def _alpha() -> Image.Image:
+  ramp = np.arange(37 * 53).reshape(37, 53, 1) % 256
+  return Image.fromarray(
+    np.concatenate([PHOTOGRAPH, ramp.astype(np.uint8)], axis=2)
+  )
+
+
+def _deep_grey() -> Image.Image:
+  return Image.fromarray(PHOTOGRAPH[..., 0].astype(np.uint16) * 251)
+
+
+FILES = {
+  "png": _encode(RGB, "PNG"),
+  "jpeg": _encode(RGB, "JPEG"),
+  "jpeg without subsampling": _encode(RGB, "JPEG", subsampling=0),
+  "progressive jpeg": _encode(RGB, "JPEG", progressive=True),
+  "grey jpeg": _encode(RGB.convert("L"), "JPEG"),
+  "cmyk jpeg": _encode(RGB.convert("CMYK"), "JPEG"),
+  "grey png": _encode(RGB.convert("L"), "PNG"),
+  "palette": _encode(RGB.quantize(), "PNG"),
+  "palette with a transparent colour": _encode(
+    RGB.quantize(), "PNG", transparency=3
+  ),
+  "alpha": _encode(_alpha(), "PNG"),
+  "grey and alpha": _encode(_alpha().convert("LA"), "PNG"),
+  "a transparent grey": _encode(RGB.convert("L"), "PNG", transparency=90),
+  "16 bits": _encode(_deep_grey(), "PNG"),
+  **{f"{d} bits": _shallow_png(d) for d in (1, 2, 4)},
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_pixels_are_those_the_library_reads(read, name):
+  image = read(FILES[name])
+  assert image.verdict.status == 0
+  np.testing.assert_array_equal(image.pixels, image_io.read_rgb(FILES[name]))
+
+
+@pytest.mark.parametrize("order", [b"II", b"MM"])
+@pytest.mark.parametrize("turned", range(1, 9))
+def test_exif_orientations_are_undone(read, turned, order):
+  tags = ImageFileDirectory_v2(prefix=order)
+  tags[0x010F] = "maker"
+  tags[0x0112] = turned
+  directory = tags.tobytes(8)
+  start = b"II*\0" if order == b"II" else b"MM\0*"
+  first = struct.pack("<I" if order == b"II" else ">I", 8)
+  data = _encode(RGB, "JPEG", exif=b"Exif\0\0" + start + first + directory)
+  assert exif.orientation(data) == turned
+  np.testing.assert_array_equal(read(data).pixels, image_io.read_rgb(data))
+
+
+def test_damaged_exif_data_is_ignored(read):
+  whole = Image.Exif()
+  whole[0x0112] = 6
+  data = _encode(RGB, "JPEG", exif=whole)
+  start = data.index(b"Exif\0\0")
+  rng = np.random.default_rng(0)
+  for _ in range(100):
+    damaged = bytearray(data)
+    for _ in range(3):
+      damaged[start + int(rng.integers(0, 30))] = int(rng.integers(256))
+    image = read(bytes(damaged))
+    assert image.verdict.status == 0
+    assert sorted(image.pixels.shape[:2]) == [37, 53]
+
+
+@pytest.mark.parametrize("name", ["png", "jpeg", "progressive jpeg"])
+def test_every_kind_of_damage_is_a_verdict(read, name):
+  data = FILES[name]
+  for length in range(0, len(data) - 30, 97):
+    assert read(data[:length]).verdict.status == 3
+  rng = np.random.default_rng(1)
+  for _ in range(40):
+    damaged = bytearray(data)
+    place = int(rng.integers(len(data)))
+    damaged[place : place + 20] = rng.bytes(20)
+    image = read(bytes(damaged))
+    status = int(image.verdict.status)
+    assert status in (0, 3, 5)
+    assert (tf.size(image.pixels) == 0) == (status != 0)
+
+
+def test_limits_are_checked_before_decoding(read):
+  png = FILES["png"]
+  for height, width, status in (
+    (65536, 1, 5), (20000, 20000, 5), (2**31 - 1, 2**31 - 1, 5), (0, 7, 3),
+    (2**31, 1, 3),
+  ):  # fmt: skip
+    forged = png[:16] + struct.pack(">II", width, height) + png[24:]
+    assert read(forged).verdict.status == status
+  jpeg = FILES["jpeg"]
+  place = jpeg.index(b"\xff\xc0") + 5
+  forged = jpeg[:place] + struct.pack(">HH", 30000, 30000) + jpeg[place + 4 :]
+  image = read(forged)
+  assert image.verdict.status == 5
+  assert b"30000 x 30000" in image.verdict.message.numpy()
