@@ -262,7 +262,7 @@ class Codec:
     padded = self.max_pixels + (step - 1) * (sides + step - 1)
     positions = padded // step**2
     columns = len(self.model.tables.gain[0]) + 1
-    lane = coding_tables.LANE_END_BYTES + container.LANE_LENGTH_BYTES
+    lane = coding_tables.MAX_LANE_END_BYTES + container.LANE_LENGTH_BYTES
     return container.HEADER_BYTES + positions * (2 * columns + lane)
 
   def _pack(
@@ -276,7 +276,7 @@ class Codec:
       size: Height and width of the image in pixels.
     """
     tables = self._primitives.tables(quality_index)
-    version = container.version_of(tables.activities)
+    version = container.version_of(tables.num_activities)
     header = container.Header(
       *size, quality_index, self.model.model_id, version
     )
@@ -291,7 +291,7 @@ class Codec:
         f"the file was written with model {header.model_id.hex()}, this is"
         f" model {self.model.model_id.hex()}"
       )
-    version = container.version_of(self.model.tables.activities)
+    version = container.version_of(self.model.tables.num_activities)
     if header.version != version:
       raise errors.BitstreamError(
         f"the file has version {header.version}, those of its model have"

@@ -126,7 +126,7 @@ class Chooser:
       chosen: int [positions], the activities.
     """
     before = np.roll(chosen, 1)
-    before[:: self._tables.lane_positions] = self._tables.activities
+    before[:: self._tables.lane_positions] = self._tables.num_activities
     symbols = costs[np.arange(len(costs)), chosen].sum(dtype="f8")
     return float(symbols + self._own[before, chosen].sum(dtype="f8"))
 

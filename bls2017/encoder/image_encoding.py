@@ -18,9 +18,6 @@ from bls2017.transforms import model_directory, strips
 _STRIP = 64
 """Rows of an image that are compared at once."""
 
-LANE_END_BYTES = 0.3
-"""What a lane takes beyond its symbols' information, on average."""
-
 
 @dataclasses.dataclass(frozen=True)
 class Attempt:
@@ -181,7 +178,7 @@ class ImageEncoding:
     count = lanes.num_lanes(
       len(attempt.rows), self.primitives.tables(attempt.index).lane_positions
     )
-    each = container.LANE_LENGTH_BYTES + LANE_END_BYTES
+    each = container.LANE_LENGTH_BYTES + coding_tables.MEAN_LANE_END_BYTES
     return container.HEADER_BYTES + each * count + attempt.bits / 8
 
   def file_bytes(self, attempt: Attempt) -> int:

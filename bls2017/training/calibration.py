@@ -28,6 +28,7 @@ import numpy as np
 from bls2017 import errors
 from bls2017.bitstream import coding_tables
 from bls2017.encoder import activities, quantization
+from bls2017.training import table_building
 from bls2017.transforms import model_directory, strips
 
 PRIOR_WEIGHT = 20.0
@@ -73,7 +74,7 @@ def calibrate(
     raise errors.UsageError(
       f"activities must be 1 to {coding_tables.MAX_ACTIVITIES}, not {sets}"
     )
-  if model.tables.activities > 1:
+  if model.tables.num_activities > 1:
     raise errors.ModelError("the tables know several activities already")
   transforms = strips.Transforms(model.weights, model.config.num_latents)
   latents = np.stack([transforms.latents(patch) for patch in patches])
@@ -185,7 +186,7 @@ class _Fit:
       .quantize_latents(self._latents, optimised=True)
       .rows
     )
-    self._place(rows[:, tables.leading :])
+    self._place(rows[:, tables.activity_columns :])
     return rows[:, 0].astype(np.int32)
 
   def tables(self, sets: int, chosen: np.ndarray) -> _Fitted:
@@ -198,12 +199,12 @@ class _Fit:
       for start, end in zip(first, ends):
         if end - start > 1:
           p = of_set[start:end]
-          frequency = coding_tables.frequencies(p / p.sum())
+          frequency = table_building.frequencies(p / p.sum())
           if sets > 1:
             frequency = _shortened(frequency)
           found[start + 1 : end] = np.cumsum(frequency)[:-1]
     own = self._own_density(sets, chosen)
-    frequency = np.stack([coding_tables.frequencies(p) for p in own])
+    frequency = np.stack([table_building.frequencies(p) for p in own])
     own_cdf = np.zeros((sets + 1, sets), np.uint16)
     own_cdf[:, 1:] = np.cumsum(frequency, axis=1)[:, :-1]
     bits = self._costs(-np.log2(density))
@@ -212,7 +213,7 @@ class _Fit:
     return _Fitted(
       cdf=cdf.ravel(),
       own=own_cdf,
-      lane_positions=coding_tables.lane_positions(
+      lane_positions=table_building.lane_positions(
         float(bits), len(self._tables.live) + (sets > 1)
       ),
     )

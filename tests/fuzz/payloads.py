@@ -94,7 +94,7 @@ class Forger:
     height, width = _SIZES[int(rng.integers(len(_SIZES)))]
     index = int(rng.integers(len(self._codec.model.tables)))
     model = self._codec.model
-    version = container.version_of(model.tables.activities)
+    version = container.version_of(model.tables.num_activities)
     header = container.Header(height, width, index, model.model_id, version)
     tables = self._codec._primitives.tables(index)
     streams = list(self._sound_streams(header))

@@ -14,6 +14,7 @@ from PIL import Image
 from bls2017 import codec as codec_lib
 from bls2017 import errors
 from bls2017.images import image_io
+from bls2017.training import freezing
 from bls2017.transforms import model_directory
 from tests import commands, images
 
@@ -86,7 +87,7 @@ def test_verbose_counts_clipped_latents(photo, tmp_path, codec):
     tables=louder,
     model_id=model_directory.model_id(codec.model.weights, louder),
   )
-  model_directory.save(model, str(tmp_path / "louder"))
+  freezing.save(model, str(tmp_path / "louder"))
   done = commands.run(
     "compress", str(photo), "--quality=2", "--verbose",
     f"--model={tmp_path / 'louder'}",

@@ -89,15 +89,15 @@ def scaled(tables):
 
 def test_bits_are_those_of_the_tables_that_code_each_symbol(tables, scaled):
   found = quantization.Quantizer(tables).quantize(scaled)
-  assert len(set(found.rows[:, 0])) == tables.activities
+  assert len(set(found.rows[:, 0])) == tables.num_activities
   cdfs = tables_strategy.all_cdfs(tables)
   bits = 0.0
   for start in range(0, len(scaled), tables.lane_positions):
     lane = found.rows[start : start + tables.lane_positions]
-    symbols, numbers = lanes.streams(lane, len(lane), tables)
-    for symbol, number in zip(symbols[0], numbers[0]):
+    indices, numbers = lanes.contents(lane, len(lane), tables)
+    for index, number in zip(indices[0], numbers[0]):
       cdf = cdfs[number]
-      bits += 16 - np.log2(cdf[symbol + 1] - cdf[symbol])
+      bits += 16 - np.log2(cdf[index + 1] - cdf[index])
   assert found.bits == pytest.approx(bits, rel=1e-4)
 
 
@@ -109,7 +109,7 @@ def test_an_image_is_coded_with_its_cheapest_activities(tables, scaled):
     for _ in range(20):
       rows = found.rows.copy()
       changed = rng.integers(0, len(rows), 1 + rng.integers(50))
-      rows[changed, 0] = rng.integers(0, tables.activities, len(changed))
+      rows[changed, 0] = rng.integers(0, tables.num_activities, len(changed))
       assert quantizer.bits(rows) >= found.bits
 
 
