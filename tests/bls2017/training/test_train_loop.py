@@ -15,6 +15,7 @@ import tensorflow as tf
 from bls2017 import codec, errors
 from bls2017.common import config, directory_lock
 from bls2017.training import checkpoints, freezing, train_loop
+from bls2017.training.train_config import TrainConfig
 from tests import conftest
 from tests.bls2017.training.training_worker import Recorder
 
@@ -23,8 +24,8 @@ TOLERANCE = 1e-4
 
 
 @pytest.fixture(scope="module")
-def settings(photographs: str) -> config.TrainConfig:
-  return config.TrainConfig(
+def settings(photographs: str) -> TrainConfig:
+  return TrainConfig(
     train_glob=os.path.join(photographs, "*"),
     validation_fraction=0.3,
     validation_images=2,
@@ -50,7 +51,7 @@ def _train(trainer: train_loop.Trainer, stop_at: int = 0) -> dict[int, float]:
 @pytest.fixture(scope="module")
 def uninterrupted(
   tiny_config: config.ModelConfig,
-  settings: config.TrainConfig,
+  settings: TrainConfig,
   tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[dict[int, float], str]:
   """The losses of a whole run, and its directory."""
@@ -60,7 +61,7 @@ def uninterrupted(
 
 def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(
   tiny_config: config.ModelConfig,
-  settings: config.TrainConfig,
+  settings: TrainConfig,
   uninterrupted: tuple[dict[int, float], str],
   tmp_path: os.PathLike,
   caplog: pytest.LogCaptureFixture,
@@ -87,7 +88,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(
 
 def test_a_run_can_be_frozen_from_any_checkpoint(
   tiny_config: config.ModelConfig,
-  settings: config.TrainConfig,
+  settings: TrainConfig,
   uninterrupted: tuple[dict[int, float], str],
 ) -> None:
   _, train_dir = uninterrupted
@@ -111,7 +112,7 @@ def test_a_run_can_be_frozen_from_any_checkpoint(
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(
   tiny_config: config.ModelConfig,
-  settings: config.TrainConfig,
+  settings: TrainConfig,
   uninterrupted: tuple[dict[int, float], str],
   tmp_path: os.PathLike,
 ) -> None:
@@ -130,7 +131,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(
 
 def test_another_models_directory_is_refused(
   tiny_config: config.ModelConfig,
-  settings: config.TrainConfig,
+  settings: TrainConfig,
   uninterrupted: tuple[dict[int, float], str],
 ) -> None:
   other = dataclasses.replace(tiny_config, num_latents=13)
@@ -140,7 +141,7 @@ def test_another_models_directory_is_refused(
 
 def test_a_directory_that_another_run_uses_is_refused(
   tiny_config: config.ModelConfig,
-  settings: config.TrainConfig,
+  settings: TrainConfig,
   tmp_path: os.PathLike,
 ) -> None:
   code = (
@@ -160,7 +161,7 @@ def test_a_directory_that_another_run_uses_is_refused(
 
 def test_a_directory_that_cannot_be_written_is_an_output_error(
   tiny_config: config.ModelConfig,
-  settings: config.TrainConfig,
+  settings: TrainConfig,
   tmp_path: os.PathLike,
 ) -> None:
   path = os.path.join(tmp_path, "file")
@@ -171,7 +172,7 @@ def test_a_directory_that_cannot_be_written_is_an_output_error(
 
 def test_ms_ssim_needs_patches_that_hold_its_scales(
   tiny_config: config.ModelConfig,
-  settings: config.TrainConfig,
+  settings: TrainConfig,
   tmp_path: os.PathLike,
 ) -> None:
   model = dataclasses.replace(tiny_config, distortion="ms_ssim")
@@ -189,7 +190,7 @@ def test_ms_ssim_needs_patches_that_hold_its_scales(
 )
 def test_every_kind_of_model_trains_freezes_and_codes(
   tiny_config: config.ModelConfig,
-  settings: config.TrainConfig,
+  settings: TrainConfig,
   changes: dict[str, object],
   patch_size: int,
   tmp_path: os.PathLike,
@@ -218,7 +219,7 @@ def test_every_kind_of_model_trains_freezes_and_codes(
 
 def test_a_phase_with_rounding_leaves_the_encoder_as_it_is(
   tiny_config: config.ModelConfig,
-  settings: config.TrainConfig,
+  settings: TrainConfig,
   uninterrupted: tuple[dict[int, float], str],
   tmp_path: os.PathLike,
 ) -> None:
@@ -236,7 +237,7 @@ def test_a_phase_with_rounding_leaves_the_encoder_as_it_is(
 
 def test_the_transform_coder_is_a_better_start_than_random_weights(
   tiny_config: config.ModelConfig,
-  settings: config.TrainConfig,
+  settings: TrainConfig,
   uninterrupted: tuple[dict[int, float], str],
   tmp_path: os.PathLike,
 ) -> None:
