@@ -23,7 +23,7 @@ import numpy as np
 
 from bls2017 import errors
 from bls2017.evaluation import baselines, results
-from bls2017.images import image_io, metrics, similarity
+from bls2017.images import image_io, metrics
 
 _Result = TypeVar("_Result")
 
@@ -155,13 +155,13 @@ def match(job: MatchJob) -> Match | Failure:
 @dataclasses.dataclass(frozen=True)
 class _Original:
   x: np.ndarray
-  similarity: similarity.Reference
+  reference: metrics.Reference
 
 
 @functools.lru_cache(maxsize=2)
 def _original(path: str) -> _Original:
   x = image_io.read_rgb(path)
-  return _Original(x, similarity.Reference(x))
+  return _Original(x, metrics.Reference(x))
 
 
 @functools.cache
@@ -208,7 +208,7 @@ def _measure(
   encoded_at = time.perf_counter()
   x_hat = codec.decode(encoded.data)
   decoded_at = time.perf_counter()
-  ms_ssim_rgb, ms_ssim_y = original.similarity.ms_ssim(x_hat)
+  ms_ssim_rgb, ms_ssim_y = original.reference.ms_ssim(x_hat)
   pixels = image.width * image.height
   bits = 8 * len(encoded.data)
   estimated = encoded.estimated_bits
