@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from bls2017 import errors
-from bls2017.evaluation import baselines, grid, measurement
+from bls2017.evaluation import grid, image_codecs, measurement
 from bls2017.images import image_io
 
 _CAPTION_HEIGHT = 56
@@ -65,8 +65,8 @@ def compare(
         found[jobs[job]] = outcome
       observer.on_done()
 
-  learned = [p for p in plans if p.spec.name == baselines.Learned.name]
-  rivals = [p for p in plans if p.spec.name != baselines.Learned.name]
+  learned = [p for p in plans if p.spec.name == image_codecs.Learned.name]
+  rivals = [p for p in plans if p.spec.name != image_codecs.Learned.name]
   run(
     {
       measurement.MatchJob(image, p.spec, bpp, True): (
@@ -154,4 +154,4 @@ def draw(comparison: Comparison) -> bytes:
     below = top + comparison.image.height
     pen.text((left, below + 4), label, "black", ImageFont.load_default(22))
     pen.text((left, below + 30), text, "#333333", ImageFont.load_default(18))
-  return baselines.Jpeg444().encode(np.array(sheet), _FIGURE_QUALITY).data
+  return image_codecs.Jpeg444().encode(np.array(sheet), _FIGURE_QUALITY).data

@@ -19,7 +19,12 @@ from typing import Any, Callable, Protocol, TypeVar
 
 from bls2017 import errors
 from bls2017.bulk import worker_threads
-from bls2017.evaluation import baselines, measurement, rate_distortion, results
+from bls2017.evaluation import (
+  image_codecs,
+  measurement,
+  rate_distortion,
+  results,
+)
 
 DEFAULT_CODECS = (
     "bls2017", "jpeg", "jpeg444", "jpeg2000", "webp", "avif", "jpegxl",
@@ -40,8 +45,8 @@ class CodecPlan:
     qualities: Increasing.
   """
 
-  spec: baselines.CodecSpec
-  codec: baselines.ImageCodec
+  spec: image_codecs.CodecSpec
+  codec: image_codecs.ImageCodec
   qualities: tuple[float, ...]
 
   def key(self, image_hash: str, quality: float) -> results.Key:
@@ -182,13 +187,15 @@ def plan_codecs(
     errors.ModelError: if a model cannot be used.
   """
   if names is None:
-    names = [n for n in DEFAULT_CODECS if baselines.REGISTRY[n].is_available()]
-  specs: list[baselines.CodecSpec] = []
+    names = [
+      n for n in DEFAULT_CODECS if image_codecs.REGISTRY[n].is_available()
+    ]
+  specs: list[image_codecs.CodecSpec] = []
   for name in dict.fromkeys(names):
-    if name == baselines.Learned.name and models:
+    if name == image_codecs.Learned.name and models:
       specs.extend(_model_specs(models))
     else:
-      specs.append(baselines.CodecSpec(name))
+      specs.append(image_codecs.CodecSpec(name))
   for name in qualities:
     if name not in {spec.name for spec in specs}:
       raise errors.UsageError(f"qualities for '{name}', which is not compared")
@@ -207,15 +214,15 @@ def plan_codecs(
   return tuple(plans)
 
 
-def _model_specs(models: Sequence[str]) -> list[baselines.CodecSpec]:
-  name = baselines.Learned.name
+def _model_specs(models: Sequence[str]) -> list[image_codecs.CodecSpec]:
+  name = image_codecs.Learned.name
   if len(models) == 1:
-    return [baselines.CodecSpec(name, models[0])]
+    return [image_codecs.CodecSpec(name, models[0])]
   paths = list(dict.fromkeys(os.path.normpath(m) for m in models))
   short = [os.path.basename(p) for p in paths]
   return [
     # Where two directories have one name, the whole path tells them apart.
-    baselines.CodecSpec(name, p, f"{name} {s if short.count(s) == 1 else p}")
+    image_codecs.CodecSpec(name, p, f"{name} {s if short.count(s) == 1 else p}")
     for p, s in zip(paths, short)
   ]
 

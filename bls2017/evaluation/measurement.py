@@ -22,7 +22,7 @@ from typing import Callable, TypeVar
 import numpy as np
 
 from bls2017 import errors
-from bls2017.evaluation import baselines, results
+from bls2017.evaluation import image_codecs, results
 from bls2017.images import image_io, metrics
 
 _Result = TypeVar("_Result")
@@ -65,7 +65,7 @@ class Job:
   """One measurement to be made."""
 
   image: ImageFile
-  codec: baselines.CodecSpec
+  codec: image_codecs.CodecSpec
   quality: float
 
 
@@ -82,7 +82,7 @@ class MatchJob:
   """
 
   image: ImageFile
-  codec: baselines.CodecSpec
+  codec: image_codecs.CodecSpec
   bpp: float
   nearest: bool = False
 
@@ -165,7 +165,7 @@ def _original(path: str) -> _Original:
 
 
 @functools.cache
-def _codec(spec: baselines.CodecSpec) -> baselines.ImageCodec:
+def _codec(spec: image_codecs.CodecSpec) -> image_codecs.ImageCodec:
   return spec.make()
 
 
@@ -188,7 +188,7 @@ def _match(job: MatchJob) -> Match:
     return len(files[quality])
 
   wanted = job.bpp * job.image.width * job.image.height / 8
-  quality = baselines.search_quality(codec, size_of, wanted)
+  quality = image_codecs.search_quality(codec, size_of, wanted)
   below = quality - codec.resolution
   if job.nearest and below >= codec.scale[0]:
     if wanted - size_of(below) < size_of(quality) - wanted:
@@ -199,7 +199,7 @@ def _match(job: MatchJob) -> Match:
 
 def _measure(
   image: ImageFile,
-  codec: baselines.ImageCodec,
+  codec: image_codecs.ImageCodec,
   original: _Original,
   quality: float,
 ) -> Match:

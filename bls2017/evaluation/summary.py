@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from bls2017.evaluation import baselines, grid, rate_distortion
+from bls2017.evaluation import grid, image_codecs, rate_distortion
 
 FILE_NAME = "summary.json"
 
@@ -45,7 +45,7 @@ def summarize(measured: grid.Evaluation) -> Summary:
   own = measured.curves()
   published, note = _published(measured)
   paper = [c for c in published if c.codec["name"].startswith(_OWN_PAPER)]
-  learned = [c for c in own if c.codec["name"] == baselines.Learned.name]
+  learned = [c for c in own if c.codec["name"] == image_codecs.Learned.name]
   deltas = [
     rate_distortion.compare(test, anchor, distortion)
     for test in learned

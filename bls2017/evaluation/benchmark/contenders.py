@@ -8,20 +8,20 @@ import numpy as np
 import tensorflow as tf
 
 from bls2017 import codec as codec_lib
-from bls2017.evaluation import baselines
+from bls2017.evaluation import image_codecs
 from bls2017.evaluation.benchmark import plain_model
 from bls2017.transforms import model_directory
 
 MAX_PIXELS = 2**27
 
 
-class WebP(baselines.WebP):
+class WebP(image_codecs.WebP):
   """WebP at the speed that is its default."""
 
   options: ClassVar[dict[str, Any]] = {}
 
 
-class Avif(baselines.Avif):
+class Avif(image_codecs.Avif):
   """AVIF at the speed that is Pillow's default, with all cores."""
 
   options: ClassVar[dict[str, Any]] = {}
@@ -97,7 +97,7 @@ class Plain(Contender):
 class Pillow(Contender):
   """A codec of Pillow, at the rate this package's has for one image."""
 
-  def __init__(self, codec: baselines.PillowCodec, quality: float):
+  def __init__(self, codec: image_codecs.PillowCodec, quality: float):
     self.name = codec.name
     self._codec = codec
     self._quality = quality
@@ -115,8 +115,8 @@ class Pillow(Contender):
     return len(compressed)
 
 
-_PILLOW: dict[str, type[baselines.PillowCodec]] = {
-  codec.name: codec for codec in (baselines.Jpeg2000, WebP, Avif)
+_PILLOW: dict[str, type[image_codecs.PillowCodec]] = {
+  codec.name: codec for codec in (image_codecs.Jpeg2000, WebP, Avif)
 }
 NAMES = (Ours.name, Plain.name, *_PILLOW)
 
@@ -135,9 +135,9 @@ def matched_quality(name: str, x: np.ndarray, wanted: int) -> float:
   if name not in _PILLOW:
     return 0.0
   codec = _PILLOW[name]()
-  if name == baselines.Jpeg2000.name:  # Its quality is the rate.
+  if name == image_codecs.Jpeg2000.name:  # Its quality is the rate.
     return 8 * wanted / (x.shape[0] * x.shape[1])
-  return baselines.search_quality(
+  return image_codecs.search_quality(
     codec, lambda quality: len(codec.encode(x, quality).data), wanted
   )
 

@@ -9,8 +9,8 @@ from PIL import Image
 
 from bls2017 import errors
 from bls2017.evaluation import (
-  baselines,
   grid,
+  image_codecs,
   measurement,
   rate_distortion,
   results,
@@ -100,14 +100,14 @@ def test_copies_of_an_image_count_once(tmp_path, plans) -> None:
 def test_what_a_codec_refuses_stops_nothing(
   tmp_path, plans, monkeypatch
 ) -> None:
-  encode = baselines.Jpeg.encode
+  encode = image_codecs.Jpeg.encode
 
   def picky(self, x, quality):
     if x.shape[0] == 33:
       raise OSError("no such\nheight")
     return encode(self, x, quality)
 
-  monkeypatch.setattr(baselines.Jpeg, "encode", picky)
+  monkeypatch.setattr(image_codecs.Jpeg, "encode", picky)
   paths = [
     _save(tmp_path / "a.png", 0),
     _save(tmp_path / "b.png", 0, (33, 40)),
@@ -143,7 +143,7 @@ def test_all_installed_codecs_are_planned_by_default(golden_model_dir) -> None:
   plans = grid.plan_codecs(None, [golden_model_dir], {})
   names = [plan.spec.name for plan in plans]
   assert names[:4] == ["bls2017", "jpeg", "jpeg444", "jpeg2000"]
-  assert all(baselines.REGISTRY[name].is_available() for name in names)
+  assert all(image_codecs.REGISTRY[name].is_available() for name in names)
 
 
 def test_models_are_told_apart(tmp_path, golden_model_dir) -> None:

@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 from bls2017.evaluation import (
-  baselines,
   comparison,
   grid,
+  image_codecs,
   measurement,
   plots,
   report,
@@ -223,5 +223,5 @@ def test_settings_measured_on_some_images_only_are_left_out(measured) -> None:
 
 
 def test_registry_knows_what_browsers_show() -> None:
-  shown = {n for n, c in baselines.REGISTRY.items() if c.media_type}
+  shown = {n for n, c in image_codecs.REGISTRY.items() if c.media_type}
   assert not shown & {"bls2017", "jpeg2000", "jpegxl"}
