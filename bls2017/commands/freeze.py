@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from bls2017 import errors
-from bls2017.common import config
+from bls2017.training.train_config import TrainConfig
 
 if TYPE_CHECKING:
   from bls2017.transforms import model_directory
@@ -76,7 +76,7 @@ def _calibrate(
 ) -> model_directory.FrozenModel:
   from bls2017.training import calibration, data, validation
 
-  paths, _ = data.split_files(pattern, config.TrainConfig.validation_fraction)
+  paths, _ = data.split_files(pattern, TrainConfig.validation_fraction)
   # Every so many of them: neighbours in a folder are often alike.
   paths = paths[:: max(1, len(paths) // _CALIBRATION_IMAGES.value)]
   patches = data.central_patches(

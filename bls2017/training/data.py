@@ -22,8 +22,8 @@ import tensorflow as tf
 from PIL import Image
 
 from bls2017 import errors
-from bls2017.common import config
 from bls2017.images import image_io
+from bls2017.training.train_config import TrainConfig
 
 MAX_SKIPPED_FRACTION = 0.01
 """Training stops when more of its files than this turn out to be unusable."""
@@ -108,7 +108,7 @@ class PatchReader:
     skipped: The files that could not be used.
   """
 
-  def __init__(self, paths: list[str], train_config: config.TrainConfig):
+  def __init__(self, paths: list[str], train_config: TrainConfig):
     """Args: paths: the files; train_config: patch size, scales and seed."""
     self.paths = paths
     self.patch_size = train_config.patch_size

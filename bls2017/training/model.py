@@ -78,7 +78,7 @@ class BLS2017Model(tf.keras.Model):
     Args:
       x: float32 [n, levels, H, W, 3] in 0..255, H and W multiples of 16: n
         patches for each level.
-      proxy: What stands for the quantization (`config.TrainConfig.proxy`). By
+      proxy: What stands for the quantization (`TrainConfig.proxy`). By
         default latents and pixels are rounded, as when a file is written and
         read; nothing has a gradient then.
       seed: integer [2], seed of the uniform noise, which every proxy but

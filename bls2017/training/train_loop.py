@@ -35,6 +35,7 @@ from bls2017.training import (
 )
 from bls2017.training import model as model_lib
 from bls2017.training import validation as validation_lib
+from bls2017.training.train_config import TrainConfig
 
 START_PATCHES = 256
 """Photographs from which the transform coder's statistics are taken."""
@@ -69,7 +70,7 @@ class Trainer:
   def __init__(
     self,
     model_config: config.ModelConfig,
-    train_config: config.TrainConfig,
+    train_config: TrainConfig,
     train_dir: str,
   ):
     """Builds the model and restores the newest whole checkpoint, if any.
@@ -409,7 +410,7 @@ class _Averaged:
 
 
 def _check_patch_size(
-  model_config: config.ModelConfig, train_config: config.TrainConfig
+  model_config: config.ModelConfig, train_config: TrainConfig
 ) -> None:
   smallest = metrics.MS_SSIM_MINIMUM_SIDE
   smallest += -smallest % config.DOWNSAMPLING

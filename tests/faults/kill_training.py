@@ -34,6 +34,7 @@ from PIL import Image  # noqa: E402
 
 from bls2017.common import config  # noqa: E402
 from bls2017.training import train_loop, validation  # noqa: E402
+from bls2017.training.train_config import TrainConfig  # noqa: E402
 from tests import images  # noqa: E402
 
 SAVE_STEPS = 4
@@ -80,7 +81,7 @@ def _live(photographs: str, train_dir: str, record: Record) -> None:
   tf.config.run_functions_eagerly(True)
   trainer = train_loop.Trainer(
     config.ModelConfig(num_filters=4, num_latents=6, lmbdas=(0.02,)),
-    config.TrainConfig(
+    TrainConfig(
       train_glob=os.path.join(photographs, "*.png"),
       patch_size=16,
       steps=STEPS,

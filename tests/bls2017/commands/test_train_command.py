@@ -216,7 +216,7 @@ def test_every_flag_is_described(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
   ("flags", "message"),
   [
-    (["--lmbdas=0.1,x"], "--lmbdas must be numbers"),
+    (["--lmbdas=0.1,x"], "is not a number"),
     (["--lmbdas=0.2,0.1"], "must increase"),
     (["--patch_size=40"], "multiple of 16"),
     (["--learning_rate=0"], "learning_rate must be positive"),

@@ -10,8 +10,8 @@ import tensorflow as tf
 from PIL import Image
 
 from bls2017 import errors
-from bls2017.common import config
 from bls2017.training import data
+from bls2017.training.train_config import TrainConfig
 from tests import conftest
 
 PATCH = 48
@@ -19,7 +19,7 @@ PATCH = 48
 
 def _reader(paths: list[str], **changes: object) -> data.PatchReader:
   settings = {"patch_size": PATCH, "seed": 7, **changes}
-  return data.PatchReader(paths, config.TrainConfig(**settings))
+  return data.PatchReader(paths, TrainConfig(**settings))
 
 
 def _take(dataset: tf.data.Dataset, batches: int) -> np.ndarray:

@@ -10,6 +10,7 @@ import sys
 import numpy as np
 
 from bls2017.common import config
+from bls2017.training.train_config import TrainConfig
 
 STEPS = 8
 
@@ -33,7 +34,7 @@ def _settings(
     "validation_images": 1,
     "summary_steps": 2,
   }
-  train = config.TrainConfig(**{**values, **kwargs})
+  train = TrainConfig(**{**values, **kwargs})
   return json.dumps(
     {
       "model": config.to_json(tiny_config),

@@ -10,6 +10,7 @@ from bls2017 import errors
 from bls2017.common import config
 from bls2017.encoder import quantization
 from bls2017.training import model as model_lib
+from bls2017.training import train_config
 from bls2017.transforms import model_directory
 from tests import conftest
 
@@ -163,7 +164,7 @@ def test_each_proxy_gives_the_prior_and_the_decoder_what_it_names(
   x = tf.random.stateless_uniform(shape, [3, 4], 0.0, 255.0)
   seed = tf.constant([5, 6])
   noise, mixed, optimised, rounding = (
-    model.rate_distortion(x, proxy, seed) for proxy in config.PROXIES
+    model.rate_distortion(x, proxy, seed) for proxy in train_config.PROXIES
   )
   np.testing.assert_array_equal(mixed.bpp, noise.bpp)
   np.testing.assert_array_equal(optimised.bpp, noise.bpp)
@@ -172,7 +173,7 @@ def test_each_proxy_gives_the_prior_and_the_decoder_what_it_names(
   assert not np.allclose(mixed.x_hat, noise.x_hat)
 
 
-@pytest.mark.parametrize("proxy", config.PROXIES)
+@pytest.mark.parametrize("proxy", train_config.PROXIES)
 def test_only_rounding_has_no_gradient_for_the_encoder(
   tiny_config: config.ModelConfig, proxy: str
 ) -> None:

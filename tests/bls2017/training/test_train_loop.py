@@ -15,6 +15,7 @@ import tensorflow as tf
 from bls2017 import codec, errors
 from bls2017.common import config, directory_lock
 from bls2017.training import checkpoints, train_loop
+from bls2017.training.train_config import TrainConfig
 from bls2017.transforms import model_directory
 from tests import conftest
 from tests.bls2017.training.training_worker import Recorder
@@ -24,8 +25,8 @@ TOLERANCE = 1e-4
 
 
 @pytest.fixture(scope="module")
-def settings(photographs: str) -> config.TrainConfig:
-  return config.TrainConfig(
+def settings(photographs: str) -> TrainConfig:
+  return TrainConfig(
     train_glob=os.path.join(photographs, "*"),
     validation_fraction=0.3,
     validation_images=2,
@@ -51,7 +52,7 @@ def _train(trainer: train_loop.Trainer, stop_at: int = 0) -> dict[int, float]:
 @pytest.fixture(scope="module")
 def uninterrupted(
   tiny_config: config.ModelConfig,
-  settings: config.TrainConfig,
+  settings: TrainConfig,
   tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[dict[int, float], str]:
   """The losses of a whole run, and its directory."""
@@ -61,7 +62,7 @@ def uninterrupted(
 
 def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(
   tiny_config: config.ModelConfig,
-  settings: config.TrainConfig,
+  settings: TrainConfig,
   uninterrupted: tuple[dict[int, float], str],
   tmp_path: os.PathLike,
   caplog: pytest.LogCaptureFixture,
@@ -88,7 +89,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(
 
 def test_a_run_can_be_frozen_from_any_checkpoint(
   tiny_config: config.ModelConfig,
-  settings: config.TrainConfig,
+  settings: TrainConfig,
   uninterrupted: tuple[dict[int, float], str],
 ) -> None:
   _, train_dir = uninterrupted
@@ -112,7 +113,7 @@ def test_a_run_can_be_frozen_from_any_checkpoint(
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(
   tiny_config: config.ModelConfig,
-  settings: config.TrainConfig,
+  settings: TrainConfig,
   uninterrupted: tuple[dict[int, float], str],
   tmp_path: os.PathLike,
 ) -> None:
@@ -131,7 +132,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(
 
 def test_another_models_directory_is_refused(
   tiny_config: config.ModelConfig,
-  settings: config.TrainConfig,
+  settings: TrainConfig,
   uninterrupted: tuple[dict[int, float], str],
 ) -> None:
   other = dataclasses.replace(tiny_config, num_latents=13)
@@ -141,7 +142,7 @@ def test_another_models_directory_is_refused(
 
 def test_a_directory_that_another_run_uses_is_refused(
   tiny_config: config.ModelConfig,
-  settings: config.TrainConfig,
+  settings: TrainConfig,
   tmp_path: os.PathLike,
 ) -> None:
   code = (
@@ -161,7 +162,7 @@ def test_a_directory_that_another_run_uses_is_refused(
 
 def test_a_directory_that_cannot_be_written_is_an_output_error(
   tiny_config: config.ModelConfig,
-  settings: config.TrainConfig,
+  settings: TrainConfig,
   tmp_path: os.PathLike,
 ) -> None:
   path = os.path.join(tmp_path, "file")
@@ -172,7 +173,7 @@ def test_a_directory_that_cannot_be_written_is_an_output_error(
 
 def test_ms_ssim_needs_patches_that_hold_its_scales(
   tiny_config: config.ModelConfig,
-  settings: config.TrainConfig,
+  settings: TrainConfig,
   tmp_path: os.PathLike,
 ) -> None:
   model = dataclasses.replace(tiny_config, distortion="ms_ssim")
@@ -190,7 +191,7 @@ def test_ms_ssim_needs_patches_that_hold_its_scales(
 )
 def test_every_kind_of_model_trains_freezes_and_codes(
   tiny_config: config.ModelConfig,
-  settings: config.TrainConfig,
+  settings: TrainConfig,
   changes: dict[str, object],
   patch_size: int,
   tmp_path: os.PathLike,
@@ -219,7 +220,7 @@ def test_every_kind_of_model_trains_freezes_and_codes(
 
 def test_a_phase_with_rounding_leaves_the_encoder_as_it_is(
   tiny_config: config.ModelConfig,
-  settings: config.TrainConfig,
+  settings: TrainConfig,
   uninterrupted: tuple[dict[int, float], str],
   tmp_path: os.PathLike,
 ) -> None:
@@ -237,7 +238,7 @@ def test_a_phase_with_rounding_leaves_the_encoder_as_it_is(
 
 def test_the_transform_coder_is_a_better_start_than_random_weights(
   tiny_config: config.ModelConfig,
-  settings: config.TrainConfig,
+  settings: TrainConfig,
   uninterrupted: tuple[dict[int, float], str],
   tmp_path: os.PathLike,
 ) -> None:

@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from bls2017.common import config
 from bls2017.training import train_loop, validation
+from bls2017.training.train_config import TrainConfig
 
 
 class Recorder:
@@ -50,7 +51,7 @@ def main(output: str, devices: str, stop_at: str, settings: str) -> None:
   recorder.stop_at = int(stop_at)
   trainer = recorder.trainer = train_loop.Trainer(
     config.from_json(config.ModelConfig, values["model"]),
-    config.from_json(config.TrainConfig, values["train"]),
+    config.from_json(TrainConfig, values["train"]),
     values["train_dir"],
   )
   trainer.run(recorder)
