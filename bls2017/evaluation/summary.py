@@ -29,14 +29,14 @@ class Summary:
     note: Why published curves are there, or are not.
   """
 
-  evaluation: grid.Evaluation
+  evaluation: grid.Measurements
   curves: tuple[rate_distortion.Curve, ...]
   deltas: tuple[rate_distortion.Delta, ...]
   checks: tuple[dict[str, Any], ...]
   note: str
 
 
-def summarize(measured: grid.Evaluation) -> Summary:
+def summarize(measured: grid.Measurements) -> Summary:
   """Averages and compares.
 
   Raises:
@@ -90,7 +90,7 @@ def to_json(summary: Summary) -> dict[str, Any]:
 
 
 def _published(
-  measured: grid.Evaluation,
+  measured: grid.Measurements,
 ) -> tuple[list[rate_distortion.Curve], str]:
   kodak = rate_distortion.kodak_hashes()
   here = {image.hash for image in measured.images}

@@ -19,7 +19,7 @@ from bls2017.evaluation import (
 from tests import images
 
 
-class InProcess(grid.Workers):
+class InProcess(grid.WorkerProcesses):
   """Does the work here, one task after the other, and counts it."""
 
   def __init__(self) -> None:
@@ -32,7 +32,7 @@ class InProcess(grid.Workers):
       yield task, function(task)
 
 
-class Silent:
+class NotedProgress:
   """Notes the stretches of work."""
 
   def __init__(self) -> None:
@@ -51,9 +51,9 @@ def _save(path: pathlib.Path, seed: int, size=(40, 48)) -> str:
 
 
 def _evaluate(paths, plans, output_dir):
-  workers, observer = InProcess(), Silent()
-  measured = grid.evaluate(paths, plans, str(output_dir), workers, observer)
-  return measured, workers, observer
+  workers, progress = InProcess(), NotedProgress()
+  measured = grid.evaluate(paths, plans, str(output_dir), workers, progress)
+  return measured, workers, progress
 
 
 PLANS = {"jpeg": (20.0, 60.0)}
@@ -66,14 +66,14 @@ def plans():
 
 def test_only_what_is_missing_is_measured(tmp_path, plans) -> None:
   paths = [_save(tmp_path / f"{i}.png", i) for i in range(2)]
-  first, _, observer = _evaluate(paths, plans, tmp_path)
-  assert observer.started[-1] == ("measuring", 4, 0)
+  first, _, progress = _evaluate(paths, plans, tmp_path)
+  assert progress.started[-1] == ("measuring", 4, 0)
   # Another image, and the first one under another name.
   paths.append(_save(tmp_path / "2.png", 2))
   paths[0] = shutil.copy(paths[0], tmp_path / "renamed.png")
-  second, workers, observer = _evaluate(paths, plans, tmp_path)
-  assert observer.started[-1] == ("measuring", 6, 4)
-  jobs = [t for t in workers.tasks if isinstance(t, measurement.Job)]
+  second, workers, progress = _evaluate(paths, plans, tmp_path)
+  assert progress.started[-1] == ("measuring", 6, 4)
+  jobs = [t for t in workers.tasks if isinstance(t, measurement.MeasureTask)]
   assert {job.image.name for job in jobs} == {"2.png"}
   again = second.rows["JPEG 4:2:0"]
   for place, row in first.rows["JPEG 4:2:0"].items():
@@ -84,8 +84,8 @@ def test_changed_pixels_are_measured_again(tmp_path, plans) -> None:
   paths = [_save(tmp_path / "a.png", 0)]
   _evaluate(paths, plans, tmp_path)
   _save(tmp_path / "a.png", 1)
-  _, _, observer = _evaluate(paths, plans, tmp_path)
-  assert observer.started[-1] == ("measuring", 2, 0)
+  _, _, progress = _evaluate(paths, plans, tmp_path)
+  assert progress.started[-1] == ("measuring", 2, 0)
 
 
 def test_copies_of_an_image_count_once(tmp_path, plans) -> None:
@@ -181,7 +181,7 @@ def test_published_curves_stand_beside_the_whole_kodak_set_only() -> None:
 
   def summarize(shown):
     return summary.summarize(
-      grid.Evaluation(shown, plans, {plan.codec.label: rows}, ())
+      grid.Measurements(shown, plans, {plan.codec.label: rows}, ())
     )
 
   whole = summarize(kodak)
