@@ -17,19 +17,15 @@ import sys
 from absl import flags
 
 from bls2017 import errors
+from bls2017.commands import config_flags
 from bls2017.commands import progress as progress_lib
+from bls2017.common import config
+from bls2017.evaluation import evaluation_config
 
 USAGE = "bls2017 evaluate --images=PATTERN --output_dir=DIR [FLAGS]"
 
 _IMAGES = flags.DEFINE_string("images", None, "Pattern of the image files.")
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Where results go.")
-_CODECS = flags.DEFINE_list(
-  "codecs",
-  None,
-  "Of bls2017, jpeg, jpeg444, jpeg2000, webp, avif, jpegxl (with a plug-in),"
-  " jpeg_standard_tables, jpeg2000_reversible. By default the first seven, as"
-  " far as they are installed.",
-)
 _QUALITIES = flags.DEFINE_multi_string(
   "qualities",
   [],
@@ -39,42 +35,7 @@ _QUALITIES = flags.DEFINE_multi_string(
 _MODEL = flags.DEFINE_multi_string(
   "model", [], "Model directory; may be repeated. The packaged one by default."
 )
-_WORKERS = flags.DEFINE_integer("workers", None, "Processes; one per core.")
-_COMPARE = flags.DEFINE_list(
-  "compare_images",
-  None,
-  "Names of the images shown side by side in the report; the first two by"
-  " default, and none for ''.",
-)
-_COMPARE_BPP = flags.DEFINE_list(
-  "compare_bpp", ["0.25", "0.6"], "Rates at which they are compared."
-)
-_FIGURE = flags.DEFINE_string(
-  "figure", None, "Name of an image to draw under all codecs: figure.jpg."
-)
-_FIGURE_BPP = flags.DEFINE_float("figure_bpp", 0.113, "Rate of the figure.")
-_STUDY = flags.DEFINE_enum(
-  "study",
-  None,
-  ("relaxation", "transforms", "densities"),
-  "relaxation: the relaxed rate and distortion against the quantized ones (of"
-  " the run in --train_dir); transforms: GDN, ReLU and linear; densities: deep"
-  " factorized and piecewise-linear. The last two train small models.",
-)
-_TRAIN_DIR = flags.DEFINE_string(
-  "train_dir", None, "Run of bls2017 train, for --study=relaxation."
-)
-_TRAIN_IMAGES = flags.DEFINE_string(
-  "train_images", None, "Pattern of photographs for the small models."
-)
-_STUDY_STEPS = flags.DEFINE_integer("study_steps", 3000, "Of a small model.")
-
-
-def _floats(values: list[str], flag: str) -> tuple[float, ...]:
-  try:
-    return tuple(float(v) for v in values)
-  except ValueError as e:
-    raise errors.UsageError(f"--{flag} must hold numbers: {e}") from e
+config_flags.define(evaluation_config.EvaluationConfig)
 
 
 def _qualities() -> dict[str, tuple[float, ...]]:
@@ -82,7 +43,10 @@ def _qualities() -> dict[str, tuple[float, ...]]:
   for value in _QUALITIES.value:
     name, _, numbers = value.rpartition(":")
     name = name or "bls2017"
-    added = _floats(numbers.split(","), "qualities")
+    try:
+      added = tuple(map(config.number, numbers.split(",")))
+    except ValueError as e:
+      raise errors.UsageError(f"--qualities: {e}") from e
     chosen[name] = chosen.get(name, ()) + added
   return chosen
 
@@ -94,27 +58,18 @@ def run(arguments: list[str]) -> int:
   if not (_IMAGES.value and _OUTPUT_DIR.value):
     raise errors.UsageError("--images and --output_dir are needed")
   logging.getLogger("bls2017").setLevel(logging.INFO)
-  from bls2017.evaluation import evaluation_run
-
-  request = evaluation_run.Request(
+  settings = config_flags.read(
+    evaluation_config.EvaluationConfig,
     images=_IMAGES.value,
     output_dir=_OUTPUT_DIR.value,
-    codecs=_CODECS.value,
     models=tuple(_MODEL.value),
     qualities=_qualities(),
-    workers=_WORKERS.value,
-    compare_images=_COMPARE.value,
-    compare_bpp=_floats(_COMPARE_BPP.value, "compare_bpp"),
-    figure=_FIGURE.value,
-    figure_bpp=_FIGURE_BPP.value,
-    study=_STUDY.value,
-    train_dir=_TRAIN_DIR.value,
-    train_images=_TRAIN_IMAGES.value,
-    study_steps=_STUDY_STEPS.value,
   )
+  from bls2017.evaluation import evaluation_run
+
   progress = progress_lib.ProgressBar()
   try:
-    written = evaluation_run.run(request, progress)
+    written = evaluation_run.run(settings, progress)
   finally:
     progress.close()
   print("wrote", ", ".join(written), file=sys.stderr)

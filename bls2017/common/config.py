@@ -92,7 +92,7 @@ def check(config: Any) -> None:
   for field in dataclasses.fields(config):
     bounds, value = field.metadata, getattr(config, field.name)
     choices, at_least = bounds.get("choices"), bounds.get("at_least")
-    if choices:
+    if choices and value is not None:
       require(value in choices, f"{field.name} must be one of {choices}")
     if at_least is not None and value is not None:
       require(value >= at_least, f"{field.name} must be at least {at_least}")

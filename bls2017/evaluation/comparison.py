@@ -1,6 +1,6 @@
 """Pictures at matched rates, as in the paper's figures.
 
-The learned codec's file is the one nearest to the wanted rate; every rival gets
+The learned codec's file is the one nearest to a rate; every rival gets
 the smallest file that is not smaller than that.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from bls2017 import errors
-from bls2017.evaluation import baselines, grid, measurement
+from bls2017.evaluation import grid, image_codecs, measurement
 from bls2017.images import image_io
 
 _CAPTION_HEIGHT = 56
@@ -27,7 +27,7 @@ class Comparison:
 
   Attributes:
     image: The original.
-    bpp: The wanted rate.
+    bpp: The rate that was asked for.
     matches: Files by label, in the order of the codecs.
   """
 
@@ -40,8 +40,8 @@ def compare(
   images: Sequence[measurement.ImageFile],
   rates: Sequence[float],
   plans: Sequence[grid.CodecPlan],
-  workers: grid.Workers,
-  observer: grid.Observer,
+  workers: grid.WorkerProcesses,
+  progress: grid.Progress,
 ) -> list[Comparison]:
   """Makes files of equal rate.
 
@@ -50,58 +50,41 @@ def compare(
     rates: Bits per pixel.
     plans: The codecs; their qualities do not matter here.
     workers: Started.
-    observer: Is told of the progress.
+    progress: Is told how far the work is.
 
   Returns:
     One for each image and rate; a codec that refuses the image is left out.
   """
   cases = [(image, bpp) for image in images for bpp in rates]
-  observer.on_start("matching rates", len(cases) * len(plans), 0)
-  found: dict[tuple[str, float, str], measurement.Match] = {}
+  learned = [p for p in plans if p.spec.name == image_codecs.Learned.name]
+  rivals = [p for p in plans if p.spec.name != image_codecs.Learned.name]
+  matches: dict[measurement.MatchTask, measurement.Match] = {}
 
-  def run(jobs: dict[measurement.MatchJob, tuple[str, float, str]]) -> None:
-    for job, outcome in workers.run(measurement.match, jobs):
+  def task(
+    image: measurement.ImageFile, bpp: float, plan: grid.CodecPlan
+  ) -> measurement.MatchTask:
+    if plan in learned:
+      return measurement.MatchTask(image, plan.spec, bpp, nearest=True)
+    first = matches.get(task(image, bpp, learned[0])) if learned else None
+    return measurement.MatchTask(
+      image, plan.spec, first.row.bpp if first else bpp
+    )
+
+  progress.on_start("matching rates", len(cases) * len(plans), 0)
+  for group in (learned, rivals):
+    tasks = [task(*case, plan) for case in cases for plan in group]
+    for done, outcome in workers.run(measurement.match, tasks):
       if isinstance(outcome, measurement.Match):
-        found[jobs[job]] = outcome
-      observer.on_done()
-
-  learned = [p for p in plans if p.spec.name == baselines.Learned.name]
-  rivals = [p for p in plans if p.spec.name != baselines.Learned.name]
-  run(
-    {
-      measurement.MatchJob(image, p.spec, bpp, True): (
-        image.hash,
-        bpp,
-        p.codec.label,
-      )
-      for image, bpp in cases
-      for p in learned
-    }
-  )
-
-  def rate_to_reach(image: measurement.ImageFile, bpp: float) -> float:
-    if not learned:
-      return bpp
-    own = found.get((image.hash, bpp, learned[0].codec.label))
-    return own.row.bpp if own else bpp
-
-  run(
-    {
-      measurement.MatchJob(image, p.spec, rate_to_reach(image, bpp)): (
-        image.hash, bpp, p.codec.label,
-      )
-      for image, bpp in cases
-      for p in rivals
-    }
-  )  # fmt: skip
+        matches[done] = outcome
+      progress.on_done()
   return [
     Comparison(
       image,
       bpp,
       {
-        p.codec.label: found[image.hash, bpp, p.codec.label]
-        for p in plans
-        if (image.hash, bpp, p.codec.label) in found
+        plan.codec.label: matches[task(image, bpp, plan)]
+        for plan in plans
+        if task(image, bpp, plan) in matches
       },
     )
     for image, bpp in cases
@@ -154,4 +137,4 @@ def draw(comparison: Comparison) -> bytes:
     below = top + comparison.image.height
     pen.text((left, below + 4), label, "black", ImageFont.load_default(22))
     pen.text((left, below + 30), text, "#333333", ImageFont.load_default(18))
-  return baselines.Jpeg444().encode(np.array(sheet), _FIGURE_QUALITY).data
+  return image_codecs.Jpeg444().encode(np.array(sheet), _FIGURE_QUALITY).data

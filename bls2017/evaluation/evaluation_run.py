@@ -1,14 +1,14 @@
-"""One run of an evaluation: from a request to the files it leaves behind."""
+"""One run of an evaluation: from its configuration to the files it leaves."""
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
 from collections.abc import Sequence
 
 from bls2017 import errors
-from bls2017.common import config, files
+from bls2017.common import config as config_lib
+from bls2017.common import files
 from bls2017.evaluation import (
   ablation,
   comparison,
@@ -20,6 +20,7 @@ from bls2017.evaluation import (
   studies,
   summary,
 )
+from bls2017.evaluation.evaluation_config import EvaluationConfig
 from bls2017.training import checkpoints
 
 FIGURE_NAME = "figure.jpg"
@@ -28,60 +29,12 @@ PER_IMAGE_DIR = "per_image"
 DEFAULT_COMPARED = 2
 
 
-@dataclasses.dataclass(frozen=True)
-class Request:
-  """What is asked for.
-
-  Attributes:
-    images: Pattern of the files.
-    output_dir: Where everything goes; created where it is missing.
-    codecs: Names; None for all that are installed.
-    models: Directories of models; none for the package's.
-    qualities: By codec, where others than its own are wanted.
-    workers: Processes; None for one a core.
-    compare_images: Names of images for the report's pictures; None for the
-      first ones.
-    compare_bpp: Their rates.
-    figure: Name of an image to draw.
-    figure_bpp: Its rate.
-    study: One of `studies.NAMES`, instead of an evaluation.
-    train_dir: The run that the study "relaxation" looks at.
-    train_images: Pattern of photographs for the small models of a study.
-    study_steps: Steps of a small model.
-  """
-
-  images: str
-  output_dir: str
-  codecs: Sequence[str] | None = None
-  models: tuple[str, ...] = ()
-  qualities: dict[str, tuple[float, ...]] = dataclasses.field(
-    default_factory=dict
-  )
-  workers: int | None = None
-  compare_images: Sequence[str] | None = None
-  compare_bpp: tuple[float, ...] = (0.25, 0.6)
-  figure: str | None = None
-  figure_bpp: float = 0.113
-  study: str | None = None
-  train_dir: str | None = None
-  train_images: str | None = None
-  study_steps: int = 3000
-
-  def __post_init__(self) -> None:
-    if self.workers is not None and self.workers < 1:
-      raise errors.UsageError("--workers must be at least 1")
-    if min(self.compare_bpp, default=1.0) <= 0 or self.figure_bpp <= 0:
-      raise errors.UsageError("a rate must be positive")
-    if self.study_steps < 1:
-      raise errors.UsageError("--study_steps must be at least 1")
-
-
-def run(request: Request, observer: grid.Observer) -> list[str]:
+def run(config: EvaluationConfig, progress: grid.Progress) -> list[str]:
   """Does what is asked for.
 
   Args:
-    request: What.
-    observer: Is told of the progress.
+    config: What is asked for.
+    progress: Is told how far the work is.
 
   Returns:
     Names of the files written, relative to the output directory.
@@ -89,31 +42,29 @@ def run(request: Request, observer: grid.Observer) -> list[str]:
   Raises:
     errors.CodecError: if it cannot be done; see `bls2017.errors`.
   """
-  paths = grid.find_images(request.images)
-  plans = grid.plan_codecs(request.codecs, request.models, request.qualities)
+  paths = grid.find_images(config.images)
+  plans = grid.plan_codecs(config.codecs, config.models, config.qualities)
   try:
-    os.makedirs(os.path.join(request.output_dir, PER_IMAGE_DIR), exist_ok=True)
+    os.makedirs(os.path.join(config.output_dir, PER_IMAGE_DIR), exist_ok=True)
   except OSError as e:
     raise errors.OutputError(
-      f"cannot write {request.output_dir}: {e.strerror}"
+      f"cannot write {config.output_dir}: {e.strerror}"
     ) from e
-  study_dir = os.path.join(request.output_dir, STUDIES_DIR)
-  if request.study:
-    studies.save(_study(request, paths, observer), study_dir)
-  with grid.Workers(request.workers) as workers:
-    measured = grid.evaluate(
-      paths, plans, request.output_dir, workers, observer
-    )
+  study_dir = os.path.join(config.output_dir, STUDIES_DIR)
+  if config.study:
+    studies.save(_study(config, paths, progress), study_dir)
+  with grid.WorkerProcesses(config.workers) as workers:
+    measured = grid.evaluate(paths, plans, config.output_dir, workers, progress)
     result = summary.summarize(measured)
-    config.write_json(
-      os.path.join(request.output_dir, summary.FILE_NAME),
+    config_lib.write_json(
+      os.path.join(config.output_dir, summary.FILE_NAME),
       summary.to_json(result),
     )
-    _draw_plots(request, result, workers, observer)
-    compared, drawn = _compare(request, measured, workers, observer)
+    _draw_plots(config, result, workers, progress)
+    compared, drawn = _compare(config, measured, workers, progress)
   page = report.render(result, [*compared, *drawn], studies.load_all(study_dir))
   files.write(
-    os.path.join(request.output_dir, report.FILE_NAME),
+    os.path.join(config.output_dir, report.FILE_NAME),
     page.encode(),
     overwrite=True,
   )
@@ -122,40 +73,40 @@ def run(request: Request, observer: grid.Observer) -> list[str]:
     f"{PER_IMAGE_DIR}/", report.FILE_NAME,
   ]  # fmt: skip
   for case in drawn:
-    path = os.path.join(request.output_dir, FIGURE_NAME)
+    path = os.path.join(config.output_dir, FIGURE_NAME)
     files.write(path, comparison.draw(case), overwrite=True)
     written.append(FIGURE_NAME)
   return written
 
 
 def _compare(
-  request: Request,
-  measured: grid.Evaluation,
-  workers: grid.Workers,
-  observer: grid.Observer,
+  config: EvaluationConfig,
+  measured: grid.Measurements,
+  workers: grid.WorkerProcesses,
+  progress: grid.Progress,
 ) -> tuple[list[comparison.Comparison], list[comparison.Comparison]]:
   """The pictures for the report alone, and the one for the figure."""
-  if request.compare_images is None:
+  if config.compare_images is None:
     shown = list(measured.images[:DEFAULT_COMPARED])
   else:
-    names = [name for name in request.compare_images if name]
+    names = [name for name in config.compare_images if name]
     shown = comparison.choose_images(measured.images, names)
   compared = comparison.compare(
-    shown, request.compare_bpp, measured.plans, workers, observer
+    shown, config.compare_bpp, measured.plans, workers, progress
   )
-  if not request.figure:
+  if not config.figure:
     return compared, []
-  chosen = comparison.choose_images(measured.images, [request.figure])
+  chosen = comparison.choose_images(measured.images, [config.figure])
   return compared, comparison.compare(
-    chosen, [request.figure_bpp], measured.plans, workers, observer
+    chosen, [config.figure_bpp], measured.plans, workers, progress
   )
 
 
 def _draw_plots(
-  request: Request,
+  config: EvaluationConfig,
   result: summary.Summary,
-  workers: grid.Workers,
-  observer: grid.Observer,
+  workers: grid.WorkerProcesses,
+  progress: grid.Progress,
 ) -> None:
   tasks = []
 
@@ -166,7 +117,7 @@ def _draw_plots(
     *name: str,
   ) -> None:
     charts = [plots.rate_distortion_chart(curves, key, title) for key in keys]
-    tasks.append((tuple(charts), os.path.join(request.output_dir, *name)))
+    tasks.append((tuple(charts), os.path.join(config.output_dir, *name)))
 
   title = "Mean over all images"
   add(result.curves, ("psnr_rgb", "psnr_y"), title, "rd_psnr.png")
@@ -181,35 +132,35 @@ def _draw_plots(
       PER_IMAGE_DIR,
       f"{stem}_{image.hash[:4]}.png",
     )
-  observer.on_start("drawing", len(tasks), 0)
+  progress.on_start("drawing", len(tasks), 0)
   for _ in workers.run(plots.draw_task, tasks):
-    observer.on_done()
+    progress.on_done()
 
 
 def _study(
-  request: Request, paths: list[str], observer: grid.Observer
+  config: EvaluationConfig, paths: list[str], progress: grid.Progress
 ) -> studies.Result:
   testing = studies.test_patches(paths)
-  if request.study == "relaxation" and request.train_dir:
-    model, _ = checkpoints.load_model(request.train_dir)
+  if config.study == "relaxation" and config.train_dir:
+    model, _ = checkpoints.load_model(config.train_dir)
     return studies.relaxation(model, testing)
-  if not request.train_images:
+  if not config.train_images:
     raise errors.UsageError(
-      f"--study={request.study} needs --train_images, photographs to train"
+      f"the study '{config.study}' needs train_images, photographs to train"
       " small models on"
-      + (", or --train_dir" if request.study == "relaxation" else "")
+      + (", or train_dir" if config.study == "relaxation" else "")
     )
-  training = studies.train_patches(grid.find_images(request.train_images))
+  training = studies.train_patches(grid.find_images(config.train_images))
   models = {"relaxation": 1, "transforms": 3, "densities": 2}[
-    request.study or ""
+    config.study or ""
   ]
-  observer.on_start("training", models * request.study_steps, 0)
-  arguments = (training, testing, request.study_steps, observer.on_done)
-  if request.study == "transforms":
+  progress.on_start("training", models * config.study_steps, 0)
+  arguments = (training, testing, config.study_steps, progress.on_done)
+  if config.study == "transforms":
     return studies.transforms(*arguments)
-  if request.study == "densities":
+  if config.study == "densities":
     return studies.densities(*arguments)
   small = ablation.train(
-    ablation.Variant(), training, request.study_steps, observer.on_done
+    ablation.Variant(), training, config.study_steps, progress.on_done
   )
   return studies.relaxation(small.model, testing)

@@ -19,7 +19,12 @@ from typing import Any, Callable, Protocol, TypeVar
 
 from bls2017 import errors
 from bls2017.bulk import worker_threads
-from bls2017.evaluation import baselines, measurement, rate_distortion, results
+from bls2017.evaluation import (
+  image_codecs,
+  measurement,
+  rate_distortion,
+  results,
+)
 
 DEFAULT_CODECS = (
     "bls2017", "jpeg", "jpeg444", "jpeg2000", "webp", "avif", "jpegxl",
@@ -32,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class CodecPlan:
-  """A codec with the qualities to be measured.
+  """A codec, and the qualities at which it is measured.
 
   Attributes:
     spec: How to make it.
@@ -40,8 +45,8 @@ class CodecPlan:
     qualities: Increasing.
   """
 
-  spec: baselines.CodecSpec
-  codec: baselines.ImageCodec
+  spec: image_codecs.CodecSpec
+  codec: image_codecs.ImageCodec
   qualities: tuple[float, ...]
 
   def key(self, image_hash: str, quality: float) -> results.Key:
@@ -53,7 +58,7 @@ class CodecPlan:
 
 
 @dataclasses.dataclass(frozen=True)
-class Evaluation:
+class Measurements:
   """All that was measured.
 
   Attributes:
@@ -75,18 +80,18 @@ class Evaluation:
 
     A setting counts only where it was measured on every image.
     """
-    wanted = {i.hash for i in self.images}
+    hashes = {i.hash for i in self.images}
     if image_hash is not None:
-      wanted = {image_hash}
-    return [self._curve(plan, wanted) for plan in self.plans]
+      hashes = {image_hash}
+    return [self._curve(plan, hashes) for plan in self.plans]
 
-  def _curve(self, plan: CodecPlan, wanted: set[str]) -> rate_distortion.Curve:
+  def _curve(self, plan: CodecPlan, hashes: set[str]) -> rate_distortion.Curve:
     label = plan.codec.label
     points = []
     for quality in plan.qualities:
-      keys = [(image_hash, quality) for image_hash in wanted]
+      keys = [(image_hash, quality) for image_hash in hashes]
       rows = [self.rows[label][k] for k in keys if k in self.rows[label]]
-      if len(rows) == len(wanted):
+      if len(rows) == len(hashes):
         values = [
           {name: getattr(row, name) for name in results.MEASURES}
           for row in rows
@@ -101,8 +106,8 @@ class Evaluation:
     return rate_distortion.Curve(label, tuple(points), codec)
 
 
-class Observer(Protocol):
-  """Follows the work, for example with a progress bar."""
+class Progress(Protocol):
+  """Shows how far the work is, for example by a bar."""
 
   def on_start(self, what: str, total: int, done: int) -> None:
     """Called before a stretch of work; `done` of its tasks need no work."""
@@ -111,7 +116,7 @@ class Observer(Protocol):
     """Called after each task."""
 
 
-class Workers:
+class WorkerProcesses:
   """Worker processes for the functions of `bls2017.evaluation.measurement`."""
 
   def __init__(self, count: int | None = None):
@@ -123,7 +128,7 @@ class Workers:
     self._count = count or worker_threads.usable_cores()
     self._pool: concurrent.futures.ProcessPoolExecutor | None = None
 
-  def __enter__(self) -> Workers:
+  def __enter__(self) -> WorkerProcesses:
     # The workers' own threads are set where they start, except for those of
     # libraries that read the environment when they are loaded.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -157,7 +162,7 @@ class Workers:
     except BrokenProcessPool as e:
       raise errors.CodecError(
         "a worker process died, perhaps for lack of memory; run the same"
-        " command again to go on, or with fewer --workers"
+        " command again to go on, or with fewer workers"
       ) from e
     finally:
       for future in futures:
@@ -182,13 +187,15 @@ def plan_codecs(
     errors.ModelError: if a model cannot be used.
   """
   if names is None:
-    names = [n for n in DEFAULT_CODECS if baselines.REGISTRY[n].is_available()]
-  specs: list[baselines.CodecSpec] = []
+    names = [
+      n for n in DEFAULT_CODECS if image_codecs.REGISTRY[n].is_available()
+    ]
+  specs: list[image_codecs.CodecSpec] = []
   for name in dict.fromkeys(names):
-    if name == baselines.Learned.name and models:
+    if name == image_codecs.Learned.name and models:
       specs.extend(_model_specs(models))
     else:
-      specs.append(baselines.CodecSpec(name))
+      specs.append(image_codecs.CodecSpec(name))
   for name in qualities:
     if name not in {spec.name for spec in specs}:
       raise errors.UsageError(f"qualities for '{name}', which is not compared")
@@ -207,15 +214,15 @@ def plan_codecs(
   return tuple(plans)
 
 
-def _model_specs(models: Sequence[str]) -> list[baselines.CodecSpec]:
-  name = baselines.Learned.name
+def _model_specs(models: Sequence[str]) -> list[image_codecs.CodecSpec]:
+  name = image_codecs.Learned.name
   if len(models) == 1:
-    return [baselines.CodecSpec(name, models[0])]
+    return [image_codecs.CodecSpec(name, models[0])]
   paths = list(dict.fromkeys(os.path.normpath(m) for m in models))
   short = [os.path.basename(p) for p in paths]
   return [
     # Where two directories have one name, the whole path tells them apart.
-    baselines.CodecSpec(name, p, f"{name} {s if short.count(s) == 1 else p}")
+    image_codecs.CodecSpec(name, p, f"{name} {s if short.count(s) == 1 else p}")
     for p, s in zip(paths, short)
   ]
 
@@ -238,9 +245,9 @@ def evaluate(
   paths: Sequence[str],
   plans: Sequence[CodecPlan],
   output_dir: str,
-  workers: Workers,
-  observer: Observer,
-) -> Evaluation:
+  workers: WorkerProcesses,
+  progress: Progress,
+) -> Measurements:
   """Measures what is not in `results.csv` yet.
 
   Args:
@@ -248,62 +255,64 @@ def evaluate(
     plans: The codecs.
     output_dir: Directory of the results, which exists.
     workers: Started.
-    observer: Is told of the progress.
+    progress: Is told how far the work is.
 
   Raises:
     errors.UnreadableInputError: if no image can be read.
     errors.OutputError: if the results cannot be written.
   """
   failures: list[measurement.Failure] = []
-  images = _inspect(paths, workers, observer, failures)
+  images = _inspect(paths, workers, progress, failures)
   file = results.ResultsFile(os.path.join(output_dir, results.FILE_NAME))
-  wanted = {
-    plan.key(image.hash, quality): measurement.Job(image, plan.spec, quality)
+  tasks = {
+    plan.key(image.hash, quality): measurement.MeasureTask(
+      image, plan.spec, quality
+    )
     for image in images
     for plan in plans
     for quality in plan.qualities
   }
-  missing = [job for key, job in wanted.items() if key not in file.rows]
-  observer.on_start("measuring", len(wanted), len(wanted) - len(missing))
+  missing = [task for key, task in tasks.items() if key not in file.rows]
+  progress.on_start("measuring", len(tasks), len(tasks) - len(missing))
   try:
     for _, outcome in workers.run(measurement.measure, missing):
       if isinstance(outcome, measurement.Failure):
         _report(outcome, failures)
       else:
         file.append(outcome)
-      observer.on_done()
+      progress.on_done()
   finally:
     file.close()
   rows: dict[str, dict[tuple[str, float], results.Row]] = {}
   for plan in plans:
-    places = [(i.hash, q) for i in images for q in plan.qualities]
     rows[plan.codec.label] = {
-      place: file.rows[plan.key(*place)]
-      for place in places
-      if plan.key(*place) in file.rows
+      (image.hash, quality): file.rows[plan.key(image.hash, quality)]
+      for image in images
+      for quality in plan.qualities
+      if plan.key(image.hash, quality) in file.rows
     }
-  return Evaluation(tuple(images), tuple(plans), rows, tuple(failures))
+  return Measurements(tuple(images), tuple(plans), rows, tuple(failures))
 
 
 def _inspect(
   paths: Sequence[str],
-  workers: Workers,
-  observer: Observer,
+  workers: WorkerProcesses,
+  progress: Progress,
   failures: list[measurement.Failure],
 ) -> list[measurement.ImageFile]:
   """The images that can be read, each content once, in their order."""
-  observer.on_start("reading", len(paths), 0)
-  found: dict[str, measurement.ImageFile] = {}
+  progress.on_start("reading", len(paths), 0)
+  readable: dict[str, measurement.ImageFile] = {}
   for path, outcome in workers.run(measurement.inspect, paths):
     if isinstance(outcome, measurement.Failure):
       _report(outcome, failures)
     else:
-      found[path] = outcome
-    observer.on_done()
+      readable[path] = outcome
+    progress.on_done()
   unique: dict[str, measurement.ImageFile] = {}
   for path in paths:
-    if path in found:
-      image = unique.setdefault(found[path].hash, found[path])
+    if path in readable:
+      image = unique.setdefault(readable[path].hash, readable[path])
       if image.path != path:
         reason = f"holds the same pixels as {image.path}"
         _report(measurement.Failure(path, reason), failures)

@@ -22,8 +22,8 @@ from typing import Callable, TypeVar
 import numpy as np
 
 from bls2017 import errors
-from bls2017.evaluation import baselines, results
-from bls2017.images import image_io, metrics, similarity
+from bls2017.evaluation import image_codecs, results
+from bls2017.images import image_io, metrics
 
 _Result = TypeVar("_Result")
 
@@ -61,35 +61,35 @@ class Failure:
 
 
 @dataclasses.dataclass(frozen=True)
-class Job:
-  """One measurement to be made."""
+class MeasureTask:
+  """Asks for one measurement."""
 
   image: ImageFile
-  codec: baselines.CodecSpec
+  codec: image_codecs.CodecSpec
   quality: float
 
 
 @dataclasses.dataclass(frozen=True)
-class MatchJob:
-  """A file to be made at a given rate.
+class MatchTask:
+  """Asks for a file of a rate.
 
   Attributes:
     image: The original.
     codec: The codec.
     bpp: The rate.
-    nearest: Whether the nearest rate is wanted; otherwise the smallest one that
-      is not below.
+    nearest: Whether the nearest rate is asked for; otherwise the smallest one
+      that is not below.
   """
 
   image: ImageFile
-  codec: baselines.CodecSpec
+  codec: image_codecs.CodecSpec
   bpp: float
   nearest: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
 class Match:
-  """A file at about a wanted rate.
+  """A file of about the rate of a `MatchTask`.
 
   Attributes:
     row: Its measures.
@@ -134,38 +134,38 @@ def inspect(path: str) -> ImageFile | Failure:
   return ImageFile(path, name, width, height, digest.hexdigest()[:16])
 
 
-def measure(job: Job) -> results.Row | Failure:
+def measure(task: MeasureTask) -> results.Row | Failure:
   """Codes an image once and measures the result."""
-  what = f"{job.image.name}, {job.codec.name}, quality {job.quality:g}"
+  what = f"{task.image.name}, {task.codec.name}, quality {task.quality:g}"
 
   def work() -> results.Row:
-    codec, original = _codec(job.codec), _original(job.image.path)
-    codec.warm_up(original.x, job.quality)
-    return _measure(job.image, codec, original, job.quality).row
+    codec, original = _codec(task.codec), _original(task.image.path)
+    codec.warm_up(original.x, task.quality)
+    return _measure(task.image, codec, original, task.quality).row
 
   return _guarded(what, work)
 
 
-def match(job: MatchJob) -> Match | Failure:
+def match(task: MatchTask) -> Match | Failure:
   """Makes the file of a codec that comes closest to a rate."""
-  what = f"{job.image.name}, {job.codec.name}, {job.bpp:.3f} bpp"
-  return _guarded(what, lambda: _match(job))
+  what = f"{task.image.name}, {task.codec.name}, {task.bpp:.3f} bpp"
+  return _guarded(what, lambda: _match(task))
 
 
 @dataclasses.dataclass(frozen=True)
 class _Original:
   x: np.ndarray
-  similarity: similarity.Reference
+  reference: metrics.Reference
 
 
 @functools.lru_cache(maxsize=2)
 def _original(path: str) -> _Original:
   x = image_io.read_rgb(path)
-  return _Original(x, similarity.Reference(x))
+  return _Original(x, metrics.Reference(x))
 
 
 @functools.cache
-def _codec(spec: baselines.CodecSpec) -> baselines.ImageCodec:
+def _codec(spec: image_codecs.CodecSpec) -> image_codecs.ImageCodec:
   return spec.make()
 
 
@@ -178,8 +178,8 @@ def _guarded(what: str, work: Callable[[], _Result]) -> _Result | Failure:
     return Failure(what, " ".join(str(e).split()) or type(e).__name__)
 
 
-def _match(job: MatchJob) -> Match:
-  codec, original = _codec(job.codec), _original(job.image.path)
+def _match(task: MatchTask) -> Match:
+  codec, original = _codec(task.codec), _original(task.image.path)
   files: dict[float, bytes] = {}
 
   def size_of(quality: float) -> int:
@@ -187,19 +187,19 @@ def _match(job: MatchJob) -> Match:
       files[quality] = codec.encode(original.x, quality).data
     return len(files[quality])
 
-  wanted = job.bpp * job.image.width * job.image.height / 8
-  quality = baselines.search_quality(codec, size_of, wanted)
+  size = task.bpp * task.image.width * task.image.height / 8
+  quality = image_codecs.search_quality(codec, size_of, size)
   below = quality - codec.resolution
-  if job.nearest and below >= codec.scale[0]:
-    if wanted - size_of(below) < size_of(quality) - wanted:
+  if task.nearest and below >= codec.scale[0]:
+    if size - size_of(below) < size_of(quality) - size:
       quality = below
   codec.warm_up(original.x, quality)
-  return _measure(job.image, codec, original, quality)
+  return _measure(task.image, codec, original, quality)
 
 
 def _measure(
   image: ImageFile,
-  codec: baselines.ImageCodec,
+  codec: image_codecs.ImageCodec,
   original: _Original,
   quality: float,
 ) -> Match:
@@ -208,7 +208,7 @@ def _measure(
   encoded_at = time.perf_counter()
   x_hat = codec.decode(encoded.data)
   decoded_at = time.perf_counter()
-  ms_ssim_rgb, ms_ssim_y = original.similarity.ms_ssim(x_hat)
+  ms_ssim_rgb, ms_ssim_y = original.reference.ms_ssim(x_hat)
   pixels = image.width * image.height
   bits = 8 * len(encoded.data)
   estimated = encoded.estimated_bits

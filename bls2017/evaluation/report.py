@@ -23,8 +23,8 @@ from PIL import Image
 
 import bls2017
 from bls2017.evaluation import (
-  baselines,
   comparison,
+  image_codecs,
   measurement,
   plots,
   rate_distortion,
@@ -136,7 +136,7 @@ def _comparison(case: comparison.Comparison) -> dict[str, Any]:
 
 
 def _source(match: measurement.Match) -> str:
-  media_type = baselines.REGISTRY[match.row.codec].media_type
+  media_type = image_codecs.REGISTRY[match.row.codec].media_type
   if not media_type:
     return _lossless(match.decoded)
   return _data_uri(media_type, match.data)

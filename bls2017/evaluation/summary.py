@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from bls2017.evaluation import baselines, grid, rate_distortion
+from bls2017.evaluation import grid, image_codecs, rate_distortion
 
 FILE_NAME = "summary.json"
 
@@ -29,14 +29,14 @@ class Summary:
     note: Why published curves are there, or are not.
   """
 
-  evaluation: grid.Evaluation
+  evaluation: grid.Measurements
   curves: tuple[rate_distortion.Curve, ...]
   deltas: tuple[rate_distortion.Delta, ...]
   checks: tuple[dict[str, Any], ...]
   note: str
 
 
-def summarize(measured: grid.Evaluation) -> Summary:
+def summarize(measured: grid.Measurements) -> Summary:
   """Averages and compares.
 
   Raises:
@@ -45,7 +45,7 @@ def summarize(measured: grid.Evaluation) -> Summary:
   own = measured.curves()
   published, note = _published(measured)
   paper = [c for c in published if c.codec["name"].startswith(_OWN_PAPER)]
-  learned = [c for c in own if c.codec["name"] == baselines.Learned.name]
+  learned = [c for c in own if c.codec["name"] == image_codecs.Learned.name]
   deltas = [
     rate_distortion.compare(test, anchor, distortion)
     for test in learned
@@ -90,7 +90,7 @@ def to_json(summary: Summary) -> dict[str, Any]:
 
 
 def _published(
-  measured: grid.Evaluation,
+  measured: grid.Measurements,
 ) -> tuple[list[rate_distortion.Curve], str]:
   kodak = rate_distortion.kodak_hashes()
   here = {image.hash for image in measured.images}

@@ -1,165 +1,111 @@
-"""The codecs that are timed beside each other, under one interface."""
+"""The codecs that are timed beside each other."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
-from bls2017 import codec as codec_lib
-from bls2017.evaluation import baselines
+from bls2017.evaluation import image_codecs
 from bls2017.evaluation.benchmark import plain_model
-from bls2017.transforms import model_directory
 
 MAX_PIXELS = 2**27
+"""Enough for the largest image that is timed, of 100 megapixels."""
 
 
-class WebP(baselines.WebP):
+class WebP(image_codecs.WebP):
   """WebP at the speed that is its default."""
 
   options: ClassVar[dict[str, Any]] = {}
 
 
-class Avif(baselines.Avif):
+class Avif(image_codecs.Avif):
   """AVIF at the speed that is Pillow's default, with all cores."""
 
   options: ClassVar[dict[str, Any]] = {}
   unlisted: ClassVar[dict[str, Any]] = {}
 
 
-class Contender:
-  """One codec at one quality.
-
-  Attributes:
-    name: For the table.
-  """
-
-  name: str
-
-  def compress(self, x: np.ndarray) -> Any:
-    """From uint8 [H, W, 3] to what `decompress` takes."""
-    raise NotImplementedError
-
-  def decompress(self, compressed: Any) -> np.ndarray:
-    """The inverse."""
-    raise NotImplementedError
-
-  def size(self, compressed: Any) -> int:
-    """Bytes."""
-    raise NotImplementedError
-
-
-class Ours(Contender):
-  """This package's codec."""
-
-  name = "bls2017"
-
-  def __init__(self, model: model_directory.FrozenModel, quality: float):
-    self._codec = codec_lib.Codec(model, max_pixels=MAX_PIXELS)
-    self._quality = quality
-
-  def compress(self, x: np.ndarray) -> Any:
-    """See `Contender`."""
-    return self._codec.compress(x, self._quality)
-
-  def decompress(self, compressed: Any) -> np.ndarray:
-    """See `Contender`."""
-    return self._codec.decompress(compressed)
-
-  def size(self, compressed: Any) -> int:
-    """See `Contender`."""
-    return len(compressed)
-
-
-class Plain(Contender):
-  """The same network as one writes it with tfc."""
-
-  name = "plain"
-
-  def __init__(self, model: model_directory.FrozenModel, quality: float):
-    self._model = plain_model.PlainModel(model, quality)
-
-  def compress(self, x: np.ndarray) -> Any:
-    """See `Contender`."""
-    string, shape = self._model.compress(tf.constant(x))
-    return string.numpy(), shape
-
-  def decompress(self, compressed: Any) -> np.ndarray:
-    """See `Contender`."""
-    return self._model.decompress(*compressed).numpy()
-
-  def size(self, compressed: Any) -> int:
-    """See `Contender`."""
-    return len(compressed[0])
-
-
-class Pillow(Contender):
-  """A codec of Pillow, at the rate this package's has for one image."""
-
-  def __init__(self, codec: baselines.PillowCodec, quality: float):
-    self.name = codec.name
-    self._codec = codec
-    self._quality = quality
-
-  def compress(self, x: np.ndarray) -> Any:
-    """See `Contender`."""
-    return self._codec.encode(x, self._quality).data
-
-  def decompress(self, compressed: Any) -> np.ndarray:
-    """See `Contender`."""
-    return self._codec.decode(compressed)
-
-  def size(self, compressed: Any) -> int:
-    """See `Contender`."""
-    return len(compressed)
-
-
-_PILLOW: dict[str, type[baselines.PillowCodec]] = {
-  codec.name: codec for codec in (baselines.Jpeg2000, WebP, Avif)
-}
-NAMES = (Ours.name, Plain.name, *_PILLOW)
-
-
-def matched_quality(name: str, x: np.ndarray, wanted: int) -> float:
-  """The quality at which one of Pillow's codecs makes a file of a size.
-
-  Args:
-    name: One of `NAMES`.
-    x: The image, uint8 [H, W, 3].
-    wanted: Bytes.
-
-  Returns:
-    The smallest quality whose file is not smaller; 0 for other codecs.
-  """
-  if name not in _PILLOW:
-    return 0.0
-  codec = _PILLOW[name]()
-  if name == baselines.Jpeg2000.name:  # Its quality is the rate.
-    return 8 * wanted / (x.shape[0] * x.shape[1])
-  return baselines.search_quality(
-    codec, lambda quality: len(codec.encode(x, quality).data), wanted
+_CLASSES: dict[str, type[image_codecs.ImageCodec]] = {
+  cls.name: cls
+  for cls in (
+    image_codecs.Learned,
+    plain_model.PlainCodec,
+    image_codecs.Jpeg2000,
+    WebP,
+    Avif,
   )
+}
 
 
 def available() -> tuple[str, ...]:
-  """Those of `NAMES` that Pillow has here."""
-  missing = {n for n, codec in _PILLOW.items() if not codec.is_available()}
-  return tuple(name for name in NAMES if name not in missing)
+  """Names of the codecs whose libraries are here."""
+  return tuple(name for name, cls in _CLASSES.items() if cls.is_available())
 
 
-def make(
-  name: str, model: str | None, quality: float, own_quality: float = 0.0
-) -> Contender:
-  """One contender.
+def make(name: str, model: str | None) -> image_codecs.ImageCodec:
+  """One codec.
 
   Args:
-    name: One of `NAMES`.
+    name: One of `available`.
+    model: Directory of the learned ones' model; None for the package's.
+
+  Raises:
+    errors.ModelError: if the model cannot be used.
+  """
+  cls = _CLASSES[name]
+  if cls is image_codecs.Learned:
+    return image_codecs.Learned(model, MAX_PIXELS)
+  if cls is plain_model.PlainCodec:
+    return plain_model.PlainCodec(model)
+  return cls()
+
+
+class Contender(NamedTuple):
+  """A codec and the quality at which it is timed."""
+
+  codec: image_codecs.ImageCodec
+  quality: float
+
+
+def at_equal_rate(
+  x: np.ndarray, model: str | None, quality: float
+) -> list[Contender]:
+  """All codecs, at the rate that the learned one has for an image.
+
+  Args:
+    x: The image, uint8 [H, W, 3].
     model: Directory of the learned ones' model; None for the package's.
     quality: Of the learned ones.
-    own_quality: Of the others, from `matched_quality`.
+
+  Raises:
+    errors.CodecError: if the model or the quality cannot be used.
   """
-  if name in _PILLOW:
-    return Pillow(_PILLOW[name](), own_quality)
-  frozen = model_directory.load(model)
-  return (Ours if name == Ours.name else Plain)(frozen, quality)
+  codecs = [make(name, model) for name in available()]
+  size = len(codecs[0].encode(x, quality).data)
+  return [
+    Contender(codec, quality_for_bytes(codec, x, size))
+    if isinstance(codec, image_codecs.PillowCodec)
+    else Contender(codec, quality)
+    for codec in codecs
+  ]
+
+
+def quality_for_bytes(
+  codec: image_codecs.ImageCodec, x: np.ndarray, size: int
+) -> float:
+  """The quality at which a codec of Pillow makes a file of a size.
+
+  Args:
+    codec: The codec.
+    x: The image, uint8 [H, W, 3].
+    size: Bytes.
+
+  Returns:
+    The smallest quality whose file is not smaller.
+  """
+  if isinstance(codec, image_codecs.Jpeg2000):  # Its quality is the rate.
+    return 8 * size / (x.shape[0] * x.shape[1])
+  return image_codecs.search_quality(
+    codec, lambda quality: len(codec.encode(x, quality).data), size
+  )

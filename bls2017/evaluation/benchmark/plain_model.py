@@ -7,6 +7,8 @@ range coder stream by tfc's operations, as in tfc's own example of this model.
 from __future__ import annotations
 
 import dataclasses
+import functools
+import struct
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,11 @@ import tensorflow_compression as tfc
 
 from bls2017.bitstream import coding_tables, range_coder_tfc
 from bls2017.common import config
+from bls2017.evaluation import image_codecs
 from bls2017.transforms import model_directory
+
+_HEADER = struct.Struct("<fHH")
+"""Quality, and rows and columns of the latents."""
 
 
 class PlainModel:
@@ -121,3 +127,33 @@ class PlainModel:
     for layer in self._synthesis:
       x = layer(x)
     return tf.saturate_cast(tf.round((x[0] + 0.5) * 255.0), tf.uint8)
+
+
+class PlainCodec(image_codecs.ImageCodec):
+  """`PlainModel` as a codec; what it decodes still has the padding."""
+
+  name, label = "plain", "plain model of tfc"
+
+  def __init__(self, model: str | None = None):
+    """Reads a model.
+
+    Args:
+      model: Its directory; the package's own by default.
+
+    Raises:
+      errors.ModelError: if it cannot be used.
+    """
+    frozen = model_directory.load(model)
+    self._graphs = functools.cache(functools.partial(PlainModel, frozen))
+
+  def encode(self, x: np.ndarray, quality: float) -> image_codecs.CodedImage:
+    """See `image_codecs.ImageCodec`."""
+    string, shape = self._graphs(quality).compress(tf.constant(x))
+    header = _HEADER.pack(quality, *shape.numpy())
+    return image_codecs.CodedImage(header + string.numpy())
+
+  def decode(self, data: bytes) -> np.ndarray:
+    """See `image_codecs.ImageCodec`."""
+    quality, *shape = _HEADER.unpack_from(data)
+    string = tf.constant(data[_HEADER.size :])
+    return self._graphs(quality).decompress(string, tf.constant(shape)).numpy()

@@ -23,6 +23,7 @@ import numpy as np
 from bls2017 import codec as codec_lib
 from bls2017 import errors
 from bls2017.bulk import bulk_coding, worker_threads
+from bls2017.evaluation import image_codecs
 from bls2017.evaluation.benchmark import contenders, photograph, timing
 from bls2017.images import image_io
 from bls2017.transforms import model_directory
@@ -52,17 +53,15 @@ def peak_memory(
   name: str,
   model: str | None,
   quality: float,
-  own_quality: float,
   height: int,
   width: int,
 ) -> dict[str, float]:
   """Peak memory of a codec that compresses and decompresses one image.
 
   Args:
-    name: One of `contenders.NAMES`.
+    name: One of `contenders.available`.
     model: Directory of the model; None for the package's.
-    quality: Of the learned codecs.
-    own_quality: Of the others.
+    quality: On the codec's scale.
     height: Pixels.
     width: Pixels.
 
@@ -70,12 +69,12 @@ def peak_memory(
     "compress" and "decompress": MiB of the whole process. "seconds_compress"
     and "seconds_decompress".
   """
-  contender = contenders.make(name, model, quality, own_quality)
+  codec = contenders.make(name, model)
   x = photograph.tiled(height, width)
   started = time.perf_counter()
-  compressed = contender.compress(x)
+  data = codec.encode(x, quality).data
   between, compressing = time.perf_counter(), timing.peak_mib()
-  contender.decompress(compressed)
+  codec.decode(data)
   ended = time.perf_counter()
   return {
     "compress": compressing,
@@ -100,16 +99,18 @@ def large(
     Seconds a megapixel of both, compressing and decompressing, and the peak
     memory of the process in MiB.
   """
-  codec = contenders.make(contenders.Ours.name, model, quality)
+  codec = contenders.make(image_codecs.Learned.name, model)
   measured = {}
   for size, (height, width), rounds in (
     ("small", small, 3),
     ("large", (side, side), 1),
   ):
     x = photograph.tiled(height, width)
-    compressing, data = _timed(codec.compress, x, rounds)
+    compressing, coded = _timed(
+      lambda image: codec.encode(image, quality), x, rounds
+    )
     del x  # Whoever decompresses does not have it.
-    decompressing, _ = _timed(codec.decompress, data, rounds)
+    decompressing, _ = _timed(codec.decode, coded.data, rounds)
     megapixels = height * width / _MEGA
     measured[f"{size}_compress"] = compressing / megapixels
     measured[f"{size}_decompress"] = decompressing / megapixels

@@ -17,7 +17,11 @@ from PIL import Image
 
 import bls2017
 from bls2017 import errors
-from bls2017.evaluation import evaluation_run, rate_distortion
+from bls2017.evaluation import (
+  evaluation_config,
+  evaluation_run,
+  rate_distortion,
+)
 from bls2017.images import metrics
 from tests import commands, images
 
@@ -275,14 +279,16 @@ def test_mistakes_end_with_one_line(
     ({"qualities": {"gif": (5.0,)}}, errors.UsageError, "not compared"),
     ({"codecs": None, "models": ("none",)}, errors.ModelError, "none"),
     ({"output_dir": "x.png/out"}, errors.OutputError, "x.png"),
-    ({"study": "transforms"}, errors.UsageError, "--train_images"),
+    ({"study": "transforms"}, errors.UsageError, "train_images"),
   ],
 )
-def test_requests_that_cannot_be_met(
+def test_wishes_that_cannot_be_met(
   tmp_path, monkeypatch, changes, error, message
 ) -> None:
   monkeypatch.chdir(tmp_path)
   Image.fromarray(images.photograph(256, 256)).save("x.png")
   values = {"images": "x.png", "output_dir": "out", "codecs": ["jpeg"]}
   with pytest.raises(error, match=message):
-    evaluation_run.run(evaluation_run.Request(**{**values, **changes}), None)
+    evaluation_run.run(
+      evaluation_config.EvaluationConfig(**{**values, **changes}), None
+    )

@@ -9,8 +9,8 @@ from PIL import Image
 
 from bls2017 import errors
 from bls2017.evaluation import (
-  baselines,
   grid,
+  image_codecs,
   measurement,
   rate_distortion,
   results,
@@ -19,7 +19,7 @@ from bls2017.evaluation import (
 from tests import images
 
 
-class InProcess(grid.Workers):
+class InProcess(grid.WorkerProcesses):
   """Does the work here, one task after the other, and counts it."""
 
   def __init__(self) -> None:
@@ -32,7 +32,7 @@ class InProcess(grid.Workers):
       yield task, function(task)
 
 
-class Silent:
+class NotedProgress:
   """Notes the stretches of work."""
 
   def __init__(self) -> None:
@@ -51,9 +51,9 @@ def _save(path: pathlib.Path, seed: int, size=(40, 48)) -> str:
 
 
 def _evaluate(paths, plans, output_dir):
-  workers, observer = InProcess(), Silent()
-  measured = grid.evaluate(paths, plans, str(output_dir), workers, observer)
-  return measured, workers, observer
+  workers, progress = InProcess(), NotedProgress()
+  measured = grid.evaluate(paths, plans, str(output_dir), workers, progress)
+  return measured, workers, progress
 
 
 PLANS = {"jpeg": (20.0, 60.0)}
@@ -66,14 +66,14 @@ def plans():
 
 def test_only_what_is_missing_is_measured(tmp_path, plans) -> None:
   paths = [_save(tmp_path / f"{i}.png", i) for i in range(2)]
-  first, _, observer = _evaluate(paths, plans, tmp_path)
-  assert observer.started[-1] == ("measuring", 4, 0)
+  first, _, progress = _evaluate(paths, plans, tmp_path)
+  assert progress.started[-1] == ("measuring", 4, 0)
   # Another image, and the first one under another name.
   paths.append(_save(tmp_path / "2.png", 2))
   paths[0] = shutil.copy(paths[0], tmp_path / "renamed.png")
-  second, workers, observer = _evaluate(paths, plans, tmp_path)
-  assert observer.started[-1] == ("measuring", 6, 4)
-  jobs = [t for t in workers.tasks if isinstance(t, measurement.Job)]
+  second, workers, progress = _evaluate(paths, plans, tmp_path)
+  assert progress.started[-1] == ("measuring", 6, 4)
+  jobs = [t for t in workers.tasks if isinstance(t, measurement.MeasureTask)]
   assert {job.image.name for job in jobs} == {"2.png"}
   again = second.rows["JPEG 4:2:0"]
   for place, row in first.rows["JPEG 4:2:0"].items():
@@ -84,8 +84,8 @@ def test_changed_pixels_are_measured_again(tmp_path, plans) -> None:
   paths = [_save(tmp_path / "a.png", 0)]
   _evaluate(paths, plans, tmp_path)
   _save(tmp_path / "a.png", 1)
-  _, _, observer = _evaluate(paths, plans, tmp_path)
-  assert observer.started[-1] == ("measuring", 2, 0)
+  _, _, progress = _evaluate(paths, plans, tmp_path)
+  assert progress.started[-1] == ("measuring", 2, 0)
 
 
 def test_copies_of_an_image_count_once(tmp_path, plans) -> None:
@@ -100,14 +100,14 @@ def test_copies_of_an_image_count_once(tmp_path, plans) -> None:
 def test_what_a_codec_refuses_stops_nothing(
   tmp_path, plans, monkeypatch
 ) -> None:
-  encode = baselines.Jpeg.encode
+  encode = image_codecs.Jpeg.encode
 
   def picky(self, x, quality):
     if x.shape[0] == 33:
       raise OSError("no such\nheight")
     return encode(self, x, quality)
 
-  monkeypatch.setattr(baselines.Jpeg, "encode", picky)
+  monkeypatch.setattr(image_codecs.Jpeg, "encode", picky)
   paths = [
     _save(tmp_path / "a.png", 0),
     _save(tmp_path / "b.png", 0, (33, 40)),
@@ -143,7 +143,7 @@ def test_all_installed_codecs_are_planned_by_default(golden_model_dir) -> None:
   plans = grid.plan_codecs(None, [golden_model_dir], {})
   names = [plan.spec.name for plan in plans]
   assert names[:4] == ["bls2017", "jpeg", "jpeg444", "jpeg2000"]
-  assert all(baselines.REGISTRY[name].is_available() for name in names)
+  assert all(image_codecs.REGISTRY[name].is_available() for name in names)
 
 
 def test_models_are_told_apart(tmp_path, golden_model_dir) -> None:
@@ -181,7 +181,7 @@ def test_published_curves_stand_beside_the_whole_kodak_set_only() -> None:
 
   def summarize(shown):
     return summary.summarize(
-      grid.Evaluation(shown, plans, {plan.codec.label: rows}, ())
+      grid.Measurements(shown, plans, {plan.codec.label: rows}, ())
     )
 
   whole = summarize(kodak)

@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 from bls2017.evaluation import (
-  baselines,
   comparison,
   grid,
+  image_codecs,
   measurement,
   plots,
   report,
@@ -71,7 +71,7 @@ def _identify(folder, x: np.ndarray, name: str) -> measurement.ImageFile:
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory, golden_model_dir) -> grid.Evaluation:
+def measured(tmp_path_factory, golden_model_dir) -> grid.Measurements:
   folder = tmp_path_factory.mktemp("images")
   shown = [
     _identify(folder, images.photograph(176, 192, seed), name)
@@ -87,11 +87,11 @@ def measured(tmp_path_factory, golden_model_dir) -> grid.Evaluation:
     made = {}
     for image in shown:
       for quality in plan.qualities:
-        job = measurement.Job(image, plan.spec, quality)
+        job = measurement.MeasureTask(image, plan.spec, quality)
         made[image.hash, quality] = measurement.measure(job)
     rows[plan.codec.label] = made
   failure = measurement.Failure("<broken>.png", "no image")
-  return grid.Evaluation(tuple(shown), plans, rows, (failure,))
+  return grid.Measurements(tuple(shown), plans, rows, (failure,))
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def case(measured) -> comparison.Comparison:
   image = measured.images[0]
   matches = {
     plan.codec.label: measurement.match(
-      measurement.MatchJob(image, plan.spec, 1.0)
+      measurement.MatchTask(image, plan.spec, 1.0)
     )
     for plan in measured.plans
   }
@@ -205,7 +205,7 @@ def test_the_figure_holds_all_panels(case) -> None:
 
 
 def test_without_learned_codec_and_pictures(measured) -> None:
-  rivals = grid.Evaluation(
+  rivals = grid.Measurements(
     measured.images, measured.plans[1:], measured.rows, ()
   )
   page = Page(report.render(summary.summarize(rivals)))
@@ -216,12 +216,12 @@ def test_without_learned_codec_and_pictures(measured) -> None:
 def test_settings_measured_on_some_images_only_are_left_out(measured) -> None:
   rows = {k: dict(v) for k, v in measured.rows.items()}
   del rows["JPEG 4:2:0"][measured.images[0].hash, 50]
-  partial = grid.Evaluation(measured.images, measured.plans, rows, ())
+  partial = grid.Measurements(measured.images, measured.plans, rows, ())
   jpeg = partial.curves()[1]
   assert [p.quality for p in jpeg.points] == [20, 80]
   assert len(partial.curves(measured.images[1].hash)[1].points) == 3
 
 
 def test_registry_knows_what_browsers_show() -> None:
-  shown = {n for n, c in baselines.REGISTRY.items() if c.media_type}
+  shown = {n for n, c in image_codecs.REGISTRY.items() if c.media_type}
   assert not shown & {"bls2017", "jpeg2000", "jpegxl"}

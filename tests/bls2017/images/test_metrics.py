@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from bls2017.images import metrics
-from tests import conftest
+from tests import conftest, images
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +42,37 @@ def test_ms_ssim_falls_with_noise(x: np.ndarray) -> None:
 
 def test_ms_ssim_is_not_defined_for_small_images(x: np.ndarray) -> None:
   side = metrics.MS_SSIM_MINIMUM_SIDE
-  assert math.isnan(metrics.ms_ssim(x[: side - 1], x[: side - 1]))
-  assert metrics.ms_ssim(x[:side, :side], x[:side, :side]) == pytest.approx(1)
+  small, least = x[: side - 1], x[:side, :side]
+  assert all(map(math.isnan, metrics.Reference(small).ms_ssim(small)))
+  assert metrics.Reference(least).ms_ssim(least) == pytest.approx((1, 1))
+
+
+def _degraded(x: np.ndarray) -> np.ndarray:
+  small = Image.fromarray(x).resize((x.shape[1] // 3, x.shape[0] // 3))
+  return np.array(small.resize((x.shape[1], x.shape[0])))
+
+
+@pytest.mark.parametrize(
+  "size", [(161, 161), (176, 240), (187, 203), (163, 321)]
+)
+def test_ms_ssim_equals_tensorflows_at_even_and_odd_sizes(size) -> None:
+  x = images.photograph(*size)
+  x_hat = _degraded(x)
+  rgb, luma = metrics.Reference(x).ms_ssim(x_hat)
+  pairs = (
+    (x, x_hat),
+    (metrics.luma(x)[..., None], metrics.luma(x_hat)[..., None]),
+  )
+  for value, pair in zip((rgb, luma), pairs):
+    a, b = (tf.cast(image, tf.float32) for image in pair)
+    expected = float(tf.image.ssim_multiscale(a, b, 255))
+    assert value == pytest.approx(expected, abs=1e-5)
+
+
+def test_an_image_of_another_size_is_refused() -> None:
+  x = images.photograph(170, 180)
+  with pytest.raises(ValueError, match="shape"):
+    metrics.Reference(x).ms_ssim(x[1:])
 
 
 @pytest.mark.parametrize("size", [(176, 176), (193, 161), (162, 171)])

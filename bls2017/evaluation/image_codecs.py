@@ -31,14 +31,15 @@ from PIL import Image, features
 import bls2017
 from bls2017 import errors
 from bls2017.common import config
+from bls2017.images import image_io
 from bls2017.transforms import model_directory
 
 _WARM_UP_SIDE = 64
 
 
 @dataclasses.dataclass(frozen=True)
-class Encoded:
-  """A file.
+class CodedImage:
+  """An image as a file.
 
   Attributes:
     data: Its bytes.
@@ -81,7 +82,7 @@ class ImageCodec(abc.ABC):
     return True
 
   @abc.abstractmethod
-  def encode(self, x: np.ndarray, quality: float) -> Encoded:
+  def encode(self, x: np.ndarray, quality: float) -> CodedImage:
     """Compresses uint8 [H, W, 3]."""
 
   @abc.abstractmethod
@@ -136,7 +137,7 @@ class PillowCodec(ImageCodec):
     """The arguments of `Image.save` that the quality stands for."""
     return {"quality": round(quality)}
 
-  def encode(self, x: np.ndarray, quality: float) -> Encoded:
+  def encode(self, x: np.ndarray, quality: float) -> CodedImage:
     """Compresses uint8 [H, W, 3]."""
     buffer = io.BytesIO()
     Image.fromarray(x).save(
@@ -146,7 +147,7 @@ class PillowCodec(ImageCodec):
       **self.unlisted,
       **self.arguments(quality),
     )
-    return Encoded(buffer.getvalue())
+    return CodedImage(buffer.getvalue())
 
   def decode(self, data: bytes) -> np.ndarray:
     """Decompresses to uint8 [H, W, 3]."""
@@ -271,16 +272,20 @@ class Learned(ImageCodec):
   name, label = "bls2017", "bls2017"
   resolution = 1 / config.QUALITY_STEPS
 
-  def __init__(self, model: str | None = None) -> None:
+  def __init__(
+    self, model: str | None = None, max_pixels: int = image_io.MAX_PIXELS
+  ) -> None:
     """Reads the model.
 
     Args:
       model: Its directory; the package's own by default.
+      max_pixels: Larger images are refused.
 
     Raises:
       errors.ModelError: if it cannot be used.
     """
     self._model = model_directory.load(model)
+    self._max_pixels = max_pixels
     self._codec: bls2017.Codec | None = None
     self._warm: set[tuple[Any, ...]] = set()
     levels = self._model.config.num_levels
@@ -290,10 +295,10 @@ class Learned(ImageCodec):
     self.scale = (1, levels)
     self.qualities = tuple(range(1, levels + 1))
 
-  def encode(self, x: np.ndarray, quality: float) -> Encoded:
+  def encode(self, x: np.ndarray, quality: float) -> CodedImage:
     """Compresses uint8 [H, W, 3]."""
     encoded = self._graphs().encode(x, quality)
-    return Encoded(encoded.data, encoded.estimated_bits)
+    return CodedImage(encoded.data, encoded.estimated_bits)
 
   def decode(self, data: bytes) -> np.ndarray:
     """Decompresses to uint8 [H, W, 3]."""
@@ -309,7 +314,7 @@ class Learned(ImageCodec):
 
   def _graphs(self) -> bls2017.Codec:
     if self._codec is None:
-      self._codec = bls2017.Codec(self._model)
+      self._codec = bls2017.Codec(self._model, max_pixels=self._max_pixels)
     return self._codec
 
 
@@ -347,14 +352,14 @@ class CodecSpec:
 
 
 def search_quality(
-  codec: ImageCodec, size_of: Callable[[float], int], bytes_wanted: float
+  codec: ImageCodec, size_of: Callable[[float], int], least_bytes: float
 ) -> float:
-  """The smallest quality whose file is not smaller than wanted.
+  """The smallest quality whose file has a number of bytes.
 
   Args:
     codec: Whose scale is searched.
     size_of: Bytes of the file of a quality.
-    bytes_wanted: The least size.
+    least_bytes: The file's least size.
 
   Returns:
     The quality; the largest there is where even its file is smaller.
@@ -362,7 +367,7 @@ def search_quality(
   low, high = _steps(codec)
   while low < high:
     middle = (low + high) // 2
-    if size_of(middle * codec.resolution) >= bytes_wanted:
+    if size_of(middle * codec.resolution) >= least_bytes:
       high = middle
     else:
       low = middle + 1
