@@ -230,6 +230,23 @@ def test_an_output_that_exists_exits_with_6(photo, tmp_path):
   commands.assert_fails(done, 6)
 
 
+def test_an_example_is_a_photograph_to_try(tmp_path):
+  path = tmp_path / "photo.png"
+  done = commands.run("example", str(path), "--width=40", "--height=30")
+  assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+  with Image.open(path) as image:
+    assert image.size == (40, 30)
+  commands.assert_fails(commands.run("example", str(path)), 6)
+  commands.assert_fails(commands.run("example"), 2)
+
+
+def test_a_flag_that_means_nothing_to_a_command_is_refused():
+  for command, flag in (("info", "--overwrite"), ("example", "--model=x")):
+    done = commands.run(command, "x.bls", flag)
+    assert "Unknown" in commands.assert_fails(done, 2)
+    assert flag.split("=")[0] not in commands.run(command, "-h").stdout.decode()
+
+
 @pytest.mark.parametrize(
   "command", ["compress", "decompress", "info", "train", "freeze"]
 )
