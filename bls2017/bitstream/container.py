@@ -31,12 +31,11 @@ accidents, not against forgery, so nothing after it trusts it either.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import struct
 
-import tensorflow as tf
-
 from bls2017 import errors
-from bls2017.bitstream import lanes
+from bls2017.bitstream import fingerprint, lanes
 from bls2017.common import config
 
 MAGIC = b"\x89BLS"
@@ -47,13 +46,16 @@ MAX_SIDE = 0xFFFF
 MODEL_ID_BYTES = 8
 CHECKSUM_BYTES = 8
 
-_FIELDS = struct.Struct(f"<4sBBHH{MODEL_ID_BYTES}s")
-VERSION_OFFSET = len(MAGIC)
-QUALITY_OFFSET = 5
-HEIGHT_OFFSET = 6
-WIDTH_OFFSET = 8
-MODEL_ID_OFFSET = 10
-CHECKSUM_OFFSET = _FIELDS.size
+_FORMATS = (f"{len(MAGIC)}s", "B", "B", "H", "H", f"{MODEL_ID_BYTES}s")
+_FIELDS = struct.Struct("<" + "".join(_FORMATS))
+(
+  VERSION_OFFSET,
+  QUALITY_OFFSET,
+  HEIGHT_OFFSET,
+  WIDTH_OFFSET,
+  MODEL_ID_OFFSET,
+  CHECKSUM_OFFSET,
+) = itertools.accumulate(struct.calcsize("<" + f) for f in _FORMATS)
 HEADER_BYTES = CHECKSUM_OFFSET + CHECKSUM_BYTES
 LANE_LENGTH_BYTES = 2
 
@@ -89,8 +91,8 @@ def version_of(activities: int) -> int:
 
 
 def checksum(data: bytes) -> bytes:
-  """FarmHash Fingerprint64, little-endian: 8 bytes."""
-  return bytes(tf.fingerprint([data])[0].numpy())
+  """What a file holds of its other bytes: 8 bytes."""
+  return fingerprint.fingerprint(data)
 
 
 def pack(header: Header, streams: list[bytes]) -> bytes:
@@ -136,9 +138,9 @@ def unpack_header(data: bytes) -> Header:
     raise errors.BitstreamError(
       "this is not a bls2017 file (it does not begin with its magic bytes)"
     )
-  if len(data) > len(MAGIC) and not 1 <= data[len(MAGIC)] <= VERSION:
+  if len(data) > VERSION_OFFSET and not 1 <= data[VERSION_OFFSET] <= VERSION:
     raise errors.BitstreamError(
-      f"the file has version {data[len(MAGIC)]}, this program reads"
+      f"the file has version {data[VERSION_OFFSET]}, this program reads"
       f" versions 1 to {VERSION}"
     )
   if len(data) < HEADER_BYTES:

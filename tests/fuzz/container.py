@@ -3,7 +3,7 @@
     pip install -e '.[fuzz]'
     python -m tests.fuzz.container -runs=10000000 [libFuzzer's flags]
 
-The checksum is replaced by a quick one, as TensorFlow's operation would slow
+The checksum is replaced by a quick one, as a hash in plain integers would slow
 the fuzzer down, and is recomputed over what it makes, so that it gets past it.
 The short form, with the real checksum, is `test_fuzz.py`.
 """

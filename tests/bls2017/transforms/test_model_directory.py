@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -35,6 +37,21 @@ def test_the_id_covers_what_decoding_depends_on(codec):
   weights = dict(model.weights)
   weights["analysis/0/bias"] = weights["analysis/0/bias"] + 1
   assert model_directory.model_id(weights, model.tables) == model.model_id
+
+
+def test_a_model_is_read_without_tensorflow(codec, golden_model_dir):
+  program = (
+    "import sys; from bls2017.transforms import model_directory;"
+    "print(model_directory.load(sys.argv[1]).model_id.hex(),"
+    " 'tensorflow' in sys.modules)"
+  )
+  done = subprocess.run(
+    [sys.executable, "-c", program, golden_model_dir],
+    capture_output=True,
+    text=True,
+    check=True,
+  )
+  assert done.stdout.split() == [codec.model.model_id.hex(), "False"]
 
 
 def test_a_missing_directory_is_an_error(tmp_path):
