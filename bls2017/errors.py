@@ -48,9 +48,13 @@ class LimitError(CodecError):
 
 
 class OutputError(CodecError):
-  """An output that exists already or cannot be written."""
+  """An output that cannot be written."""
 
   exit_code = 6
+
+
+class OutputExistsError(OutputError):
+  """An output that exists, and that nobody said to replace."""
 
 
 class TrainingError(CodecError):

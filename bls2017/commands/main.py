@@ -39,6 +39,11 @@ ABSL_FLAGS = {"flagfile", "undefok"}
 
 EXIT_INTERRUPTED = 130
 
+_ADVICE = {
+  errors.OutputExistsError: "; use --overwrite to replace it",
+  errors.ForeignModelError: "; name the right one with --model",
+}
+
 
 def main(argv: list[str] | None = None) -> int:
   """Runs one command line.
@@ -81,7 +86,7 @@ def main(argv: list[str] | None = None) -> int:
   except flags.Error as e:
     return _fail(str(e), errors.UsageError.exit_code)
   except errors.CodecError as e:
-    return _fail(str(e), e.exit_code)
+    return _fail(f"{e}{_ADVICE.get(type(e), '')}", e.exit_code)
   except KeyboardInterrupt:
     return _fail("interrupted", EXIT_INTERRUPTED)
   except BrokenPipeError:

@@ -54,7 +54,7 @@ def check_output(path: str, overwrite: bool) -> None:
   if os.path.isdir(path):
     raise errors.OutputError(f"{path} is a directory")
   if os.path.lexists(path) and not overwrite:
-    raise errors.OutputError(f"{path} exists; use --overwrite to replace it")
+    raise errors.OutputExistsError(f"{path} exists")
   directory = os.path.dirname(os.path.abspath(path))
   if not os.path.isdir(directory):
     raise errors.OutputError(f"the directory {directory} does not exist")
@@ -108,9 +108,7 @@ def write(path: str, data: bytes, overwrite: bool = False) -> None:
       with contextlib.suppress(FileNotFoundError):
         os.unlink(temporary)
   except FileExistsError as e:
-    raise errors.OutputError(
-      f"{path} exists; use --overwrite to replace it"
-    ) from e
+    raise errors.OutputExistsError(f"{path} exists") from e
   except OSError as e:
     raise errors.OutputError(f"cannot write {path}: {e.strerror or e}") from e
 

@@ -65,7 +65,7 @@ def save(
   """
   path = os.path.abspath(path)
   if os.path.lexists(path) and not overwrite:
-    raise errors.OutputError(f"{path} exists; use --overwrite to replace it")
+    raise errors.OutputExistsError(f"{path} exists")
   parent, name = os.path.split(path)
   try:
     os.makedirs(parent, exist_ok=True)

@@ -32,7 +32,7 @@ def test_permissions_follow_the_umask(tmp_path):
 def test_an_existing_file_stays_unless_told(tmp_path):
   path = str(tmp_path / "a")
   files.write(path, b"old")
-  with pytest.raises(errors.OutputError, match="--overwrite"):
+  with pytest.raises(errors.OutputExistsError, match="exists"):
     files.write(path, b"new")
   assert files.read(path) == b"old"
   files.write(path, b"new", overwrite=True)
