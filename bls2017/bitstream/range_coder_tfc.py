@@ -23,11 +23,14 @@ _GROUP_INDICES = 2**20
 
 
 @functools.cache
-def _ops() -> Any:
+def operations() -> Any:
   """Tfc's operations, without importing tfc.
 
   Its Python package imports TensorFlow Probability, which takes several times
   as long as coding an image.
+
+  Raises:
+    errors.ModelError: if tfc is not installed.
   """
   spec = importlib.util.find_spec("tensorflow_compression")
   if spec is None or not spec.submodule_search_locations:
@@ -79,7 +82,7 @@ class TfcRangeCoder:
     first = 0
     for start, end, lane in _groups(positions, tables):
       part = streams[first : first + (end - start) // lane]
-      handle = _ops().create_range_decoder(part, all_tables)
+      handle = operations().create_range_decoder(part, all_tables)
       parts = _decoded(handle, len(part), lane, tables)
       # tfc's own check passes nearly everything; this one passes only what the
       # encoder writes, and encoding is quick.
@@ -102,10 +105,10 @@ def _encoded(
 ) -> list[bytes]:
   """Streams of lanes, whose contents come in parts one after the other."""
   num_lanes = len(parts[0].indices)
-  handle = _ops().create_range_encoder([num_lanes], all_tables)
+  handle = operations().create_range_encoder([num_lanes], all_tables)
   for indices, numbers in parts:
-    handle = _ops().entropy_encode_index(handle, numbers, indices)
-  return list(_ops().entropy_encode_finalize(handle).numpy())
+    handle = operations().entropy_encode_index(handle, numbers, indices)
+  return list(operations().entropy_encode_finalize(handle).numpy())
 
 
 def _decoded(
@@ -115,7 +118,7 @@ def _decoded(
   tables: coding_tables.QualityTables,
 ) -> list[lanes.Contents]:
   """What equally long lanes hold: activities, if any, and live channels."""
-  decode = _ops().entropy_decode_index
+  decode = operations().entropy_decode_index
   activities = np.zeros((num_lanes, positions), np.int32)
   parts = []
   if tables.activity_columns:

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import tensorflow as tf
 
+from bls2017.bitstream import range_coder_tfc
 from export.graph import byte_fields, graph_tables
 from export.range_coder import stock_decoder, stock_encoder
 
@@ -77,9 +78,7 @@ class TfcCoder:
   def __init__(self, activities: int):
     self._activities = activities
     # Not before it is asked for: everything else runs without the package.
-    import tensorflow_compression as tfc
-
-    self._ops = tfc
+    self._ops = range_coder_tfc.operations()
 
   def encode(
     self, symbols: tf.Tensor, tables: graph_tables.QualityTables
