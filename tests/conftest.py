@@ -86,7 +86,7 @@ def tiny_model_dir(
 
   tiny = model.BLS2017Model(tiny_config)
   paths, _ = data.split_files(os.path.join(photographs, "*"), 0)
-  patches = data.central_patches(paths, 64, PHOTOGRAPHS)
+  patches = data.read_patches(paths, 64, PHOTOGRAPHS)
   transform_coder.initialise(tiny, patches, seed=0)
   path = str(tmp_path_factory.mktemp("models") / "tiny")
   freezing.save(freezing.freeze(tiny), path)

@@ -78,7 +78,7 @@ def _calibrate(
   paths, _ = data.split_files(pattern, TrainConfig.validation_fraction)
   # Every so many of them: neighbours in a folder are often alike.
   paths = paths[:: max(1, len(paths) // _CALIBRATION_IMAGES.value)]
-  patches = data.central_patches(
+  patches = data.read_patches(
     paths, validation.PATCH_SIZE, _CALIBRATION_IMAGES.value
   )
   if not len(patches):
