@@ -94,10 +94,11 @@ class Codec:
     """
     self.model = model
     self.max_pixels = max_pixels
+    self._coder = coder or range_coder_tfc.TfcRangeCoder()
     self._primitives = image_encoding.Primitives(
       model,
-      coder or range_coder_tfc.TfcRangeCoder(),
       strips.Transforms(model.weights, model.config.num_latents),
+      self._pack,
     )
 
   @classmethod
@@ -177,7 +178,7 @@ class Codec:
     coding = plan.start(image, latents)
     attempt, interrupted = plan.carry_out(coding, observer)
     return Encoded(
-      data=coding.pack(attempt),
+      data=self._pack(attempt.index, attempt.rows, (height, width)),
       estimated_bits=attempt.bits,
       clipped=attempt.clipped,
       quality=coding_tables.index_quality(attempt.index),
@@ -199,7 +200,7 @@ class Codec:
       errors.LimitError: if the image is over the limit.
     """
     header, tables, streams = self._unpack(data)
-    rows = self._primitives.coder.decode(streams, header.positions, tables)
+    rows = self._coder.decode(streams, header.positions, tables)
     h, w = lanes.latent_shape(header.height, header.width)
     rows = rows.reshape(h, w, -1)
 
@@ -222,7 +223,7 @@ class Codec:
       As `decompress`.
     """
     header, tables, streams = self._unpack(data)
-    rows = self._primitives.coder.decode(streams, header.positions, tables)
+    rows = self._coder.decode(streams, header.positions, tables)
     shape = lanes.latent_shape(header.height, header.width)
     return quantization.symbols(rows.reshape(*shape, -1), tables)
 
@@ -261,8 +262,25 @@ class Codec:
     padded = self.max_pixels + (step - 1) * (sides + step - 1)
     positions = padded // step**2
     columns = len(self.model.tables.gain[0]) + 1
-    lane = coding_tables.LANE_END_BYTES + container.LANE_LENGTH_BYTES
+    lane = coding_tables.MAX_LANE_END_BYTES + container.LANE_LENGTH_BYTES
     return container.HEADER_BYTES + positions * (2 * columns + lane)
+
+  def _pack(
+    self, quality_index: int, rows: np.ndarray, size: tuple[int, int]
+  ) -> bytes:
+    """The file of an image.
+
+    Args:
+      quality_index: Index of the quality.
+      rows: Integers [positions, columns], as a range coder takes them.
+      size: Height and width of the image in pixels.
+    """
+    tables = self._primitives.tables(quality_index)
+    version = container.version_of(tables.num_activities)
+    header = container.Header(
+      *size, quality_index, self.model.model_id, version
+    )
+    return container.pack(header, self._coder.encode(rows, tables))
 
   def _unpack(
     self, data: bytes
@@ -271,9 +289,9 @@ class Codec:
     if header.model_id != self.model.model_id:
       raise errors.ForeignModelError(
         f"the file was written with model {header.model_id.hex()}, this is"
-        f" model {self.model.model_id.hex()}; name the right one with --model"
+        f" model {self.model.model_id.hex()}"
       )
-    version = container.version_of(self.model.tables.activities)
+    version = container.version_of(self.model.tables.num_activities)
     if header.version != version:
       raise errors.BitstreamError(
         f"the file has version {header.version}, those of its model have"

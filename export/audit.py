@@ -23,12 +23,12 @@ TFC_OPERATIONS = frozenset(
   (
     "CreateRangeEncoder",
     "CreateRangeDecoder",
-    "EntropyEncodeChannel",
+    "EntropyEncodeIndex",
     "EntropyEncodeFinalize",
-    "EntropyDecodeChannel",
+    "EntropyDecodeIndex",
   )
 )
-"""What `--runtime=tfc` needs beside TensorFlow's own."""
+"""What the runtime "tfc" of the range coder needs beside TensorFlow's own."""
 
 _COMPILED = ("_XlaMustCompile", "_XlaCompile")
 

@@ -6,7 +6,7 @@ were merged into its batch.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Union
 
 import tensorflow as tf
 
@@ -18,6 +18,12 @@ UNREADABLE = errors.UnreadableInputError.exit_code
 CORRUPT = errors.BitstreamError.exit_code
 MODEL = errors.ModelError.exit_code
 LIMIT = errors.LimitError.exit_code
+
+
+Part = Union[str, tf.Tensor]
+Case = tuple[tf.Tensor, int, tuple[Part, ...]]
+"""A fault: a bool scalar that says whether the item has it, its status, and the
+parts of its message."""
 
 
 class Verdict(NamedTuple):
@@ -41,14 +47,11 @@ def sound() -> Verdict:
   return Verdict(tf.constant(OK), tf.constant(""))
 
 
-def first_fault(
-  *cases: tuple[tf.Tensor, int, tuple[str | tf.Tensor, ...]],
-) -> Verdict:
-  """The first of several faults that an item has, in order.
+def first_fault(*cases: Case) -> Verdict:
+  """The first of several faults that an item has.
 
   Args:
-    *cases: For each a bool scalar that says whether the item has this fault,
-      its status, and the parts of its message.
+    *cases: The faults in the order in which they are looked for.
   """
   verdict = sound()
   for present, status, parts in reversed(cases):
@@ -67,7 +70,7 @@ def either(first: Verdict, second: Verdict) -> Verdict:
   )
 
 
-def _text(parts: tuple[str | tf.Tensor, ...]) -> tf.Tensor:
+def _text(parts: tuple[Part, ...]) -> tf.Tensor:
   strings = [
     part
     if isinstance(part, str) or part.dtype == tf.string

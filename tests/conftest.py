@@ -82,13 +82,12 @@ def tiny_model_dir(
   tmp_path_factory: pytest.TempPathFactory,
 ) -> str:
   """A frozen directory of the tiny model, started as a transform coder."""
-  from bls2017.training import data, model, transform_coder
-  from bls2017.transforms import model_directory
+  from bls2017.training import data, freezing, model, transform_coder
 
   tiny = model.BLS2017Model(tiny_config)
   paths, _ = data.split_files(os.path.join(photographs, "*"), 0)
-  patches = data.central_patches(paths, 64, PHOTOGRAPHS)
+  patches = data.read_patches(paths, 64, PHOTOGRAPHS)
   transform_coder.initialise(tiny, patches, seed=0)
   path = str(tmp_path_factory.mktemp("models") / "tiny")
-  model_directory.save(model_directory.freeze(tiny), path)
+  freezing.save(freezing.freeze(tiny), path)
   return path

@@ -51,14 +51,14 @@ class RangeCoder(Protocol):
   """A runtime of the range coder; all runtimes write the same bytes."""
 
   def encode(
-    self, symbols: np.ndarray, tables: coding_tables.QualityTables
+    self, rows: np.ndarray, tables: coding_tables.QualityTables
   ) -> list[bytes]:
     """Codes the positions of an image.
 
     Args:
-      symbols: Integers [positions, columns]: the activity, where the tables
-        know several, and the symbols of the live channels, counted from each
-        table's smallest; inside the tables.
+      rows: Integers [positions, columns], table indices: the activity, where
+        the tables know several, and those of the live channels; inside the
+        tables.
       tables: Tables of the quality.
 
     Returns:

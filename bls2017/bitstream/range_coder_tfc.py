@@ -18,8 +18,8 @@ from bls2017.bitstream import coding_tables, lanes
 # loading one twice under two names leaves the second without operations.
 _LIBRARY = "python/ops/../../cc/libtensorflow_compression.so"
 
-_GROUP_SYMBOLS = 2**20
-"""Symbols coded by one call: copies of no more than these are made."""
+_GROUP_INDICES = 2**20
+"""Table indices coded by one call: copies of no more than these are made."""
 
 
 @functools.cache
@@ -52,15 +52,15 @@ class TfcRangeCoder:
     return latest[1]
 
   def encode(
-    self, symbols: np.ndarray, tables: coding_tables.QualityTables
+    self, rows: np.ndarray, tables: coding_tables.QualityTables
   ) -> list[bytes]:
     """See `range_coder.RangeCoder.encode`."""
     if not tables.columns:
-      return [b""] * lanes.num_lanes(len(symbols), tables.lane_positions)
+      return [b""] * lanes.num_lanes(len(rows), tables.lane_positions)
     all_tables = self._lookup(tables)
     streams: list[bytes] = []
-    for start, end, lane in _groups(len(symbols), tables):
-      contents = lanes.streams(symbols[start:end], lane, tables)
+    for start, end, lane in _groups(len(rows), tables):
+      contents = lanes.contents(rows[start:end], lane, tables)
       streams.extend(_encoded([contents], all_tables))
     return streams
 
@@ -80,12 +80,12 @@ class TfcRangeCoder:
     for start, end, lane in _groups(positions, tables):
       part = streams[first : first + (end - start) // lane]
       handle = _ops().create_range_decoder(part, all_tables)
-      contents = _decoded(handle, len(part), lane, tables)
+      parts = _decoded(handle, len(part), lane, tables)
       # tfc's own check passes nearly everything; this one passes only what the
       # encoder writes, and encoding is quick.
-      _check(part, _encoded(contents, all_tables))
-      found = [c.symbols.reshape(end - start, -1) for c in contents]
-      np.concatenate(found, 1, out=rows[start:end])
+      _check(part, _encoded(parts, all_tables))
+      columns = [p.indices.reshape(end - start, -1) for p in parts]
+      np.concatenate(columns, 1, out=rows[start:end])
       first += len(part)
     return rows
 
@@ -98,13 +98,13 @@ def _check(streams: list[bytes], encoded: list[bytes]) -> None:
 
 
 def _encoded(
-  contents: Sequence[lanes.Streams], all_tables: tf.Tensor
+  parts: Sequence[lanes.Contents], all_tables: tf.Tensor
 ) -> list[bytes]:
   """Streams of lanes, whose contents come in parts one after the other."""
-  num_lanes = len(contents[0].symbols)
+  num_lanes = len(parts[0].indices)
   handle = _ops().create_range_encoder([num_lanes], all_tables)
-  for symbols, numbers in contents:
-    handle = _ops().entropy_encode_index(handle, numbers, symbols)
+  for indices, numbers in parts:
+    handle = _ops().entropy_encode_index(handle, numbers, indices)
   return list(_ops().entropy_encode_finalize(handle).numpy())
 
 
@@ -113,27 +113,26 @@ def _decoded(
   num_lanes: int,
   positions: int,
   tables: coding_tables.QualityTables,
-) -> list[lanes.Streams]:
-  """What equally long lanes hold: activities, if any, and symbols."""
+) -> list[lanes.Contents]:
+  """What equally long lanes hold: activities, if any, and live channels."""
   decode = _ops().entropy_decode_index
   activities = np.zeros((num_lanes, positions), np.int32)
   parts = []
-  if tables.leading:
+  if tables.activity_columns:
     numbers = np.empty_like(activities)
-    first = np.int32(tables.activities * len(tables.live))
-    before = np.full((num_lanes, 1), tables.activities, np.int32)
+    before = np.full((num_lanes, 1), tables.num_activities, np.int32)
     one = tf.constant([1])
     for i in range(positions):
-      numbers[:, i : i + 1] = first + before
+      numbers[:, i : i + 1] = lanes.activity_tables(before, tables)
       # NumPy's arrays between the calls: they are indexed ten times as fast.
-      handle, found = decode(handle, first + before, one, tf.int32)
-      before = found.numpy()
+      handle, decoded = decode(handle, numbers[:, i : i + 1], one, tf.int32)
+      before = decoded.numpy()
       activities[:, i : i + 1] = before
-    parts.append(lanes.Streams(activities, numbers))
+    parts.append(lanes.Contents(activities, numbers))
   if len(tables.live):
-    numbers = lanes.symbol_tables(activities, tables)
-    _, found = decode(handle, numbers, (numbers.shape[1],), tf.int32)
-    parts.append(lanes.Streams(found.numpy(), numbers))
+    numbers = lanes.channel_tables(activities, tables)
+    _, decoded = decode(handle, numbers, (numbers.shape[1],), tf.int32)
+    parts.append(lanes.Contents(decoded.numpy(), numbers))
   return parts
 
 
@@ -150,14 +149,14 @@ def _groups(
   lane = tables.lane_positions
   last = lanes.last_lane_positions(positions, lane)
   whole = positions - last
-  step = max(_GROUP_SYMBOLS // (tables.columns * lane), 1) * lane
+  step = max(_GROUP_INDICES // (tables.columns * lane), 1) * lane
   for start in range(0, whole, step):
     yield start, min(start + step, whole), lane
   yield whole, positions, last
 
 
 def lookup(tables: coding_tables.QualityTables) -> np.ndarray:
-  """Tables as tfc's operations take them, in the order of `lanes.Streams`.
+  """Tables as tfc's operations take them, in the order of `lanes.Contents`.
 
   Each is preceded by its precision, of which a positive one means: no escape
   code; and ends with 65536. They stand one after the other.
@@ -165,7 +164,7 @@ def lookup(tables: coding_tables.QualityTables) -> np.ndarray:
   size = tables.maximum - tables.minimum + 1
   coded = tables.cdf[:, np.repeat(size > 1, size)]
   parts = [_with_ends(coded)]
-  if tables.leading:
+  if tables.activity_columns:
     parts.append(_with_ends(tables.activity_cdf))
   return np.concatenate(parts)
 
@@ -175,7 +174,8 @@ def _with_ends(cdf: np.ndarray) -> np.ndarray:
   flat = cdf.ravel()
   begins = np.flatnonzero(flat == 0)
   ends = np.append(begins, len(flat))[1:]
-  places = np.stack([begins, ends], 1).ravel()
+  at = np.stack([begins, ends], 1).ravel()
   values = np.tile([coding_tables.PRECISION, coding_tables.TOTAL], len(begins))
-  # A table's end and the next one's precision go to the same place, in order.
-  return np.insert(flat, places, values).astype(np.int32)
+  # A table's end and the next one's precision are inserted at the same index;
+  # they keep their order.
+  return np.insert(flat, at, values).astype(np.int32)

@@ -3,10 +3,10 @@
     pattern -> match -> group by output -> code -> failures.jsonl
 
 Each worker process loads the model once. An output is written under a temporary
-name and then renamed, so a worker that dies leaves none in part; what it did is
-found done when Beam, or the next run, tries its files again. An input that
-cannot be coded becomes a line of failures.jsonl and stops nothing. A fault of
-the file system on writing is Beam's to try again.
+name and then renamed, so a worker that dies leaves no output in part. When
+Beam, or the next run, tries the files of that worker again, it skips those
+that are done. An input that cannot be coded becomes a line of failures.jsonl
+and stops nothing. Where an output cannot be written, Beam tries again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import dataclasses
 import json
 import logging
 import os
-import re
 import time
 import uuid
 from collections.abc import Iterable, Iterator
@@ -30,33 +29,32 @@ from apache_beam.runners import runner
 from apache_beam.utils import shared
 
 from bls2017 import errors
-from bls2017.bulk import bulk_inputs, worker_threads
+from bls2017.bulk import inputs, worker_threads
 
 FAILURES_FILE = "failures.jsonl"
 TEMPORARY_DIR = ".temporary"
 NAMESPACE = "bls2017"
-"""Of the counters."""
+"""Beam's namespace of the counters."""
 
 COUNTERS = ("images", "pixels", "bytes", "skipped", "failures")
-"""Images coded, their pixels and compressed bytes; inputs without work."""
+"""Images coded, their pixels and compressed bytes; inputs skipped; failed."""
 
 _FAILURES = "failures"
-_WILDCARD = re.compile(r"[*?[]")
 _log = logging.getLogger(__name__)
 _FileSystems = filesystems.FileSystems
 
 
 @dataclasses.dataclass(frozen=True)
-class Request:
-  """What is asked for.
+class Settings:
+  """What a pipeline does.
 
   Attributes:
     input_glob: Pattern of the inputs, in any file system Beam knows; its `*`
       stays within a folder, `**` does not.
     output_dir: Where outputs go, in the folders that inputs have from the first
       wildcard on.
-    extension: Of the outputs; see `bulk_inputs.renamed`.
-    make_work: Makes the work in each worker; sent there by pickle.
+    extension: Ending of the outputs; see `inputs.renamed`.
+    make_work: Makes the work in each worker process; sent there by pickle.
     overwrite: Whether files are done again whose output exists.
   """
 
@@ -68,38 +66,37 @@ class Request:
 
   def output(self, source: str) -> str:
     """The output of an input."""
-    root = _root(self.input_glob)
+    root = inputs.fixed_folder(self.input_glob)
     folder, name = os.path.split(source[len(root) :].lstrip("/"))
     return _FileSystems.join(
-      self.output_dir, folder, bulk_inputs.renamed(name, self.extension)
+      self.output_dir, folder, inputs.renamed(name, self.extension)
     )
 
 
 def run(
-  request: Request, options: list[str], attempts: int = 1
+  settings: Settings, options: list[str], attempts: int = 1
 ) -> worker_threads.Summary:
   """Runs the pipeline and waits for it.
 
   Args:
-    request: What is done.
-    options: Beam's own, as on a command line.
-    attempts: How often a pipeline is run that fails, with a worker that was
-      killed say; for runners that do not try again themselves.
+    settings: What is done.
+    options: Beam's own options, as on a command line.
+    attempts: How often a pipeline is run if it fails, for example because a
+      worker was killed; for runners that do not try again themselves.
 
   Returns:
-    What was done, in the last attempt; failures in the order of their inputs'
-    names.
+    What the last attempt did; failures are in the order of their inputs' names.
 
   Raises:
     errors.UsageError: if Beam does not know an option or a runner.
     errors.UnreadableInputError: if no file matches.
-    errors.OutputError: if the pipeline failed, in writing say. What it had
-      done stays done.
+    errors.OutputError: if the pipeline failed, for example because the disk is
+      full. Outputs that it had written stay.
   """
   chosen = pipeline_options.PipelineOptions(check_options(options))
   started = time.perf_counter()
-  _check_input(request.input_glob)
-  result = _run(request, chosen, attempts)
+  _check_input(settings.input_glob)
+  result = _run(settings, chosen, attempts)
   counts = _counts(result)
   summary = worker_threads.Summary(
     done=counts["images"],
@@ -108,25 +105,24 @@ def run(
     compressed_bytes=counts["bytes"],
     seconds=time.perf_counter() - started,
   )
-  temporary = _FileSystems.join(request.output_dir, TEMPORARY_DIR)
-  path = _FileSystems.join(request.output_dir, FAILURES_FILE)
+  temporary = _FileSystems.join(settings.output_dir, TEMPORARY_DIR)
+  path = _FileSystems.join(settings.output_dir, FAILURES_FILE)
   _FileSystems.rename([_FileSystems.join(temporary, FAILURES_FILE)], [path])
-  # With what killed workers left behind, of this run or an earlier one.
+  # Killed workers of this run or an earlier one may have left files there.
   with contextlib.suppress(OSError):
     _FileSystems.delete([temporary])
-  for place, outcome in enumerate(_read_failures(path)):
-    summary.failures[place] = outcome
+  summary.failures.update(enumerate(_read_failures(path)))
   return summary
 
 
 def _run(
-  request: Request, options: pipeline_options.PipelineOptions, attempts: int
+  settings: Settings, options: pipeline_options.PipelineOptions, attempts: int
 ) -> runner.PipelineResult:
   try:
     pipeline = beam.Pipeline(options=options)
   except ValueError as e:
     raise errors.UsageError(str(e)) from e
-  build(pipeline, request)
+  build(pipeline, settings)
   for attempt in range(1, attempts + 1):
     try:
       result = pipeline.run()
@@ -145,22 +141,22 @@ def _run(
   raise AssertionError("there is at least one attempt")
 
 
-def build(pipeline: beam.Pipeline, request: Request) -> None:
+def build(pipeline: beam.Pipeline, settings: Settings) -> None:
   """Adds all steps to a pipeline."""
   coded = (
     pipeline
-    | beam.Create([request.input_glob])
+    | beam.Create([settings.input_glob])
     | fileio.MatchAll(fileio.EmptyMatchTreatment.DISALLOW)
     # Spreads files over workers, and brings those of one output together.
-    | "ByOutput" >> beam.Map(lambda f: (request.output(f.path), f))
+    | "ByOutput" >> beam.Map(lambda f: (settings.output(f.path), f))
     | beam.GroupByKey()
-    | beam.ParDo(CodeFile(request)).with_outputs(_FAILURES, main="done")
+    | beam.ParDo(CodeFile(settings)).with_outputs(_FAILURES, main="done")
   )
   _ = (
     coded[_FAILURES]
     | beam.Map(json.dumps)
     | beam.io.WriteToText(
-      _FileSystems.join(request.output_dir, TEMPORARY_DIR, FAILURES_FILE),
+      _FileSystems.join(settings.output_dir, TEMPORARY_DIR, FAILURES_FILE),
       shard_name_template="",
     )
   )
@@ -169,8 +165,8 @@ def build(pipeline: beam.Pipeline, request: Request) -> None:
 class CodeFile(beam.DoFn):
   """Codes the input of one output, and writes it."""
 
-  def __init__(self, request: Request):
-    self._request = request
+  def __init__(self, settings: Settings):
+    self._settings = settings
     self._shared = shared.Shared()
     self._work: worker_threads.Work | None = None
     self._counters = {
@@ -179,23 +175,23 @@ class CodeFile(beam.DoFn):
 
   def setup(self) -> None:
     """Loads the model, once in a process."""
-    self._work = self._shared.acquire(self._request.make_work)
+    self._work = self._shared.acquire(self._settings.make_work)
 
   def process(
     self, element: tuple[str, Iterable[filesystem.FileMetadata]]
   ) -> Iterator[beam.pvalue.TaggedOutput]:
     """Gives only failures, as dictionaries."""
-    output, found = element
-    inputs = sorted(found, key=lambda f: f.path)
+    output, matches = element
+    sources = sorted(matches, key=lambda f: f.path)
     try:
-      if len(inputs) > 1:
+      if len(sources) > 1:
         raise errors.UsageError(
-          f"{inputs[1].path} would be written to {output}, too"
+          f"{sources[1].path} would be written to {output}, too"
         )
-      coded = self._code(inputs[0], output)
+      coded = self._code(sources[0], output)
     except errors.CodecError as e:
-      self._counters["failures"].inc(len(inputs))
-      for file in inputs:
+      self._counters["failures"].inc(len(sources))
+      for file in sources:
         yield beam.pvalue.TaggedOutput(
           _FAILURES,
           {
@@ -209,7 +205,7 @@ class CodeFile(beam.DoFn):
     if coded is None:
       self._counters["skipped"].inc()
       return
-    _write(self._request.output_dir, output, coded.data)
+    _write(self._settings.output_dir, output, coded.data)
     self._counters["images"].inc()
     self._counters["pixels"].inc(coded.pixels)
     self._counters["bytes"].inc(coded.compressed_bytes)
@@ -217,33 +213,25 @@ class CodeFile(beam.DoFn):
   def _code(
     self, file: filesystem.FileMetadata, output: str
   ) -> worker_threads.Coded | None:
-    """The output; None where it is there already."""
+    """The result; None where the output is there already."""
     assert self._work is not None
     data = _read(file.path)
-    try:
-      if self._request.overwrite or not _FileSystems.exists(output):
+    with worker_threads.codec_errors_only():
+      if self._settings.overwrite or not _FileSystems.exists(output):
         return self._work.code(data)
-      wrong = self._work.mismatch(data, _read(output))
-    except errors.CodecError:
-      raise
-    except Exception as e:  # Too little memory, or a fault of a library.
-      reason = " ".join(f"{type(e).__name__}: {e}".split())
-      raise errors.CodecError(reason) from e
-    changed = file.last_updated_in_seconds
-    if not wrong and changed > _FileSystems.last_updated(output):
-      wrong = worker_threads.OLDER
-    if wrong:
-      raise errors.OutputError(
-        f"{output} {wrong}; use --overwrite to replace it"
+      changed = file.last_updated_in_seconds
+      is_older = changed > _FileSystems.last_updated(output)
+      worker_threads.check_done(
+        self._work, data, _read(output), output, is_older
       )
     return None
 
 
 def check_options(options: list[str]) -> list[str]:
-  """Beam's options, if it knows all of them.
+  """Returns Beam's options, if it knows all of them.
 
   Raises:
-    errors.UsageError: otherwise; Beam itself would pass over a misspelt one.
+    errors.UsageError: otherwise; Beam itself would ignore a misspelt option.
   """
   parser = pipeline_options._BeamArgumentParser(add_help=False)
   for cls in pipeline_options.PipelineOptions.__subclasses__():
@@ -259,21 +247,15 @@ def check_options(options: list[str]) -> list[str]:
 
 def _check_input(pattern: str) -> None:
   try:
-    found = _FileSystems.match([pattern], limits=[1])[0].metadata_list
+    matches = _FileSystems.match([pattern], limits=[1])[0].metadata_list
   except (OSError, ValueError) as e:
     raise errors.UnreadableInputError(f"cannot list {pattern}: {e}") from e
-  if not found:
+  if not matches:
     raise errors.UnreadableInputError(f"no file matches {pattern}")
 
 
-def _root(pattern: str) -> str:
-  """The folder before the first one with a wildcard, "/" included."""
-  fixed = _WILDCARD.split(pattern, maxsplit=1)[0]
-  return fixed[: fixed.rfind("/") + 1]
-
-
 def _read(path: str) -> bytes:
-  """All bytes, never decompressed for the sake of the name's ending."""
+  """All bytes of a file, as they are stored even if its name ends in .gz."""
   plain = filesystem.CompressionTypes.UNCOMPRESSED
   try:
     with _FileSystems.open(path, compression_type=plain) as f:
@@ -288,16 +270,16 @@ def _write(output_dir: str, path: str, data: bytes) -> None:
   with _FileSystems.create(temporary, compression_type=plain) as f:
     f.write(data)
   folder = _FileSystems.split(path)[0]
-  # Another worker may be making it.
+  # Another worker may be making the same folder.
   with contextlib.suppress(OSError):
     _FileSystems.mkdirs(folder)
   _FileSystems.rename([temporary], [path])
 
 
 def _counts(result: runner.PipelineResult) -> dict[str, int]:
-  wanted = metric.MetricsFilter().with_namespace(NAMESPACE)
+  ours = metric.MetricsFilter().with_namespace(NAMESPACE)
   counts = dict.fromkeys(COUNTERS, 0)
-  for counter in result.metrics().query(wanted)["counters"]:
+  for counter in result.metrics().query(ours)["counters"]:
     counts[counter.key.metric.name] = counter.result
   return counts
 

@@ -20,7 +20,7 @@ Describe = Callable[[np.ndarray, codec_lib.Encoded], str]
 
 
 class Compression:
-  """Photographs to compressed files; `bulk.Work`."""
+  """Photographs to compressed files; a `worker_threads.Work`."""
 
   def __init__(
     self,
@@ -29,13 +29,13 @@ class Compression:
     options: plan.Options | None = None,
     describe: Describe | None = None,
   ):
-    """Makes the work.
+    """Checks what is asked for.
 
     Args:
-      codec: Knows the model and the limit of pixels.
+      codec: Compresses the images; its limit of pixels holds.
       quality: As for `Codec.encode`.
       options: As for `Codec.encode`.
-      describe: Makes the note on an image.
+      describe: Makes the note on an image from its pixels and its coding.
 
     Raises:
       errors.UsageError: if quality and options make no sense.
@@ -47,7 +47,7 @@ class Compression:
     self._target(pixels=1)
 
   def code(self, source: image_io.Source) -> worker_threads.Coded:
-    """See `bulk.Work.code`."""
+    """See `worker_threads.Work.code`."""
     x = image_io.read_rgb(source, self._codec.max_pixels)
     encoded = self._codec.encode(x, self._quality, self._options)
     return worker_threads.Coded(
@@ -58,7 +58,7 @@ class Compression:
     )
 
   def mismatch(self, source: image_io.Source, existing: bytes) -> str:
-    """See `bulk.Work.mismatch`; does not compare the image itself."""
+    """See `worker_threads.Work.mismatch`; does not compare the pixels."""
     del source
     try:
       info = self._codec.info(existing)
@@ -72,26 +72,26 @@ class Compression:
     return ""
 
   def _target(self, pixels: int) -> rate_control.Target:
-    """What the file of an image of so many pixels is to be."""
+    """What is asked for, for an image of so many pixels."""
     levels = self._codec.model.config.num_levels
     return plan.target(pixels, levels, self._quality, self._options)
 
 
 class Decompression:
-  """Compressed files to photographs; `bulk.Work`."""
+  """Compressed files to photographs; a `worker_threads.Work`."""
 
   def __init__(self, codec: codec_lib.Codec, kind: str = "PNG"):
-    """Makes the work.
+    """Takes what the work needs.
 
     Args:
-      codec: Knows the model and the limit of pixels.
+      codec: Decompresses the files; its limit of pixels holds.
       kind: Pillow's name of the images' format.
     """
     self._codec = codec
     self._kind = kind
 
   def code(self, source: image_io.Source) -> worker_threads.Coded:
-    """See `bulk.Work.code`."""
+    """See `worker_threads.Work.code`."""
     data = self._read(source)
     x_hat = self._codec.decompress(data)
     return worker_threads.Coded(
@@ -102,7 +102,7 @@ class Decompression:
     )
 
   def mismatch(self, source: image_io.Source, existing: bytes) -> str:
-    """See `bulk.Work.mismatch`; compares the sizes, not the pixels."""
+    """See `worker_threads.Work.mismatch`; compares sizes, not pixels."""
     info = self._codec.info(self._read(source))
     try:
       with Image.open(io.BytesIO(existing), formats=[self._kind]) as image:
@@ -123,25 +123,17 @@ class Decompression:
     return files.read(str(source), self._codec.max_file_bytes)
 
 
-def load_compression(
-  model: str | None, max_pixels: int, quality: float
-) -> Compression:
-  """Loads a model to compress with one quality, in a process of its own.
+def load(
+  model: str | None,
+  max_pixels: int,
+  make_work: Callable[[codec_lib.Codec], worker_threads.Work],
+) -> worker_threads.Work:
+  """Loads a model and makes work with it, in a process that has none yet.
 
   Args:
     model: The model's directory; None for the package's.
     max_pixels: Images of more pixels are refused.
-    quality: 1 to the model's levels.
+    make_work: Compression or Decompression, perhaps with arguments bound.
   """
-  return Compression(_load(model, max_pixels), quality)
-
-
-def load_decompression(
-  model: str | None, max_pixels: int, kind: str
-) -> Decompression:
-  """Loads a model to decompress to Pillow's format `kind`; as above."""
-  return Decompression(_load(model, max_pixels), kind)
-
-
-def _load(model: str | None, max_pixels: int) -> codec_lib.Codec:
-  return codec_lib.Codec(model_directory.load(model), max_pixels=max_pixels)
+  codec = codec_lib.Codec(model_directory.load(model), max_pixels=max_pixels)
+  return make_work(codec)

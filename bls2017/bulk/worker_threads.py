@@ -1,10 +1,10 @@
 """Works on many files at once, with all cores.
 
-Threads take one file each, so that one is read or written while another is
-transformed, and share one codec and TensorFlow's own threads. Most of a file's
-time passes in TensorFlow, NumPy and Pillow, which let other threads run;
-processes were no faster, took twice the memory and had to be started
-(BUILD_NOTES.md).
+Each thread takes one file at a time, so that one file is read or written while
+another is transformed. All threads share one codec and TensorFlow's threads.
+Most of a file's time passes in TensorFlow, NumPy and Pillow, which let other
+threads run; processes were no faster, took twice the memory and had to be
+started (BUILD_NOTES.md).
 
 A file that fails does not stop the others. One that was done by an earlier run
 is skipped. Outputs appear whole or not at all, also when the run is cut short.
@@ -31,19 +31,17 @@ _log = logging.getLogger(__name__)
 Job = tuple[str, str]
 """Paths of an input and its output."""
 
-OLDER = "is older than its input"
-"""What is wrong with an output whose input was changed afterwards."""
-
 
 @dataclasses.dataclass(frozen=True)
 class Coded:
-  """What a file became.
+  """The result of working on one file.
 
   Attributes:
     data: Bytes of the output.
-    pixels: Of the image.
-    compressed_bytes: Of the compressed file, whichever way it went.
-    note: What else there is to say of it.
+    pixels: Number of the image's pixels.
+    compressed_bytes: Length of the compressed file, which is the output or the
+      input.
+    note: What else there is to say of the file; may be empty.
   """
 
   data: bytes
@@ -53,16 +51,16 @@ class Coded:
 
 
 class Work(Protocol):
-  """What is done with each file, by several threads at once."""
+  """What is done with each file; several threads may call it at once."""
 
   def code(self, source: image_io.Source) -> Coded:
     """Compresses or decompresses a file.
 
     Args:
-      source: Its path or its bytes.
+      source: Path or bytes of the input.
 
     Raises:
-      errors.CodecError: if it cannot.
+      errors.CodecError: if the input cannot be read or coded.
     """
 
   def mismatch(self, source: image_io.Source, existing: bytes) -> str:
@@ -73,7 +71,8 @@ class Work(Protocol):
       existing: Bytes of the output.
 
     Returns:
-      "" if it is, otherwise what is wrong with it, to stand after its name.
+      "" if it is; otherwise what is wrong with the output, as the end of a
+      sentence that begins with its name.
 
     Raises:
       errors.CodecError: if the input cannot be read.
@@ -85,10 +84,10 @@ class Outcome:
   """What became of a job.
 
   Attributes:
-    source: The input.
-    output: The output.
-    coded: The result, without its data; None if it was skipped or failed.
-    error: Why it failed, its message beginning with or naming the input.
+    source: Path of the input.
+    output: Path of the output.
+    coded: The result, without its data; None if the file was skipped or failed.
+    error: Why the file failed; the message names the input.
   """
 
   source: str
@@ -102,12 +101,12 @@ class Summary:
   """What a run did.
 
   Attributes:
-    done: Files coded.
-    skipped: Files that an earlier run had coded.
-    failures: Outcomes of the others, by their place among the jobs.
-    pixels: Of the files coded.
-    compressed_bytes: Of their compressed form.
-    seconds: By the clock.
+    done: Number of files coded.
+    skipped: Number of files that an earlier run had coded.
+    failures: Outcomes of the other files, by their number among the jobs.
+    pixels: Sum over the files coded.
+    compressed_bytes: Sum over the files coded, of the compressed side.
+    seconds: Time the run took, by the clock.
   """
 
   done: int = 0
@@ -119,7 +118,7 @@ class Summary:
 
   @property
   def files(self) -> int:
-    """All that were worked on."""
+    """The number of all jobs."""
     return self.done + self.skipped + len(self.failures)
 
   @property
@@ -138,10 +137,10 @@ class Summary:
     error = self.failures[min(self.failures)].error if self.failures else None
     return error.exit_code if error else 0
 
-  def add(self, place: int, outcome: Outcome) -> None:
-    """Counts what became of a job."""
+  def add(self, number: int, outcome: Outcome) -> None:
+    """Counts what became of the job of this number."""
     if outcome.error:
-      self.failures[place] = outcome
+      self.failures[number] = outcome
     elif outcome.coded:
       self.done += 1
       self.pixels += outcome.coded.pixels
@@ -170,32 +169,34 @@ def run(
   work: Work,
   overwrite: bool = False,
   workers: int | None = None,
-  observer: Callable[[Outcome], None] = lambda outcome: None,
+  on_outcome: Callable[[Outcome], None] = lambda outcome: None,
 ) -> Summary:
   """Does the work for every file.
 
   Args:
     jobs: Inputs and outputs; directories of outputs are made.
-    work: What is done with each.
+    work: What is done with each file.
     overwrite: Whether files are done again whose output exists.
-    workers: Files worked on at the same time; by default one more than cores.
-    observer: Is told of every file, in the order in which they finish.
+    workers: Number of files worked on at the same time; by default one more
+      than there are cores.
+    on_outcome: Called in this thread after each file, in the order in which
+      they finish.
 
   Returns:
     What was done.
 
   Raises:
-    KeyboardInterrupt: after the files at work were finished, or were given up
-      at a second interrupt. Either way none is left in part.
+    KeyboardInterrupt: after the files at work were finished, or, at a second
+      interrupt, given up. No output is left in part either way.
   """
   started = time.perf_counter()
   summary = Summary()
-  # One more than cores: one waits for the disk or for another's lock.
+  # One thread is usually waiting for the disk or for another's lock.
   crew = _Crew(jobs, work, overwrite, workers or usable_cores() + 1)
   with crew.at_work():
-    for place, outcome in crew.outcomes():
-      summary.add(place, outcome)
-      observer(outcome)
+    for number, outcome in crew.outcomes():
+      summary.add(number, outcome)
+      on_outcome(outcome)
   summary.seconds = time.perf_counter() - started
   return summary
 
@@ -205,6 +206,45 @@ def usable_cores() -> int:
   if hasattr(os, "sched_getaffinity"):
     return len(os.sched_getaffinity(0))
   return os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def codec_errors_only() -> Iterator[None]:
+  """Raises anything else, such as too little memory, as errors.CodecError."""
+  try:
+    yield
+  except errors.CodecError:
+    raise
+  except Exception as e:
+    reason = " ".join(f"{type(e).__name__}: {e}".split())
+    raise errors.CodecError(reason) from e
+
+
+def check_done(
+  work: Work,
+  source: image_io.Source,
+  existing: bytes,
+  output: str,
+  is_older: bool,
+) -> None:
+  """Refuses an output that is not what the work would make of its input.
+
+  Args:
+    work: What is done with each file.
+    source: Path or bytes of the input.
+    existing: Bytes of the output.
+    output: Path of the output.
+    is_older: Whether the input was changed after the output was written.
+
+  Raises:
+    errors.OutputError: if the output is of another kind, or older.
+    errors.CodecError: if the input cannot be read.
+  """
+  fault = work.mismatch(source, existing)
+  if not fault and is_older:
+    fault = "is older than its input"
+  if fault:
+    raise errors.OutputError(f"{output} {fault}; use --overwrite to replace it")
 
 
 class _Crew:
@@ -217,10 +257,11 @@ class _Crew:
     self._work = work
     self._overwrite = overwrite
     self._todo: queue.SimpleQueue[tuple[int, Job]] = queue.SimpleQueue()
-    for item in enumerate(jobs):
-      self._todo.put(item)
+    for numbered_job in enumerate(jobs):
+      self._todo.put(numbered_job)
     self._outcomes: queue.SimpleQueue[tuple[int, Outcome]] = queue.SimpleQueue()
-    # Whoever holds all permits is sure that nobody writes.
+    # A thread writes while it holds a permit; taking all permits makes sure
+    # that no thread writes any more.
     self._permits = workers
     self._writing = threading.Semaphore(workers)
     self._stop = threading.Event()
@@ -230,13 +271,13 @@ class _Crew:
     ]
 
   def outcomes(self) -> Iterator[tuple[int, Outcome]]:
-    """Places and outcomes of all jobs, as they finish."""
+    """Numbers and outcomes of all jobs, as they finish."""
     for _ in self._jobs:
       yield self._outcomes.get()
 
   @contextlib.contextmanager
   def at_work(self) -> Iterator[None]:
-    """Starts the threads; whatever happens, none of them writes afterwards."""
+    """Starts the threads; on leaving, waits until none of them writes."""
     try:
       for thread in self._threads:
         thread.start()
@@ -257,40 +298,28 @@ class _Crew:
   def _take_jobs(self) -> None:
     while not self._stop.is_set():
       try:
-        place, job = self._todo.get_nowait()
+        number, job = self._todo.get_nowait()
       except queue.Empty:
         return
-      self._outcomes.put((place, self._do(*job)))
+      self._outcomes.put((number, self._do(*job)))
 
   def _do(self, source: str, output: str) -> Outcome:
     try:
-      if os.path.lexists(output) and not self._overwrite:
-        _check_done(self._work, source, output)
-        return Outcome(source, output)
-      files.make_directory(os.path.dirname(output) or os.curdir)
-      coded = self._work.code(source)
-      with self._writing:
-        files.write(output, coded.data, self._overwrite)
-      return Outcome(source, output, dataclasses.replace(coded, data=b""))
+      with codec_errors_only():
+        return Outcome(source, output, self._coded(source, output))
     except errors.CodecError as e:
-      return Outcome(source, output, error=_naming(source, e))
-    except Exception as e:  # Too little memory, or a fault of a library.
-      reason = " ".join(f"{type(e).__name__}: {e}".split())
-      return Outcome(source, output, error=errors.CodecError(
-        f"{source}: {reason}"
-      ))  # fmt: skip
+      # The codec does not know the input's name.
+      named = e if source in str(e) else type(e)(f"{source}: {e}")
+      return Outcome(source, output, error=named)
 
-
-def _check_done(work: Work, source: str, output: str) -> None:
-  """Refuses an output that is not what the work would make of the input."""
-  wrong = work.mismatch(source, files.read(output))
-  if not wrong and os.path.getmtime(source) > os.path.getmtime(output):
-    wrong = OLDER
-  if wrong:
-    raise errors.OutputError(f"{output} {wrong}; use --overwrite to replace it")
-
-
-def _naming(source: str, error: errors.CodecError) -> errors.CodecError:
-  """The error with the input's name, which those of the codec do not know."""
-  message = str(error)
-  return error if source in message else type(error)(f"{source}: {message}")
+  def _coded(self, source: str, output: str) -> Coded | None:
+    """The result without its data; None where it is there already."""
+    if os.path.lexists(output) and not self._overwrite:
+      is_older = os.path.getmtime(source) > os.path.getmtime(output)
+      check_done(self._work, source, files.read(output), output, is_older)
+      return None
+    files.make_directory(os.path.dirname(output) or os.curdir)
+    coded = self._work.code(source)
+    with self._writing:
+      files.write(output, coded.data, self._overwrite)
+    return dataclasses.replace(coded, data=b"")

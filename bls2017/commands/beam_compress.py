@@ -13,21 +13,23 @@ from __future__ import annotations
 
 import functools
 
-from absl import flags
-
-from bls2017.bulk import bulk_inputs
+from bls2017.bulk import inputs
 from bls2017.commands import beam_flags, coding_flags
 
 USAGE = (
   "bls2017 beam_compress --input_glob=PATTERN --output_dir=DIR [--quality=5]"
   " [FLAGS] [BEAM'S OPTIONS]"
 )
-FLAG_MODULES = (coding_flags.__name__, beam_flags.__name__)
-TAKES_OTHER_FLAGS = True
-
-_QUALITY = flags.DEFINE_float(
-  "quality", 5.0, "1 (smallest file) to 8 (best image), in steps of 1/8."
+SHARED_FLAGS = (
+  "attempts",
+  "input_glob",
+  "max_pixels",
+  "model",
+  "output_dir",
+  "overwrite",
+  "quality",
 )
+TAKES_OTHER_FLAGS = True
 
 
 def run(arguments: list[str]) -> int:
@@ -35,10 +37,6 @@ def run(arguments: list[str]) -> int:
   from bls2017.bulk import bulk_coding
 
   make_work = functools.partial(
-    bulk_coding.load_compression,
-    coding_flags.MODEL.value,
-    coding_flags.MAX_PIXELS.value,
-    _QUALITY.value,
+    bulk_coding.Compression, quality=coding_flags.QUALITY.value
   )
-  extension = bulk_inputs.BITSTREAM_EXTENSION
-  return beam_flags.run(arguments, extension, make_work, USAGE)
+  return beam_flags.run(arguments, inputs.BITSTREAM_EXTENSION, make_work)

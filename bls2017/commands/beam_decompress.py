@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import functools
 
-from absl import flags
-
 from bls2017.commands import beam_flags, coding_flags
 from bls2017.images import image_io
 
@@ -17,24 +15,23 @@ USAGE = (
   "bls2017 beam_decompress --input_glob=PATTERN --output_dir=DIR"
   " [FLAGS] [BEAM'S OPTIONS]"
 )
-FLAG_MODULES = (coding_flags.__name__, beam_flags.__name__)
-TAKES_OTHER_FLAGS = True
-
-_FORMAT = flags.DEFINE_string(
-  "format", "png", "Ending of the images: png, tiff, webp, jpg ..."
+SHARED_FLAGS = (
+  "attempts",
+  "format",
+  "input_glob",
+  "max_pixels",
+  "model",
+  "output_dir",
+  "overwrite",
 )
+TAKES_OTHER_FLAGS = True
 
 
 def run(arguments: list[str]) -> int:
   """The command; see `bls2017.commands.main`."""
-  extension = f".{_FORMAT.value.lstrip('.')}"
+  extension = coding_flags.image_extension()
   kind = image_io.check_format(f"x{extension}")
   from bls2017.bulk import bulk_coding
 
-  make_work = functools.partial(
-    bulk_coding.load_decompression,
-    coding_flags.MODEL.value,
-    coding_flags.MAX_PIXELS.value,
-    kind,
-  )
-  return beam_flags.run(arguments, extension, make_work, USAGE)
+  make_work = functools.partial(bulk_coding.Decompression, kind=kind)
+  return beam_flags.run(arguments, extension, make_work)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import logging
 import sys
 from types import ModuleType
-from typing import Callable
+from typing import TYPE_CHECKING, Callable
 
 from absl import flags
 
 from bls2017 import errors
 from bls2017.bulk import worker_threads
 from bls2017.commands import coding_flags
+
+if TYPE_CHECKING:
+  from bls2017 import codec as codec_lib
 
 INPUT_GLOB = flags.DEFINE_string(
   "input_glob",
@@ -22,8 +26,8 @@ INPUT_GLOB = flags.DEFINE_string(
 ATTEMPTS = flags.DEFINE_integer(
   "attempts",
   3,
-  "How often the pipeline is run if it fails, as Beam's direct runner does with"
-  " a worker that was killed. What is done is not done again.",
+  "How often the pipeline is run if it fails, as Beam's direct runner does when"
+  " a worker is killed. What is done is not done again.",
   lower_bound=1,
 )
 
@@ -33,33 +37,41 @@ _log = logging.getLogger(__name__)
 def run(
   arguments: list[str],
   extension: str,
-  make_work: Callable[[], worker_threads.Work],
-  usage: str,
+  make_work: Callable[[codec_lib.Codec], worker_threads.Work],
 ) -> int:
   """Runs the pipeline, reports every failure and what was done.
 
   Args:
     arguments: Beam's options.
-    extension: Of the outputs.
-    make_work: Makes the work in each worker.
-    usage: The command's usage line.
+    extension: Ending of the outputs.
+    make_work: From the codec to what is done with each file; sent to each
+      worker by pickle.
 
   Returns:
     0, or the exit code of the first input that failed.
   """
   pattern, output_dir = INPUT_GLOB.value, coding_flags.OUTPUT_DIR.value
   if not (pattern and output_dir):
-    raise errors.UsageError(
-      f"--input_glob and --output_dir are needed; usage: {usage}"
-    )
+    raise errors.UsageError("--input_glob and --output_dir are needed")
   pipeline = _pipeline()
   pipeline.check_options(arguments)
-  # What is wrong with the model or a setting is said once and here.
-  make_work()
-  request = pipeline.Request(
-    pattern, output_dir, extension, make_work, coding_flags.OVERWRITE.value
+  from bls2017.bulk import bulk_coding
+
+  load = functools.partial(
+    bulk_coding.load,
+    coding_flags.MODEL.value,
+    coding_flags.MAX_PIXELS.value,
+    make_work,
   )
-  summary = pipeline.run(request, arguments, ATTEMPTS.value)
+  # A fault of the model or of a setting is reported here, once.
+  load()
+  summary = pipeline.run(
+    pipeline.Settings(
+      pattern, output_dir, extension, load, coding_flags.OVERWRITE.value
+    ),
+    arguments,
+    ATTEMPTS.value,
+  )
   for outcome in summary.failures.values():
     _log.error("bls2017: %s", outcome.error)
   print(f"bls2017: {summary}", file=sys.stderr)
@@ -71,7 +83,7 @@ def _pipeline() -> ModuleType:
     raise errors.UsageError(
       "this command needs Apache Beam: pip install 'bls2017[beam]'"
     )
-  # Beam warns of each optional package it does not find.
+  # Beam warns of each optional package that is missing.
   root = logging.getLogger()
   level = root.level
   root.setLevel(logging.ERROR)

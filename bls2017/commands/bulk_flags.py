@@ -1,4 +1,4 @@
-"""Flags and steps of the coding commands that work on many files."""
+"""Flags and steps of the commands that code many files with --output_dir."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Callable
 
 from absl import flags
 
-from bls2017.bulk import bulk_inputs, worker_threads
-from bls2017.commands import coding_flags
+from bls2017.bulk import inputs, worker_threads
+from bls2017.commands import coding_flags, progress
 from bls2017.common import files
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ BASE_DIR = flags.DEFINE_string(
 WORKERS = flags.DEFINE_integer(
   "workers",
   None,
-  "Files worked on at the same time, with --output_dir; one more than cores.",
+  "Files worked on at the same time with --output_dir; by default one more than"
+  " there are cores.",
   lower_bound=1,
 )
 
@@ -41,36 +42,34 @@ def for_each(
   Reports every failure, and in the end what was done.
 
   Args:
-    arguments: See `bulk_inputs`.
+    arguments: See `bls2017.bulk.inputs`.
     output_dir: Directory of the outputs, made where it is missing.
-    extension: Of the outputs.
+    extension: Ending of the outputs.
     make_work: From the codec to what is done with each file.
 
   Returns:
     0, or the exit code of the first input that failed.
   """
-  jobs = bulk_inputs.find(arguments, output_dir, extension, BASE_DIR.value)
+  jobs = inputs.find(arguments, output_dir, extension, BASE_DIR.value)
   files.make_directory(output_dir)
-  from bls2017.commands import progress as progress_lib
-
   work = make_work(coding_flags.load_codec())
-  progress = progress_lib.ProgressBar()
+  bar = progress.ProgressBar()
 
-  def observe(outcome: worker_threads.Outcome) -> None:
+  def report(outcome: worker_threads.Outcome) -> None:
     if outcome.error:
       _log.error("bls2017: %s", outcome.error)
     elif coding_flags.VERBOSE.value:
       note = outcome.coded.note if outcome.coded else "done before"
       _log.warning("%s: %s", outcome.source, note)
-    progress.on_done()
+    bar.on_done()
 
-  with progress_lib.messages_above_bars():
-    progress.on_start("files", len(jobs), 0)
+  with progress.messages_above_bars():
+    bar.on_start("files", len(jobs), 0)
     try:
       summary = worker_threads.run(
-        jobs, work, coding_flags.OVERWRITE.value, WORKERS.value, observe
+        jobs, work, coding_flags.OVERWRITE.value, WORKERS.value, report
       )
     finally:
-      progress.close()
+      bar.close()
   print(f"bls2017: {summary}", file=sys.stderr)
   return summary.exit_code

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from bls2017 import errors
-from bls2017.bulk import bulk_inputs, worker_threads
+from bls2017.bulk import inputs, worker_threads
 from bls2017.commands import bulk_flags, coding_flags, progress
 from bls2017.common import files
 from bls2017.images import image_io
@@ -40,14 +40,17 @@ USAGE = (
   "bls2017 compress INPUT [OUTPUT] [--quality=5] [FLAGS], or"
   " bls2017 compress --output_dir=DIR INPUTS... [--quality=5] [FLAGS]"
 )
-FLAG_MODULES = (coding_flags.__name__, bulk_flags.__name__)
-
-_QUALITY = flags.DEFINE_float(
+SHARED_FLAGS = (
+  "base_dir",
+  "max_pixels",
+  "model",
+  "output_dir",
+  "overwrite",
   "quality",
-  None,
-  "1 (smallest file) to 8 (best image), in steps of 1/8; 5 where no target is"
-  " given.",
+  "verbose",
+  "workers",
 )
+
 _TARGET_BPP = flags.DEFINE_float(
   "target_bpp", None, "Instead: the most bits per pixel of the file."
 )
@@ -58,7 +61,9 @@ _TARGET_PSNR = flags.DEFINE_float(
   "target_psnr", None, "Instead: the least PSNR in dB."
 )
 _EFFORT = flags.DEFINE_integer(
-  "effort", 3, "1 to 9; from 4 on the file is refined, twice as long each time."
+  "effort",
+  3,
+  "1 to 9; from 4 on the file is refined, for longer at each effort.",
 )
 _METRIC = flags.DEFINE_enum(
   "metric", "mse", ("mse", "ms_ssim"), "What refining improves."
@@ -70,23 +75,21 @@ _ROI = flags.DEFINE_string(
 
 def run(arguments: list[str]) -> int:
   """The command; see `bls2017.commands.main`."""
-  extension = bulk_inputs.BITSTREAM_EXTENSION
-  coding_flags.check_inputs(arguments, USAGE)
+  if not arguments:
+    raise errors.UsageError(f"an input is needed; usage: {USAGE}")
+  extension = inputs.BITSTREAM_EXTENSION
   output_dir = coding_flags.OUTPUT_DIR.value
   if output_dir:
     return bulk_flags.for_each(arguments, output_dir, extension, _work)
-  source, output = coding_flags.pair(arguments, extension, USAGE)
+  source, output = coding_flags.pair(arguments, extension)
   standard = source == files.STANDARD_STREAM
-  x = image_io.read_rgb(
-    files.read(source) if standard else source, coding_flags.MAX_PIXELS.value
-  )
-  mask = None
-  if _ROI.value:
-    mask = image_io.read_grey(_ROI.value, coding_flags.MAX_PIXELS.value)
+  max_pixels = coding_flags.MAX_PIXELS.value
+  x = image_io.read_rgb(files.read(source) if standard else source, max_pixels)
+  mask = image_io.read_grey(_ROI.value, max_pixels) if _ROI.value else None
   codec = coding_flags.load_codec()
   bar = progress.ProgressBar()
   try:
-    encoded = codec.encode(x, _QUALITY.value, _options(mask), bar)
+    encoded = codec.encode(x, coding_flags.QUALITY.value, _options(mask), bar)
   finally:
     bar.close()
   files.write(output, encoded.data, coding_flags.OVERWRITE.value)
@@ -104,7 +107,7 @@ def _work(codec: codec_lib.Codec) -> worker_threads.Work:
     raise errors.UsageError("--roi is for one image, not for --output_dir")
   return bulk_coding.Compression(
     codec,
-    _QUALITY.value,
+    coding_flags.QUALITY.value,
     _options(None),
     functools.partial(_describe, codec) if coding_flags.VERBOSE.value else None,
   )

@@ -16,8 +16,7 @@ import functools
 import sys
 from typing import TYPE_CHECKING
 
-from absl import flags
-
+from bls2017 import errors
 from bls2017.bulk import worker_threads
 from bls2017.commands import bulk_flags, coding_flags
 from bls2017.common import files
@@ -30,26 +29,30 @@ USAGE = (
   "bls2017 decompress INPUT [OUTPUT] [FLAGS], or"
   " bls2017 decompress --output_dir=DIR INPUTS... [FLAGS]"
 )
-FLAG_MODULES = (coding_flags.__name__, bulk_flags.__name__)
-
-_FORMAT = flags.DEFINE_string(
+SHARED_FLAGS = (
+  "base_dir",
   "format",
-  "png",
-  "Ending of outputs that are not named: png, tiff, webp, jpg ...",
+  "max_pixels",
+  "model",
+  "output_dir",
+  "overwrite",
+  "verbose",
+  "workers",
 )
 
 
 def run(arguments: list[str]) -> int:
   """The command; see `bls2017.commands.main`."""
-  coding_flags.check_inputs(arguments, USAGE)
-  extension = f".{_FORMAT.value.lstrip('.')}"
+  if not arguments:
+    raise errors.UsageError(f"an input is needed; usage: {USAGE}")
+  extension = coding_flags.image_extension()
   output_dir = coding_flags.OUTPUT_DIR.value
   if output_dir:
     kind = image_io.check_format(f"x{extension}")
     return bulk_flags.for_each(
       arguments, output_dir, extension, functools.partial(_work, kind)
     )
-  source, output = coding_flags.pair(arguments, extension, USAGE)
+  source, output = coding_flags.pair(arguments, extension)
   image_io.check_format(output)
   codec = coding_flags.load_codec()
   x_hat = codec.decompress(files.read(source, codec.max_file_bytes))

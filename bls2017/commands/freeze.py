@@ -59,14 +59,13 @@ def run(arguments: list[str]) -> int:
     raise errors.UsageError("--train_dir and --output_dir are needed")
   if _ACTIVITIES.value != 1 and not _CALIBRATION_GLOB.value:
     raise errors.UsageError("--activities needs --calibration_glob")
-  from bls2017.training import checkpoints
-  from bls2017.transforms import model_directory
+  from bls2017.training import checkpoints, freezing
 
   model, step = checkpoints.load_model(_TRAIN_DIR.value, _CHECKPOINT.value)
-  frozen = model_directory.freeze(model, _HALF_PRECISION.value)
+  frozen = freezing.freeze(model, _HALF_PRECISION.value)
   if _CALIBRATION_GLOB.value:
     frozen = _calibrate(frozen, _CALIBRATION_GLOB.value)
-  model_directory.save(frozen, _OUTPUT_DIR.value, _OVERWRITE.value)
+  freezing.save(frozen, _OUTPUT_DIR.value, _OVERWRITE.value)
   print(f"{_OUTPUT_DIR.value}: model {frozen.model_id.hex()} of step {step}")
   return 0
 
@@ -79,7 +78,7 @@ def _calibrate(
   paths, _ = data.split_files(pattern, TrainConfig.validation_fraction)
   # Every so many of them: neighbours in a folder are often alike.
   paths = paths[:: max(1, len(paths) // _CALIBRATION_IMAGES.value)]
-  patches = data.central_patches(
+  patches = data.read_patches(
     paths, validation.PATCH_SIZE, _CALIBRATION_IMAGES.value
   )
   if not len(patches):

@@ -12,7 +12,7 @@ from bls2017.commands import coding_flags
 from bls2017.common import files
 
 USAGE = "bls2017 info FILE [--json]"
-FLAG_MODULES = (coding_flags.__name__,)
+SHARED_FLAGS = ("max_pixels", "model")
 
 _JSON = flags.DEFINE_bool("json", False, "Print a JSON object.")
 

@@ -1,8 +1,10 @@
 """The console script `bls2017`: picks a command, and turns errors into exits.
 
-A command is a module with a `USAGE` line, a docstring, flags of its own and
-`run(arguments)`, which returns an exit code. Only the chosen one is imported.
-One with `TAKES_OTHER_FLAGS` finds flags that are not its own among arguments.
+A command is a module with a `USAGE` line, a docstring, flags and
+`run(arguments)`, which returns an exit code. `SHARED_FLAGS` are the names of
+the flags that it shares with other commands; no command knows a flag that means
+nothing to it. With `TAKES_OTHER_FLAGS`, unknown flags are among its arguments.
+Only the chosen command is imported.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from absl import flags
 from bls2017 import errors
 
 COMMANDS = {
+  "example": "write a picture to try the codec with",
   "compress": "photographs to small files",
   "decompress": "small files to photographs",
   "info": "what a compressed file says of itself",
@@ -30,6 +33,9 @@ COMMANDS = {
   "evaluate": "compare with JPEG, JPEG 2000 and others: numbers and pictures",
   "benchmark": "measure this machine's speed and memory, beside other codecs",
 }
+
+ABSL_FLAGS = {"flagfile", "undefok"}
+"""Flags that absl itself defines and that every command knows."""
 
 EXIT_INTERRUPTED = 130
 
@@ -60,6 +66,8 @@ def main(argv: list[str] | None = None) -> int:
   if "--help" in arguments or "-h" in arguments:
     print(_help(command))
     return 0
+  for name in {*flags.FLAGS} - _flag_names(command) - ABSL_FLAGS:
+    delattr(flags.FLAGS, name)
   # Flags may stand after the inputs.
   flags.FLAGS.set_gnu_getopt(True)
   try:
@@ -103,15 +111,16 @@ def _overview() -> str:
   return "\n".join([usage, "", *rows, "", more])
 
 
+def _flag_names(command: ModuleType) -> set[str]:
+  of_module = flags.FLAGS.get_key_flags_for_module(command.__name__)
+  shared = getattr(command, "SHARED_FLAGS", ())
+  return {*shared, *(flag.name for flag in of_module)}
+
+
 def _help(command: ModuleType) -> str:
-  modules = (command.__name__, *getattr(command, "FLAG_MODULES", ()))
-  own = [
-    flag
-    for module in modules
-    for flag in flags.FLAGS.get_key_flags_for_module(module)
-  ]
   rows = []
-  for flag in sorted(own, key=lambda f: f.name):
+  for name in sorted(_flag_names(command)):
+    flag = flags.FLAGS[name]
     default = "" if flag.default is None else f" (default: {flag.default})"
     text = f"{flag.help}{default}"
     rows.append(f"  --{flag.name}")

@@ -62,7 +62,7 @@ class ProgressBar:
     )
 
   def on_step(self, report: Any) -> None:
-    """Adds a step, a `validation.StepReport`, to the averages."""
+    """Adds a step, a `reports.Measurement`, to the averages."""
     now = np.array([report.loss, report.bpp.mean(), report.psnr.mean()])
     if self._mean is None:
       self._mean = now

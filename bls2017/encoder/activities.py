@@ -6,8 +6,8 @@ cost depends on the one before it in the lane, this is a shortest path, found
 for all lanes at once (Viterbi 1967).
 
 Code lengths are multiples of 2**-8 bits (`coding_tables`), so that their sums
-are exact in 32 bits, whatever their order: the library (`Chooser`) and an
-exported graph (`costs` and `cheapest`) choose alike.
+are exact in 32 bits, whatever their order: the library and an exported graph
+(`export.graph.graph_activities`) choose alike.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ class Chooser:
       chosen: int [positions], the activities.
     """
     before = np.roll(chosen, 1)
-    before[:: self._tables.lane_positions] = self._tables.activities
+    before[:: self._tables.lane_positions] = self._tables.num_activities
     symbols = costs[np.arange(len(costs)), chosen].sum(dtype="f8")
     return float(symbols + self._own[before, chosen].sum(dtype="f8"))
 
@@ -160,94 +160,32 @@ def _paths(cost: np.ndarray, own: np.ndarray) -> np.ndarray:
   return path
 
 
-def costs(place: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
+def costs(symbol_places: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
   """What each position's symbols cost with each set of tables.
 
   Args:
-    place: int32 [positions, L], of each symbol in `lengths`.
+    symbol_places: int32 [positions, L], the row of `lengths` of each symbol.
     lengths: float32 [S, K], bits of each symbol of each channel.
 
   Returns:
     float32 [positions, K].
   """
-  half = tf.shape(place)[0] // 2
+  half = tf.shape(symbol_places)[0] // 2
   # The operation runs on one core; the graph runs both parts at once.
   return tf.concat(
-    [_sums(place[:half], lengths), _sums(place[half:], lengths)], 0
+    [
+      _sums(symbol_places[:half], lengths),
+      _sums(symbol_places[half:], lengths),
+    ],
+    0,
   )
 
 
-def _sums(place: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
-  positions, live = tf.unstack(tf.shape(place))
+def _sums(symbol_places: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
+  positions, live = tf.unstack(tf.shape(symbol_places))
   return tf.raw_ops.SparseSegmentSumWithNumSegments(
     data=lengths,
-    indices=tf.reshape(place, [-1]),
+    indices=tf.reshape(symbol_places, [-1]),
     segment_ids=tf.repeat(tf.range(positions), live),
     num_segments=positions,
   )
-
-
-def cheapest(
-  cost: tf.Tensor, own: tf.Tensor, lane_positions: tf.Tensor
-) -> tf.Tensor:
-  """The activities that cost the fewest bits in all.
-
-  Args:
-    cost: float32 [positions, K], from `costs`; at least one position.
-    own: float32 [K + 1, K], bits of an activity after each, and at the
-      beginning of a lane.
-    lane_positions: int32 scalar, positions of a lane.
-
-  Returns:
-    int32 [positions].
-  """
-  positions, sets = tf.unstack(tf.shape(cost))
-  lanes = (positions + lane_positions - 1) // lane_positions
-  steps = tf.minimum(lane_positions, positions)
-  # What fills up the last lane costs nothing, and changes nothing before it.
-  cost = tf.pad(cost, [[0, lanes * steps - positions], [0, 0]])
-  cost = tf.reshape(cost, tf.stack([lanes, steps, sets]))
-  cost = tf.transpose(cost, [1, 0, 2])
-  follows, begins = own[:-1], own[-1]
-
-  def forward(
-    t: tf.Tensor, total: tf.Tensor, totals: tf.TensorArray
-  ) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray]:
-    ways = total[:, :, None] + follows  # [lanes, from, to]
-    total = tf.reduce_min(ways, 1) + cost[t]
-    return t + 1, total, totals.write(t, total)
-
-  first = begins + cost[0]
-  totals = tf.TensorArray(tf.float32, steps, element_shape=(None, None))
-  _, total, totals = tf.while_loop(
-    lambda t, *_: t < steps,
-    forward,
-    (tf.constant(1), first, totals.write(0, first)),
-    shape_invariants=_loop_shapes((None, None)),
-    parallel_iterations=1,
-  )
-  leads = tf.transpose(follows)
-
-  def backward(
-    t: tf.Tensor, after: tf.Tensor, path: tf.TensorArray
-  ) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray]:
-    ways = totals.read(t) + tf.gather(leads, after)  # [lanes, from]
-    chosen = tf.argmin(ways, 1, tf.int32)
-    return t - 1, chosen, path.write(t, chosen)
-
-  last = tf.argmin(total, 1, tf.int32)
-  path = tf.TensorArray(tf.int32, steps, element_shape=(None,))
-  _, _, path = tf.while_loop(
-    lambda t, *_: t >= 0,
-    backward,
-    (steps - 2, last, path.write(steps - 1, last)),
-    shape_invariants=_loop_shapes((None,)),
-    parallel_iterations=1,
-  )
-  chosen = tf.transpose(path.stack())
-  return tf.reshape(chosen, [-1])[:positions]
-
-
-def _loop_shapes(shape: tuple[None, ...]) -> tuple[tf.TensorShape, ...]:
-  """Of a counter, of what is carried, and of an array of those."""
-  return tf.TensorShape(()), tf.TensorShape(shape), tf.TensorShape(None)

@@ -7,18 +7,16 @@ them, `bls2017.encoder.refinement` improves one.
 from __future__ import annotations
 
 import dataclasses
+from typing import Callable
 
 import numpy as np
 
-from bls2017.bitstream import coding_tables, container, lanes, range_coder
+from bls2017.bitstream import coding_tables, container, lanes
 from bls2017.encoder import quantization
 from bls2017.transforms import model_directory, strips
 
 _STRIP = 64
 """Rows of an image that are compared at once."""
-
-LANE_END_BYTES = 0.3
-"""What a lane takes beyond its symbols' information, on average."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,20 +41,21 @@ class Primitives:
 
   Attributes:
     model: The frozen model.
-    coder: The runtime of the range coder.
     transforms: Analysis and synthesis.
+    pack: Gives the file of a quality's index, of the rows of an image, and of
+      its height and width.
   """
 
   def __init__(
     self,
     model: model_directory.FrozenModel,
-    coder: range_coder.RangeCoder,
     transforms: strips.Transforms,
+    pack: Callable[[int, np.ndarray, tuple[int, int]], bytes],
   ):
     """Takes the parts as they are."""
     self.model = model
-    self.coder = coder
     self.transforms = transforms
+    self.pack = pack
     self._tables: dict[int, coding_tables.QualityTables] = {}
     self._quantizers: dict[int, quantization.Quantizer] = {}
 
@@ -179,18 +178,14 @@ class ImageEncoding:
     count = lanes.num_lanes(
       len(attempt.rows), self.primitives.tables(attempt.index).lane_positions
     )
-    each = container.LANE_LENGTH_BYTES + LANE_END_BYTES
+    each = container.LANE_LENGTH_BYTES + coding_tables.MEAN_LANE_END_BYTES
     return container.HEADER_BYTES + each * count + attempt.bits / 8
 
-  def pack(self, attempt: Attempt) -> bytes:
-    """The file."""
+  def file_bytes(self, attempt: Attempt) -> int:
+    """What the file takes."""
     height, width = self.image.shape[:2]
-    tables = self.primitives.tables(attempt.index)
-    streams = self.primitives.coder.encode(attempt.rows, tables)
-    model_id = self.primitives.model.model_id
-    version = container.version_of(tables.activities)
-    header = container.Header(height, width, attempt.index, model_id, version)
-    return container.pack(header, streams)
+    pack = self.primitives.pack
+    return len(pack(attempt.index, attempt.rows, (height, width)))
 
   def decoded(self, attempt: Attempt) -> np.ndarray:
     """What a decoder makes of the file: uint8 [H, W, 3]."""

@@ -99,7 +99,7 @@ class Quantizer:
     )
     self._increases = increases.ravel()
     self._bends = np.zeros_like(self._increases)
-    if tables.leading:
+    if tables.activity_columns:
       self._bends = bends(increases, symbols).numpy().ravel()
 
   def scaled(self, latents: np.ndarray) -> np.ndarray:
@@ -153,10 +153,10 @@ class Quantizer:
     scale: Callable[[np.ndarray], np.ndarray],
   ) -> Quantized:
     strength = np.asarray(strength, np.float32)
-    leading = self._tables.leading
-    optimised = optimised and bool(leading)
+    activity_columns = self._tables.activity_columns
+    optimised = optimised and bool(activity_columns)
     rows = np.empty((len(values), self._tables.columns), np.int16)
-    symbols = rows[:, leading:]
+    symbols = rows[:, activity_columns:]
     clipped = 0
     for block in _blocks(len(values)):
       symbols[block], outside = self._rounded(scale(values[block]), optimised)
@@ -170,15 +170,15 @@ class Quantizer:
         self._chooser.change(lengths[block], symbols[block], found)
         symbols[block] = found
       chosen = self._chooser.cheapest(lengths)
-    if leading:
+    if activity_columns:
       rows[:, 0] = chosen
     return Quantized(rows, self._chooser.bits(lengths, chosen), clipped)
 
   def bits(self, rows: np.ndarray) -> float:
     """The information content of symbols and activities under the tables."""
-    leading = self._tables.leading
-    chosen = rows[:, 0] if leading else np.zeros(len(rows), np.int16)
-    return self._chooser.bits(self._chooser.costs(rows[:, leading:]), chosen)
+    first = self._tables.activity_columns
+    chosen = rows[:, 0] if first else np.zeros(len(rows), np.int16)
+    return self._chooser.bits(self._chooser.costs(rows[:, first:]), chosen)
 
   def _rounded(
     self, scaled: np.ndarray, optimised: bool
@@ -311,7 +311,7 @@ def symbols(
   # writing to the places of the live ones.
   zeros = np.zeros((*rows.shape[:-1], 1), rows.dtype)
   columns = np.full(len(tables.minimum), tables.columns)
-  columns[tables.live] = np.arange(tables.leading, tables.columns)
+  columns[tables.live] = np.arange(tables.activity_columns, tables.columns)
   found = np.take(np.concatenate([rows, zeros], -1), columns, axis=-1)
   return found + tables.minimum
 

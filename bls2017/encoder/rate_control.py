@@ -128,7 +128,7 @@ def finest_within(
   found = fuller or below
   if found:
     return found
-  smallest = len(image.pack(image.attempt(0, MAX_STRENGTH)))
+  smallest = image.file_bytes(image.attempt(0, MAX_STRENGTH))
   raise errors.LimitError(
     f"the image cannot be coded in {max_bytes} bytes: the smallest possible"
     f" size is {smallest} bytes"
@@ -157,12 +157,12 @@ def trimmed(
     attempt = _least_trimmed(image, index, scaled, wanted)
     if attempt is None:
       break
-    excess = len(image.pack(attempt)) - max_bytes
+    excess = image.file_bytes(attempt) - max_bytes
     if excess <= 0:
       return attempt
     wanted -= excess
   strongest = image.attempt(index, MAX_STRENGTH, scaled)
-  return strongest if len(image.pack(strongest)) <= max_bytes else None
+  return strongest if image.file_bytes(strongest) <= max_bytes else None
 
 
 def coarsest_reaching(

@@ -16,17 +16,16 @@ import tensorflow as tf
 from bls2017 import errors
 from bls2017.common import config
 from bls2017.training import model as model_lib
+from bls2017.training.train_config import TrainConfig
+from bls2017.training.training_step import TrainingStep
 
 NONLINEARITIES = ("gdn", "relu", "linear")
 
-LMBDAS = tuple(0.0018 * 1.93**k for k in (0, 2, 4, 6))
+LMBDAS = config.LMBDAS["mse"][::2]
 """Four levels are enough for a curve."""
 
 PATCH_SIZE = 128
-_LEARNING_RATE = 1e-3
-_PRIOR_FACTOR = 5.0
 _WARMUP_STEPS = 100
-_CLIP_NORM = 1.0
 _SEED = 0
 
 
@@ -96,30 +95,16 @@ def train(
     errors.TrainingError: if the loss is not finite in the end.
   """
   model = make(variant)
+  settings = TrainConfig(
+    steps=steps, warmup_steps=min(_WARMUP_STEPS, steps // 2)
+  )
+  training_step = TrainingStep(model, settings)
   levels = model.config.num_levels
-  transform_variables = model.transform_variables()
-  prior_variables = model.prior_variables()
-  variables = transform_variables + prior_variables
-  optimizers = [_adam(_LEARNING_RATE, steps) for _ in range(2)]
-  optimizers[1] = _adam(_LEARNING_RATE * _PRIOR_FACTOR, steps)
-  optimizers[0].build(transform_variables)
-  optimizers[1].build(prior_variables)
-  weights = np.asarray(LMBDAS, np.float32) ** -0.45
-  weights /= weights.mean()
 
-  @tf.function
+  @tf.function(autograph=False)
   def step(x: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
-    with tf.GradientTape() as tape:
-      seed = tf.stack([tf.constant(_SEED, tf.int64), number])
-      rd = model.rate_distortion(x, "noise", seed)
-      loss = tf.reduce_mean(weights * model.lagrangian(rd))
-    gradients, _ = tf.clip_by_global_norm(
-      tape.gradient(loss, variables), _CLIP_NORM
-    )
-    count = len(transform_variables)
-    optimizers[0].apply_gradients(zip(gradients[:count], transform_variables))
-    optimizers[1].apply_gradients(zip(gradients[count:], prior_variables))
-    return loss
+    seed = tf.stack([tf.constant(_SEED, tf.int64), number])
+    return training_step(x, seed).loss
 
   order = np.random.default_rng(_SEED).integers(
     len(patches), size=(steps, levels)
@@ -135,15 +120,3 @@ def train(
     raise errors.TrainingError(f"{variant} did not train: its loss is {loss}")
   # The median leaves out the first step, which traces the graph.
   return Trained(model, float(np.median(seconds)))
-
-
-def _adam(rate: float, steps: int) -> tf.keras.optimizers.Optimizer:
-  warmup = min(_WARMUP_STEPS, steps // 2)
-  schedule = tf.keras.optimizers.schedules.CosineDecay(
-    rate / 10,
-    decay_steps=max(steps - warmup, 1),
-    alpha=0.02,
-    warmup_target=rate,
-    warmup_steps=warmup,
-  )
-  return tf.keras.optimizers.Adam(schedule)

@@ -27,7 +27,8 @@ from bls2017.evaluation import (
   plots,
   rate_distortion,
 )
-from bls2017.images import image_io, metrics
+from bls2017.images import metrics
+from bls2017.training import data
 from bls2017.training import model as model_lib
 
 TEST_PATCH = 256
@@ -62,42 +63,17 @@ class Result:
 def read_patches(
   paths: Iterable[str], size: int, limit: int, per_image: int = 1
 ) -> np.ndarray:
-  """Patches of the images that are large enough: the middle, then random ones.
-
-  Args:
-    paths: Files; those that cannot be read are left out.
-    size: Side in pixels.
-    limit: At most so many patches.
-    per_image: Patches of an image.
-
-  Returns:
-    uint8 [n, size, size, 3].
+  """Patches of the images, uint8 [n, size, size, 3]; see `data.read_patches`.
 
   Raises:
     errors.UnreadableInputError: if there is none.
   """
-  rng = np.random.default_rng(0)
-  patches: list[np.ndarray] = []
-  for path in paths:
-    if len(patches) >= limit:
-      break
-    try:
-      x = image_io.read_rgb(path)
-    except errors.CodecError:
-      continue
-    room = np.array(x.shape[:2]) - size
-    if room.min() < 0:
-      continue
-    corners = [room // 2]
-    corners += [rng.integers(room + 1) for _ in range(per_image - 1)]
-    patches += [
-      x[top : top + size, left : left + size] for top, left in corners
-    ]
-  if not patches:
+  patches = data.read_patches(paths, size, limit, per_image)
+  if not len(patches):
     raise errors.UnreadableInputError(
       f"no image of at least {size} x {size} pixels can be read"
     )
-  return np.stack(patches[:limit])
+  return patches
 
 
 def train_patches(paths: Sequence[str]) -> np.ndarray:

@@ -7,7 +7,7 @@ Counting the symbols of photographs at every quality mends both.
 
 A density that is the same everywhere in an image also knows nothing of where
 the image is smooth and where it is busy. Several sets of tables do, one for
-each activity of a position (`bls2017.bitstream.coding_tables`). They are found
+each activity of a position (`bls2017.bitstream.coding_tables`). They are made
 as the centres of clusters are (Lloyd 1982): positions choose the set that codes
 them in the fewest bits, each set is counted again from the positions that chose
 it, and so on. Classifying what is coded is as old as adaptive transform coding
@@ -28,14 +28,16 @@ import numpy as np
 from bls2017 import errors
 from bls2017.bitstream import coding_tables
 from bls2017.encoder import activities, quantization
+from bls2017.training import table_building
 from bls2017.transforms import model_directory, strips
 
 PRIOR_WEIGHT = 20.0
-"""The prior counts as so many symbols that were seen; and so does, in each set
-of tables, what was seen everywhere."""
+"""The prior counts as so many symbols that were seen.
 
-OWN_WEIGHT = 5.0
-"""Likewise for activities, where what follows any other one is the prior."""
+In each of several sets, what was seen everywhere takes the prior's place."""
+
+ACTIVITY_WEIGHT = 5.0
+"""Pairs of activities that the overall shares of the activities count as."""
 
 _DIGITS = 5
 """Binary digits of a frequency in one of several sets. They cost 0.01% more
@@ -43,7 +45,7 @@ bits than all 16, and sets of tables take two thirds of the space."""
 
 _FIRST_ROUNDS = 16
 _LATER_ROUNDS = 3
-"""A quality begins with what the one below it has found."""
+"""A quality begins with the activities of the one below it."""
 
 _OPTIMISED_ROUNDS = 2
 """How often symbols are optimised with the tables so far, and counted again."""
@@ -73,7 +75,7 @@ def calibrate(
     raise errors.UsageError(
       f"activities must be 1 to {coding_tables.MAX_ACTIVITIES}, not {sets}"
     )
-  if model.tables.activities > 1:
+  if model.tables.num_activities > 1:
     raise errors.ModelError("the tables know several activities already")
   transforms = strips.Transforms(model.weights, model.config.num_latents)
   latents = np.stack([transforms.latents(patch) for patch in patches])
@@ -84,20 +86,17 @@ def calibrate(
   for index in range(len(model.tables)):
     fit = _Fit(model.tables.for_quality(index), latents, images)
     chosen = fit.choose(sets, chosen)
-    found = fit.tables(sets, chosen)
+    of_quality = fit.tables(sets, chosen)
     for _ in range(_OPTIMISED_ROUNDS if sets > 1 else 0):
-      found = fit.tables(sets, fit.optimise(found))
-    fitted.append(found)
-  tables = dataclasses.replace(
-    model.tables,
-    cdf=np.concatenate([f.cdf for f in fitted]),
-    activity_cdf=np.stack([f.own for f in fitted]) if sets > 1 else None,
-    lane_positions=np.array(
+      of_quality = fit.tables(sets, fit.optimise(of_quality))
+    fitted.append(of_quality)
+  changes = {"cdf": np.concatenate([f.cdf for f in fitted])}
+  if sets > 1:
+    changes["activity_cdf"] = np.stack([f.activity_cdf for f in fitted])
+    changes["lane_positions"] = np.array(
       [f.lane_positions for f in fitted], model.tables.lane_positions.dtype
     )
-    if sets > 1
-    else model.tables.lane_positions,
-  )
+  tables = dataclasses.replace(model.tables, **changes)
   tables.check()
   return dataclasses.replace(
     model,
@@ -112,12 +111,12 @@ class _Fitted:
 
   Attributes:
     cdf: uint16 [sets * S].
-    own: uint16 [sets + 1, sets], of the activities.
+    activity_cdf: uint16 [sets + 1, sets], of the activities.
     lane_positions: Positions of a lane.
   """
 
   cdf: np.ndarray
-  own: np.ndarray
+  activity_cdf: np.ndarray
   lane_positions: int
 
 
@@ -140,7 +139,7 @@ class _Fit:
     self._tables = tables
     self._latents = latents
     self._images = images
-    self._place(quantization.Quantizer(tables).quantize_latents(latents).rows)
+    self._take(quantization.Quantizer(tables).quantize_latents(latents).rows)
 
   def choose(self, sets: int, chosen: np.ndarray | None) -> np.ndarray:
     """The activity of every position.
@@ -151,7 +150,7 @@ class _Fit:
         costs with the present tables.
     """
     if sets == 1:
-      return np.zeros(len(self._places), np.int64)
+      return np.zeros(len(self._columns), np.int64)
     rounds = _LATER_ROUNDS
     if chosen is None:
       rounds = _FIRST_ROUNDS
@@ -160,9 +159,9 @@ class _Fit:
       chosen = ranks * sets // len(ranks)
     for _ in range(rounds):
       share = np.bincount(chosen, minlength=sets) + 1.0
-      own = -np.log2(share / share.sum())
+      activity_bits = -np.log2(share / share.sum())
       lengths = -np.log2(self._density(sets, chosen))
-      chosen = (self._costs(lengths) + own).argmin(1)
+      chosen = (self._costs(lengths) + activity_bits).argmin(1)
     return chosen
 
   def optimise(self, fitted: _Fitted) -> np.ndarray:
@@ -176,8 +175,8 @@ class _Fit:
     """
     tables = dataclasses.replace(
       self._tables,
-      cdf=fitted.cdf.reshape(len(fitted.own) - 1, -1).astype(np.int32),
-      activity_cdf=fitted.own.astype(np.int32),
+      cdf=fitted.cdf.reshape(len(fitted.activity_cdf) - 1, -1).astype(np.int32),
+      activity_cdf=fitted.activity_cdf.astype(np.int32),
       lane_positions=fitted.lane_positions,
     )
     rows = (
@@ -185,7 +184,7 @@ class _Fit:
       .quantize_latents(self._latents, optimised=True)
       .rows
     )
-    self._place(rows[:, tables.leading :])
+    self._take(rows[:, tables.activity_columns :])
     return rows[:, 0].astype(np.int32)
 
   def tables(self, sets: int, chosen: np.ndarray) -> _Fitted:
@@ -194,33 +193,33 @@ class _Fit:
     first = self._tables.starts
     ends = np.append(first[1:], density.shape[1])
     cdf = np.zeros(density.shape, np.uint16)
-    for of_set, found in zip(density, cdf):
+    for density_of_set, cdf_of_set in zip(density, cdf):
       for start, end in zip(first, ends):
         if end - start > 1:
-          p = of_set[start:end]
-          frequency = coding_tables.frequencies(p / p.sum())
+          p = density_of_set[start:end]
+          frequency = table_building.frequencies(p / p.sum())
           if sets > 1:
             frequency = _shortened(frequency)
-          found[start + 1 : end] = np.cumsum(frequency)[:-1]
-    own = self._own_density(sets, chosen)
-    frequency = np.stack([coding_tables.frequencies(p) for p in own])
-    own_cdf = np.zeros((sets + 1, sets), np.uint16)
-    own_cdf[:, 1:] = np.cumsum(frequency, axis=1)[:, :-1]
+          cdf_of_set[start + 1 : end] = np.cumsum(frequency)[:-1]
+    masses = self._activity_density(sets, chosen)
+    frequency = np.stack([table_building.frequencies(p) for p in masses])
+    activity_cdf = np.zeros((sets + 1, sets), np.uint16)
+    activity_cdf[:, 1:] = np.cumsum(frequency, axis=1)[:, :-1]
     bits = self._costs(-np.log2(density))
     bits = np.take_along_axis(bits, chosen[:, None], 1).mean()
-    bits += -np.log2(own[-1][chosen]).mean()
+    bits += -np.log2(masses[-1][chosen]).mean()
     return _Fitted(
       cdf=cdf.ravel(),
-      own=own_cdf,
-      lane_positions=coding_tables.lane_positions(
+      activity_cdf=activity_cdf,
+      lane_positions=table_building.lane_positions(
         float(bits), len(self._tables.live) + (sets > 1)
       ),
     )
 
-  def _place(self, symbols: np.ndarray) -> None:
+  def _take(self, symbols: np.ndarray) -> None:
     """Takes the symbols of the live channels, [positions, L]."""
-    # Of each symbol among all symbols of all channels.
-    self._places = symbols + self._tables.starts[self._tables.live]
+    # The index of each symbol among all symbols of all channels.
+    self._columns = symbols + self._tables.starts[self._tables.live]
 
   def _density(self, sets: int, chosen: np.ndarray) -> np.ndarray:
     """Masses of all symbols in each set, float64 [sets, S], none of them 0."""
@@ -244,8 +243,8 @@ class _Fit:
     total = self._tables.cdf.shape[1]
     seen = np.zeros(sets * total, np.int64)
     for block in self._blocks():
-      places = self._places[block] + chosen[block, None] * total
-      seen += np.bincount(places.ravel(), minlength=len(seen))
+      columns = self._columns[block] + chosen[block, None] * total
+      seen += np.bincount(columns.ravel(), minlength=len(seen))
     return seen.reshape(sets, total)
 
   def _costs(self, lengths: np.ndarray) -> np.ndarray:
@@ -257,12 +256,12 @@ class _Fit:
     by_symbol = np.ascontiguousarray(lengths.T, np.float32)
     return np.concatenate(
       [
-        activities.costs(self._places[block], by_symbol).numpy()
+        activities.costs(self._columns[block], by_symbol).numpy()
         for block in self._blocks()
       ]
     )
 
-  def _own_density(self, sets: int, chosen: np.ndarray) -> np.ndarray:
+  def _activity_density(self, sets: int, chosen: np.ndarray) -> np.ndarray:
     """Masses of activities after each other one, and of any, [sets + 1, sets].
 
     Lanes begin anywhere, so that any stands for their first ones.
@@ -270,15 +269,15 @@ class _Fit:
     anywhere = np.bincount(chosen, minlength=sets) + 1.0
     anywhere /= anywhere.sum()
     # In raster order, as in a lane, but not from image to image.
-    each = chosen.reshape(self._images, -1)
-    pairs = sets * each[:, :-1] + each[:, 1:]
+    of_images = chosen.reshape(self._images, -1)
+    pairs = sets * of_images[:, :-1] + of_images[:, 1:]
     seen = np.bincount(pairs.ravel(), minlength=sets * sets)
-    after = seen.reshape(sets, sets) + OWN_WEIGHT * anywhere
+    after = seen.reshape(sets, sets) + ACTIVITY_WEIGHT * anywhere
     after /= after.sum(1, keepdims=True)
     return np.concatenate([after, anywhere[None]])
 
   def _blocks(self) -> Iterator[slice]:
-    for start in range(0, len(self._places), _BLOCK):
+    for start in range(0, len(self._columns), _BLOCK):
       yield slice(start, start + _BLOCK)
 
 

@@ -21,6 +21,7 @@ import tensorflow as tf
 from bls2017 import errors
 from bls2017.common import config
 from bls2017.training import model as model_lib
+from bls2017.training.weight_average import WeightAverage
 
 CONFIG_FILE = "config.json"
 """The run's configuration, inside its directory."""
@@ -121,10 +122,10 @@ class Checkpoints:
     Raises:
       errors.ModelError: if there are checkpoints, but none can be used.
     """
-    found = find(self.directory)
-    if not found:
+    paths = find(self.directory)
+    if not paths:
       return None
-    path = self._reader.read_newest(found)
+    path = self._reader.read_newest(paths)
     self._saved_step = _number(path)
     return path
 
@@ -167,17 +168,15 @@ def load_model(
   model = model_lib.BLS2017Model(
     config.from_json(config.ModelConfig, values.get("model", {}))
   )
-  average = [tf.Variable(v) for v in model.trainable_variables]
+  average = WeightAverage(model, values.get("train", {}).get("ema_decay", 0.0))
   step = tf.Variable(0, dtype=tf.int64)
   directory = os.path.join(train_dir, DIRECTORY)
-  found = [checkpoint] if checkpoint else find(directory)
-  if not found:
+  paths = [checkpoint] if checkpoint else find(directory)
+  if not paths:
     raise errors.ModelError(f"there are no checkpoints in {directory}")
-  reader = _Reader(model=model, average=average, step=step)
-  reader.read_newest(found)
-  if values.get("train", {}).get("ema_decay"):
-    for variable, value in zip(model.trainable_variables, average):
-      variable.assign(value)
+  reader = _Reader(model=model, average=average.values, step=step)
+  reader.read_newest(paths)
+  average.apply()
   return model, int(step.numpy())
 
 
@@ -210,14 +209,14 @@ def _remove_leftovers(directory: str) -> None:
 
 def _write_state(directory: str) -> None:
   """Tells `tf.train.CheckpointManager` which checkpoints there are."""
-  found = find(directory)
-  if found:
+  paths = find(directory)
+  if paths:
     tf.compat.v1.train.update_checkpoint_state(
       directory,
-      found[-1],
-      found,
+      paths[-1],
+      paths,
       all_model_checkpoint_timestamps=[
-        os.path.getmtime(f"{path}.index") for path in found
+        os.path.getmtime(f"{path}.index") for path in paths
       ],
     )
 

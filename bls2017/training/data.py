@@ -1,7 +1,7 @@
 """Training patches from a glob of photographs, in an order that needs no state.
 
 Example i of the endless stream is a pure function of (seed, i): the file is
-place i of a permutation of the files drawn anew for each pass over them, and
+the i-th of a permutation of the files drawn anew for each pass over them, and
 the scale, the crop and the flip are drawn from a seed of their own. So
 shuffling holds nothing in memory, several workers take turns, and a run resumes
 at example i without replaying what came before. Where a file is broken or too
@@ -16,6 +16,7 @@ import hashlib
 import logging
 import os
 import threading
+from collections.abc import Iterable
 
 import numpy as np
 import tensorflow as tf
@@ -116,11 +117,11 @@ class PatchReader:
     self.skipped = SkippedFiles(len(paths))
     self._min_scale = train_config.min_scale
 
-  def read(self, place: int, number: int) -> np.ndarray:
+  def read(self, index: int, number: int) -> np.ndarray:
     """A random patch of a file, or of the next one that can be used.
 
     Args:
-      place: The file's place in `paths`.
+      index: Of the file in `paths`.
       number: The example's number, which seeds its random choices.
 
     Returns:
@@ -130,11 +131,11 @@ class PatchReader:
       errors.TrainingError: if too many files cannot be used.
     """
     while True:
-      x = self._photograph(self.paths[place])
+      x = self._photograph(self.paths[index])
       if x is not None:
         return self._cut(x, np.random.default_rng((self.seed, number)))
       self.skipped.check()
-      place = (place + 1) % len(self.paths)
+      index = (index + 1) % len(self.paths)
 
   def _photograph(self, path: str) -> np.ndarray | None:
     if path in self.skipped.reasons:
@@ -202,7 +203,7 @@ def training_dataset(
   pipelines = context.num_input_pipelines if context else 1
   pipeline = context.input_pipeline_id if context else 0
 
-  def place(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+  def choose(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     epoch, position = number // num_files, number % num_files
     shuffled = tf.random.experimental.index_shuffle(
       position,
@@ -219,14 +220,14 @@ def training_dataset(
 
   limit = np.iinfo(np.int64).max
   dataset = tf.data.Dataset.range(start + pipeline, limit, pipelines)
-  dataset = dataset.map(place)
+  dataset = dataset.map(choose)
   dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE)
   dataset = dataset.batch(batch_size, drop_remainder=True)
   return dataset.map(lambda x: tf.cast(x, tf.float32)).prefetch(4)
 
 
-def central_patches(
-  paths: list[str], patch_size: int, limit: int
+def read_patches(
+  paths: Iterable[str], patch_size: int, limit: int, per_image: int = 1
 ) -> np.ndarray:
   """The middles of photographs, for measurements that must not vary.
 
@@ -234,21 +235,28 @@ def central_patches(
     paths: The files; those too small or broken are left out.
     patch_size: Side of the patches.
     limit: At most so many.
+    per_image: Patches of a photograph: the middle, and places drawn with a
+      fixed seed.
 
   Returns:
     uint8 [n, P, P, 3].
   """
+  rng = np.random.default_rng(0)
   patches: list[np.ndarray] = []
   for path in paths:
-    if len(patches) == limit:
+    if len(patches) >= limit:
       break
     try:
       x = image_io.read_rgb(path)
     except errors.CodecError as e:
       _log.warning("left out: %s", e)
       continue
-    top, left = (x.shape[0] - patch_size) // 2, (x.shape[1] - patch_size) // 2
-    if top >= 0 and left >= 0:
+    room = np.array(x.shape[:2]) - patch_size
+    if room.min() < 0:
+      continue
+    corners = [room // 2]
+    corners += [rng.integers(room + 1) for _ in range(per_image - 1)]
+    for top, left in corners:
       patches.append(x[top : top + patch_size, left : left + patch_size])
   shape = (0, patch_size, patch_size, 3)
-  return np.stack(patches) if patches else np.zeros(shape, np.uint8)
+  return np.stack(patches[:limit]) if patches else np.zeros(shape, np.uint8)

@@ -124,8 +124,8 @@ class DeepFactorizedPrior(Prior):
       factor.assign(tf.zeros_like(factor))
 
   def _named(self, kind: str) -> list[tf.Variable]:
-    found = [v for v in self.variables if f"{kind}_" in v.name]
-    return sorted(found, key=lambda v: v.name)
+    variables = [v for v in self.variables if f"{kind}_" in v.name]
+    return sorted(variables, key=lambda v: v.name)
 
 
 class PiecewiseLinearPrior(Prior):
@@ -285,18 +285,18 @@ class ActivityPrior(Prior):
     self, y_tilde: tf.Tensor, y_hat: tf.Tensor | None = None
   ) -> tf.Tensor:
     """See `Prior.bits`."""
-    own = -tf.nn.log_softmax(self.logits) / math.log(2)
+    activity_bits = -tf.nn.log_softmax(self.logits) / math.log(2)
     slope = tf.exp(self.log_slope)
     seen = tf.stop_gradient(tf.round(y_tilde if y_hat is None else y_hat))
     seen = (seen - self.mean)[..., None, :]
-    cost = tf.reduce_sum(_logistic_bits(seen, slope), -1) + own
+    cost = tf.reduce_sum(_logistic_bits(seen, slope), -1) + activity_bits
     chosen = tf.argmin(tf.stop_gradient(cost), -1, tf.int32)
     # Which row of the parameters, for each position and level.
     rows = chosen + self.ACTIVITIES * tf.range(tf.shape(self.logits)[0])
     chosen_slope = tf.gather(tf.reshape(slope, (-1, tf.shape(slope)[-1])), rows)
     bits = _logistic_bits(y_tilde - self.mean, chosen_slope)
-    own = tf.gather(tf.reshape(own, (-1,)), rows)[..., None]
-    return bits + own / tf.cast(tf.shape(bits)[-1], tf.float32)
+    shared = tf.gather(tf.reshape(activity_bits, (-1,)), rows)[..., None]
+    return bits + shared / tf.cast(tf.shape(bits)[-1], tf.float32)
 
   def cumulative(self) -> Cumulative:
     """See `Prior.cumulative`: the mixture of all activities."""

@@ -30,12 +30,14 @@ from bls2017.training import (
   data,
   distribution,
   initial_weights,
-  soap,
+  reports,
+  training_step,
   transform_coder,
+  validation,
 )
 from bls2017.training import model as model_lib
-from bls2017.training import validation as validation_lib
 from bls2017.training.train_config import TrainConfig
+from bls2017.training.weight_average import WeightAverage
 
 START_PATCHES = 256
 """Photographs from which the transform coder's statistics are taken."""
@@ -49,8 +51,8 @@ class Observer(Protocol):
   def on_start(self, step: int, steps: int) -> None:
     """Called once, with the step the run goes on from and its last step."""
 
-  def on_step(self, report: validation_lib.StepReport) -> None:
-    """Called after every step."""
+  def on_step(self, measured: reports.Measurement) -> None:
+    """Called after every step, with what was measured of its patches."""
 
 
 class Trainer:
@@ -94,45 +96,25 @@ class Trainer:
     self.strategy = distribution.make_strategy(train_config.strategy)
     self._chief = distribution.is_chief(self.strategy)
     self._write_config()
-    self._find_images()
+    paths, held_out = data.split_files(
+      train_config.train_glob, train_config.validation_fraction
+    )
+    self.reader = data.PatchReader(paths, train_config)
     with self.strategy.scope():
       self.model = model_lib.BLS2017Model(model_config, train_config.seed)
-      self._learned = (
-        self.model.transform_variables()
-        if train_config.proxy != "rounding"
-        else self.model.decoder_variables()
-      )
-      self._optimizers = self._make_optimizers()
+      self._training_step = training_step.TrainingStep(self.model, train_config)
+      self._average = WeightAverage(self.model, train_config.ema_decay)
       self.step = tf.Variable(0, dtype=tf.int64, name="step")
       self.next_example = tf.Variable(0, dtype=tf.int64, name="next_example")
-      self._average = [
-        tf.Variable(v, trainable=False) for v in self.model.trainable_variables
-      ]
-    weights = tf.constant(model_config.lmbdas, tf.float32)
-    weights **= train_config.loss_weight_exponent
-    self._level_weights = weights / tf.reduce_mean(weights)
+    self._validator = None
+    if self._chief:
+      self._validator = validation.Validator(self.model, held_out, train_config)
     self._checkpoints = checkpoints.Checkpoints(
-      train_dir,
-      {
-        "model": self.model,
-        "optimizers": self._optimizers,
-        "step": self.step,
-        "next_example": self.next_example,
-        "average": self._average,
-      },
-      train_config.keep_checkpoints,
-      writer=self._chief,
+      train_dir, self._state(), train_config.keep_checkpoints, self._chief
     )
-    restored = self._checkpoints.restore()
-    if restored:
-      _log.info("resuming from %s", restored)
-    else:
-      self._initialise()
+    self._restore_or_initialise()
     # Nothing to convert here, and looking for it would take seconds.
     self._step_function = tf.function(self._distributed_step, autograph=False)
-    self._validation_function = tf.function(
-      self.model.rate_distortion, autograph=False
-    )
 
   @property
   def steps_done(self) -> int:
@@ -148,17 +130,17 @@ class Trainer:
       errors.OutputError: if a checkpoint or a log cannot be written.
     """
     batches = self._batches()
-    board = validation_lib.TensorBoard(self.train_dir)
+    board = reports.TensorBoard(self.train_dir)
     observer.on_start(self.steps_done, self.config.steps)
     while self.steps_done < self.config.steps and not self._should_stop():
-      report = self._run_step(batches)
-      observer.on_step(report)
-      if self._chief and report.step % self.config.summary_steps == 0:
-        rate = tf.identity(self._optimizers["transforms"].learning_rate)
-        board.write("train", report, float(rate))
-      if self._chief and report.step % self.config.validation_steps == 0:
+      measured = self._run_step(batches)
+      observer.on_step(measured)
+      if self._chief and measured.step % self.config.summary_steps == 0:
+        rate = self._training_step.optimizers["transforms"].learning_rate
+        board.write("train", measured, float(tf.identity(rate)))
+      if measured.step % self.config.validation_steps == 0:
         self._validate(board)
-      if report.step % self.config.save_steps == 0:
+      if measured.step % self.config.save_steps == 0:
         self.save()
     self.save()
 
@@ -168,7 +150,7 @@ class Trainer:
 
   def averaged_arrays(self) -> dict[str, np.ndarray]:
     """The weights to use: their average, or the last ones without averaging."""
-    with _Averaged(self):
+    with self._average.applied():
       return self.model.get_arrays()
 
   def _write_config(self) -> None:
@@ -188,52 +170,29 @@ class Trainer:
         directory_lock.hold(self.train_dir)
         config.write_json(path, values)
 
-  def _find_images(self) -> None:
-    files, held_out = data.split_files(
-      self.config.train_glob, self.config.validation_fraction
-    )
-    _log.info("%d files to train on, %d held out", len(files), len(held_out))
-    self.reader = data.PatchReader(files, self.config)
-    self._validation = np.zeros((0,), np.uint8)
-    for side in (validation_lib.PATCH_SIZE, self.config.patch_size):
-      if not len(self._validation) and self._chief:
-        self._validation = data.central_patches(
-          held_out, side, self.config.validation_images
-        )
-    if self._chief and not len(self._validation):
-      _log.warning("no photograph is left for validation")
+  def _state(self) -> dict[str, Any]:
+    """What a checkpoint holds."""
+    return {
+      "model": self.model,
+      "optimizers": self._training_step.optimizers,
+      "step": self.step,
+      "next_example": self.next_example,
+      "average": self._average.values,
+    }
 
-  def _make_optimizers(self) -> dict[str, tf.keras.optimizers.Optimizer]:
-    c = self.config
-
-    def schedule(rate: float) -> Any:
-      warmup: dict[str, Any] = {}
-      if c.warmup_steps:
-        warmup = {"warmup_target": rate, "warmup_steps": c.warmup_steps}
-        rate /= c.warmup_steps
-      return tf.keras.optimizers.schedules.CosineDecay(
-        rate, c.steps - c.warmup_steps, alpha=c.final_learning_rate, **warmup
-      )
-
-    kinds = {"adam": tf.keras.optimizers.Adam, "soap": soap.Soap}
-    transforms = kinds[c.optimizer](schedule(c.learning_rate))
-    transforms.build(self._learned)
-    prior = tf.keras.optimizers.Adam(
-      schedule(c.learning_rate * c.prior_learning_rate_factor)
-    )
-    prior.build(self.model.prior_variables())
-    return {"transforms": transforms, "prior": prior}
-
-  def _initialise(self) -> None:
+  def _restore_or_initialise(self) -> None:
+    restored = self._checkpoints.restore()
+    if restored:
+      _log.info("resuming from %s", restored)
+      return
     if self.config.initial_weights:
       initial_weights.apply(self.model, self.config.initial_weights)
     elif self.config.start == "transform_coder":
-      patches = data.central_patches(
+      patches = data.read_patches(
         self.reader.paths, self.config.patch_size, START_PATCHES
       )
       transform_coder.initialise(self.model, patches, self.config.seed)
-    for average, variable in zip(self._average, self.model.trainable_variables):
-      average.assign(variable)
+    self._average.restart()
 
   def _batches(self) -> Iterator[Any]:
     batch_size = self.model_config.num_levels * self.config.patches_per_level
@@ -257,7 +216,7 @@ class Trainer:
       return self._stop_agreed
     return self.stop.is_set()
 
-  def _run_step(self, batches: Iterator[Any]) -> validation_lib.StepReport:
+  def _run_step(self, batches: Iterator[Any]) -> reports.Measurement:
     step = self.steps_done + 1
     try:
       x = next(batches)
@@ -267,7 +226,7 @@ class Trainer:
         f"cannot read the images of step {step}: {e.message}"
       ) from e
     try:
-      loss, norm, stop, bpp, mse, distortion = self._step_function(
+      result, stop = self._step_function(
         x, tf.constant(float(self.stop.is_set()))
       )
     except (tf.errors.UnavailableError, tf.errors.AbortedError) as e:
@@ -275,32 +234,37 @@ class Trainer:
         f"another worker was lost at step {step}; start all of them again to"
         " go on from the last checkpoint"
       ) from e
-    if not np.isfinite(loss.numpy() + norm.numpy()):
+    loss = float(result.loss)
+    if not np.isfinite(loss + float(result.gradient_norm)):
       raise errors.TrainingError(
         f"the loss or its gradient is not finite at step {step};"
         " the last checkpoint is unharmed"
       )
     self._stop_agreed = bool(stop > 0)
-    psnr = validation_lib.psnr_of_levels(mse)
-    return validation_lib.StepReport(
-      step, float(loss), bpp.numpy(), psnr, distortion.numpy()
+    return reports.Measurement(
+      step,
+      loss,
+      result.bpp.numpy(),
+      reports.psnr_of_levels(result.mse),
+      result.distortion.numpy(),
     )
 
-  def _distributed_step(self, x: Any, stop: tf.Tensor) -> list[tf.Tensor]:
+  def _distributed_step(
+    self, x: Any, stop: tf.Tensor
+  ) -> tuple[training_step.StepResult, tf.Tensor]:
     """One step of all replicas; returns what `_replica_step` does."""
     results = self.strategy.run(self._replica_step, args=(x, stop))
-    levels, replicas = (
-      self.model_config.num_levels,
-      self.strategy.num_replicas_in_sync,
-    )
+    patches = self.model_config.num_levels * self.config.patches_per_level
     self.step.assign_add(1)
-    self.next_example.assign_add(
-      levels * self.config.patches_per_level * replicas
+    self.next_example.assign_add(patches * self.strategy.num_replicas_in_sync)
+    self._average.update(self.step)
+    return tf.nest.map_structure(
+      lambda r: self.strategy.experimental_local_results(r)[0], results
     )
-    self._update_average()
-    return [self.strategy.experimental_local_results(r)[0] for r in results]
 
-  def _replica_step(self, x: tf.Tensor, stop: tf.Tensor) -> list[tf.Tensor]:
+  def _replica_step(
+    self, x: tf.Tensor, stop: tf.Tensor
+  ) -> tuple[training_step.StepResult, tf.Tensor]:
     """One step of a replica.
 
     Args:
@@ -308,105 +272,51 @@ class Trainer:
       stop: float32 scalar, not 0 where this worker was told to stop.
 
     Returns:
-      Averages over the replicas: loss, norm of the gradient, stop (not 0 where
-      any worker was told to), and bpp, mse and distortion, each [levels].
+      What the step did, and the mean of `stop`: not 0 where any worker was told
+      to stop.
     """
     replica = tf.distribute.get_replica_context()
-    levels, replicas = (
-      self.model_config.num_levels,
-      replica.num_replicas_in_sync,
-    )
-    x = tf.reshape(x, (-1, levels, *x.shape[1:]))
+    replicas = replica.num_replicas_in_sync
     number = tf.cast(replica.replica_id_in_sync_group, tf.int64)
-    seed = tf.stack(
-      [
-        tf.constant(self.config.seed, tf.int64),
-        self.step * replicas + number,
-      ]
+    seed = [self.config.seed, self.step * replicas + number]
+    result = self._training_step(
+      tf.reshape(x, (-1, self.model_config.num_levels, *x.shape[1:])),
+      tf.stack([tf.cast(s, tf.int64) for s in seed]),
     )
-    variables = self._learned + self.model.prior_variables()
-    with tf.GradientTape() as tape:
-      rd = self.model.rate_distortion(x, self.config.proxy, seed)
-      loss = tf.reduce_mean(self._level_weights * self.model.lagrangian(rd))
-    gradients = tape.gradient(loss, variables)
     # The identity puts the argument onto the replica's device.
-    results = [loss, tf.identity(stop), rd.bpp, rd.mse, rd.distortion]
+    stop = tf.identity(stop)
     if replicas > 1:
-      mean = tf.distribute.ReduceOp.MEAN
-      gradients = replica.all_reduce(mean, gradients)
-      results = replica.all_reduce(mean, results)
-    gradients, norm = tf.clip_by_global_norm(gradients, self.config.clip_norm)
-    self._apply(gradients)
-    loss, *others = results
-    return [loss, norm, *others]
+      stop = replica.all_reduce(tf.distribute.ReduceOp.MEAN, stop)
+    return result, stop
 
-  def _apply(self, gradients: list[tf.Tensor]) -> None:
-    count = len(self._learned)
-    for name, part in (
-      ("transforms", zip(gradients[:count], self._learned)),
-      ("prior", zip(gradients[count:], self.model.prior_variables())),
-    ):
-      self._optimizers[name].apply_gradients(
-        part, skip_gradients_aggregation=True
-      )
-
-  def _update_average(self) -> None:
-    if not self.config.ema_decay:
-      return
-    # Young runs average over what they have, not over their first weights.
-    step = tf.cast(self.step, tf.float32)
-    decay = tf.minimum(self.config.ema_decay, step / (step + 10))
-    for average, v in zip(self._average, self.model.trainable_variables):
-      average.assign_add((1 - decay) * (v - average))
-
-  def _validate(self, board: validation_lib.TensorBoard) -> None:
+  def _validate(self, board: reports.TensorBoard) -> None:
     """Codes the held-out patches at every level and logs the result."""
-    if not len(self._validation):
+    if self._validator is None:
       return
     started = time.monotonic()
-    with _Averaged(self):
-      result = validation_lib.validate(
-        self._validation_function,
-        self._validation,
-        self.model_config.num_levels,
-        self.stop.is_set,
-      )
+    with self._average.applied():
+      result = self._validator(self.stop.is_set)
     if result is None:
       return
-    bpp, psnr, distortion, images = result
-    lmbda = np.asarray(self.model_config.lmbdas)
-    loss = np.mean(self._level_weights * (bpp + lmbda * distortion))
-    report = validation_lib.StepReport(
-      self.steps_done, float(loss), bpp, psnr, distortion
+    measured = reports.Measurement(
+      self.steps_done,
+      float(self._training_step.loss(result.mean)),
+      result.mean.bpp.numpy(),
+      result.psnr,
+      result.mean.distortion.numpy(),
     )
     _log.info(
       "step %d, validation (%.0f s): loss %.4f %s",
-      report.step,
+      measured.step,
       time.monotonic() - started,
-      report.loss,
-      " ".join(f"({r:.3f}, {p:.2f})" for r, p in zip(bpp, psnr)),
+      measured.loss,
+      " ".join(
+        f"({r:.3f}, {p:.2f})" for r, p in zip(measured.bpp, measured.psnr)
+      ),
     )
-    board.write("validation", report, images=images)
-
-
-class _Averaged:
-  """Context in which the model holds the average of its weights."""
-
-  def __init__(self, trainer: Trainer):
-    self._variables = trainer.model.trainable_variables
-    self._average = trainer._average
-    self._enabled = trainer.config.ema_decay > 0
-    self._kept: list[Any] = []
-
-  def __enter__(self) -> None:
-    if self._enabled:
-      self._kept = [tf.identity(v) for v in self._variables]
-      for variable, average in zip(self._variables, self._average):
-        variable.assign(average)
-
-  def __exit__(self, *unused: Any) -> None:
-    for variable, value in zip(self._variables, self._kept):
-      variable.assign(value)
+    board.write(
+      "validation", measured, images=(result.x[0], result.mean.x_hat[0])
+    )
 
 
 def _check_patch_size(

@@ -15,20 +15,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import io
 import os
-import shutil
-import tempfile
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bls2017 import errors
 from bls2017.bitstream import coding_tables, container
-from bls2017.common import config, files
-
-if TYPE_CHECKING:
-  from bls2017.training import model as model_lib
+from bls2017.common import config
 
 FORMAT = 1
 CONFIG_FILE = "config.json"
@@ -40,8 +33,8 @@ PRETRAINED = os.path.join(
 )
 """The model that comes with the package."""
 
-_STEPS = "cdf_steps"
-_TRANSFORMS = ("analysis/", "synthesis/")
+CDF_STEPS = "cdf_steps"
+"""Name of the array of the frequencies' differences."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,34 +70,6 @@ def model_id(
   return digest.digest()[: container.MODEL_ID_BYTES]
 
 
-def freeze(
-  model: model_lib.BLS2017Model, half_precision: bool = False
-) -> FrozenModel:
-  """Freezes a model: makes its tables and its id.
-
-  Args:
-    model: The trained model.
-    half_precision: Whether kernels are kept as 16-bit floats, half the size.
-
-  Raises:
-    errors.ModelError: if a weight is not finite.
-  """
-  arrays = model.get_arrays()
-  check_finite(arrays)
-  weights = {k: v for k, v in arrays.items() if k.startswith(_TRANSFORMS)}
-  if half_precision:
-    with np.errstate(over="ignore"):
-      weights = {
-        k: v.astype(np.float16) if k.endswith("/kernel") else v
-        for k, v in weights.items()
-      }
-    check_finite(weights)
-  tables = coding_tables.build(
-    model.prior, arrays["gain"], arrays["inverse_gain"]
-  )
-  return FrozenModel(model.config, weights, tables, model_id(weights, tables))
-
-
 def check_finite(arrays: dict[str, np.ndarray], where: str = "") -> None:
   """Raises errors.ModelError if a value of named arrays is not finite.
 
@@ -115,64 +80,6 @@ def check_finite(arrays: dict[str, np.ndarray], where: str = "") -> None:
   for name, array in arrays.items():
     if not np.all(np.isfinite(array)):
       raise errors.ModelError(f"{where}{name} has values that are not finite")
-
-
-def save(model: FrozenModel, path: str, overwrite: bool = False) -> None:
-  """Writes a model directory, whole or not at all.
-
-  One that is replaced goes aside under a hidden name before the new one takes
-  its place, and is then deleted: neither is ever seen in part.
-
-  Raises:
-    errors.OutputError: if it exists or cannot be written.
-  """
-  path = os.path.abspath(path)
-  if os.path.lexists(path) and not overwrite:
-    raise errors.OutputError(f"{path} exists; use --overwrite to replace it")
-  parent, name = os.path.split(path)
-  try:
-    os.makedirs(parent, exist_ok=True)
-    temporary = tempfile.mkdtemp(prefix=f".{name}.", dir=parent)
-    try:
-      made = os.path.join(temporary, "made")
-      os.mkdir(made)
-      _write(model, made)
-      _replace(made, path, os.path.join(temporary, "replaced"))
-    finally:
-      shutil.rmtree(temporary, ignore_errors=True)
-  except OSError as e:
-    raise errors.OutputError(f"cannot write {path}: {e}") from e
-
-
-def _replace(made: str, path: str, aside: str) -> None:
-  """Gives a directory its name; one that has it goes aside."""
-  replaces = os.path.isdir(path)
-  if replaces:
-    os.rename(path, aside)
-  try:
-    os.rename(made, path)
-  except OSError:
-    if replaces:
-      os.rename(aside, path)
-    raise
-
-
-def _write(model: FrozenModel, directory: str) -> None:
-  for name, arrays in (
-    (WEIGHTS_FILE, model.weights),
-    (TABLES_FILE, _table_arrays(model.tables)),
-  ):
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
-    files.write(os.path.join(directory, name), buffer.getvalue())
-  config.write_json(
-    os.path.join(directory, CONFIG_FILE),
-    {
-      "format": FORMAT,
-      "model_id": model.model_id.hex(),
-      "model": config.to_json(model.config),
-    },
-  )
 
 
 def load(path: str | None = None) -> FrozenModel:
@@ -211,18 +118,9 @@ def load(path: str | None = None) -> FrozenModel:
   return FrozenModel(model_config, weights, tables, identity)
 
 
-def _table_arrays(tables: coding_tables.CodingTables) -> dict[str, np.ndarray]:
-  """What the file holds; `_make_tables` is the inverse."""
-  arrays = tables.arrays()
-  if tables.activities > 1:
-    cdf = arrays.pop("cdf")
-    arrays[_STEPS] = np.diff(cdf, prepend=cdf.dtype.type(0))
-  return arrays
-
-
 def _make_tables(arrays: dict[str, np.ndarray]) -> coding_tables.CodingTables:
-  if _STEPS in arrays:
-    arrays["cdf"] = np.cumsum(arrays.pop(_STEPS), dtype=np.uint16)
+  if CDF_STEPS in arrays:
+    arrays["cdf"] = np.cumsum(arrays.pop(CDF_STEPS), dtype=np.uint16)
   return coding_tables.CodingTables(**arrays)
 
 

@@ -5,10 +5,9 @@ tensor takes some tens of megabytes. What the neighbour below needs of it is
 carried over (`frozen_transforms`), so strips cost no product twice, and the
 result has the same bits whatever their height.
 
-`analysis` and `synthesis` build the loop into a graph. `Transforms` runs it
-from Python: the graph of a step is small and is traced in a fraction of a
-second, an image never exists in floating point as a whole, and an image of one
-strip needs no loop.
+The loop is Python's: the graph of a strip is small and is traced in a fraction
+of a second, an image never exists in floating point as a whole, and an image of
+one strip needs no loop. `export.graph.graph_strips` has the loop of a graph.
 """
 
 from __future__ import annotations
@@ -41,99 +40,6 @@ def num_strips(height: Any, width: Any) -> Any:
   if isinstance(height, int):
     return max(height // max(rows, MIN_STRIP_ROWS), 1)
   return tf.maximum(height // tf.maximum(rows, MIN_STRIP_ROWS), 1)
-
-
-def analysis(
-  transforms: frozen_transforms.FrozenTransforms, x: tf.Tensor
-) -> tf.Tensor:
-  """Latents of an image, strip by strip.
-
-  Args:
-    transforms: The model's.
-    x: uint8 [H, W, 3], H and W multiples of 16.
-
-  Returns:
-    float32 [H/16, W/16, C].
-  """
-  height, width, _ = tf.unstack(tf.shape(x) // config.DOWNSAMPLING)
-  return _loop(
-    x,
-    (height, width),
-    config.DOWNSAMPLING,
-    transforms.analysis_start(width),
-    transforms.analysis_strip,
-    tf.float32,
-  )
-
-
-def synthesis(
-  transforms: frozen_transforms.FrozenTransforms, y: tf.Tensor
-) -> tf.Tensor:
-  """An image of latents, strip by strip.
-
-  Args:
-    transforms: The model's.
-    y: float32 [h, w, C].
-
-  Returns:
-    uint8 [16 h, 16 w, 3].
-  """
-  height, width, _ = tf.unstack(tf.shape(y))
-  return _loop(
-    y,
-    (height, width),
-    1,
-    transforms.pixels_start(width),
-    transforms.pixels_strip,
-    tf.uint8,
-  )
-
-
-def _loop(
-  x: tf.Tensor,
-  size: tuple[tf.Tensor, tf.Tensor],
-  scale: int,
-  start: frozen_transforms.Carried,
-  step: Callable[..., tuple[tf.Tensor, frozen_transforms.Carried]],
-  dtype: tf.DType,
-) -> tf.Tensor:
-  """Applies a step to the strips of a tensor.
-
-  Args:
-    x: [scale h, ...].
-    size: Rows and columns of latents.
-    scale: Rows of x for one of latents.
-    start: What is carried to the first strip.
-    step: `FrozenTransforms.analysis_strip` or `pixels_strip`.
-    dtype: Of the result.
-
-  Returns:
-    The outputs of all steps, one below the other.
-  """
-  height, width = size
-  count = num_strips(height, width)
-
-  def turn(
-    i: tf.Tensor, carried: frozen_transforms.Carried, done: tf.TensorArray
-  ) -> tuple[Any, ...]:
-    first, end = i * height // count, (i + 1) * height // count
-    rows = x[first * scale : end * scale]
-    out, carried = step(rows[None], carried, i + 1 == count)
-    return i + 1, carried, done.write(i, out[0])
-
-  done = tf.TensorArray(dtype, count, infer_shape=False)
-  _, _, done = tf.while_loop(
-    lambda i, *_: i < count,
-    turn,
-    (0, start, done),
-    shape_invariants=(
-      tf.TensorShape(()),
-      tuple(tf.TensorShape((1, None, None, c.shape[3])) for c in start),
-      tf.TensorShape(None),
-    ),
-    parallel_iterations=1,
-  )
-  return done.concat()
 
 
 class Transforms:

@@ -13,12 +13,13 @@ import tensorflow as tf
 
 from bls2017.bitstream import container
 from bls2017.common import config
-from bls2017.transforms import frozen_transforms, strips
+from bls2017.transforms import frozen_transforms
 from export import verdict
 from export.graph import (
   entropy_coders,
   graph_container,
   graph_quantization,
+  graph_strips,
   graph_tables,
   sized_encoder,
 )
@@ -263,7 +264,7 @@ class FrozenGraph:
 
   def _analyse(self, image: tf.Tensor) -> tf.Tensor:
     """Latents of an image, float32 [positions, C]."""
-    y = strips.analysis(self._transforms, _pad(image))
+    y = graph_strips.analysis(self._transforms, _pad(image))
     return tf.reshape(y, (-1, self._channels))
 
   def _decode_payload(
@@ -300,7 +301,7 @@ class FrozenGraph:
     y_hat = (symbols + tables.offset) * tables.inverse_gain
     h = (height + config.DOWNSAMPLING - 1) // config.DOWNSAMPLING
     y_hat = tf.reshape(y_hat, tf.stack([h, -1, self._channels]))
-    return strips.synthesis(self._transforms, y_hat)[:height, :width]
+    return graph_strips.synthesis(self._transforms, y_hat)[:height, :width]
 
 
 def no_image() -> tf.Tensor:

@@ -11,12 +11,6 @@ from bls2017.common import config
 from export import verdict
 from export.graph import byte_fields
 
-_QUALITY_OFFSET = 5
-_HEIGHT_OFFSET = 6
-_WIDTH_OFFSET = 8
-_MODEL_ID_OFFSET = 10
-_MAGIC_BYTES = len(container.MAGIC)
-
 
 class Header(NamedTuple):
   """`container.Header` as tensors, with a verdict.
@@ -90,6 +84,24 @@ def pack(
   return fields + checksum + body
 
 
+class _Fields(NamedTuple):
+  """What the header of a file says, checked or not.
+
+  Attributes:
+    version: int32 scalar.
+    eighths: int32 scalar, the quality in eighths.
+    height: int64 scalar, pixels.
+    width: int64 scalar, pixels.
+    model_id: string scalar of 8 bytes.
+  """
+
+  version: tf.Tensor
+  eighths: tf.Tensor
+  height: tf.Tensor
+  width: tf.Tensor
+  model_id: tf.Tensor
+
+
 def unpack_header(
   data: tf.Tensor,
   model_id: bytes,
@@ -101,102 +113,136 @@ def unpack_header(
 
   Args:
     data: string scalar, a whole file.
-    model_id: Of the model that is to decode it.
+    model_id: 8 bytes, of the model that is to decode it.
     version: Of the format, of all files of this model.
-    qualities: How many qualities it has.
+    qualities: How many qualities the model has.
     max_pixels: Limit of width times height.
   """
-  content = byte_fields.head(data, container.HEADER_BYTES)
-  size = tf.strings.length(data)
-  eighths = tf.cast(content[_QUALITY_OFFSET], tf.int32)
-  height = byte_fields.little_endian(content, _HEIGHT_OFFSET, 2)
-  width = byte_fields.little_endian(content, _WIDTH_OFFSET, 2)
-  written_with = tf.strings.substr(
-    data + bytes(container.HEADER_BYTES),
-    _MODEL_ID_OFFSET,
-    container.MODEL_ID_BYTES,
-  )
-  shared = tf.minimum(size, _MAGIC_BYTES)
-  magic = tf.strings.substr(tf.constant(container.MAGIC), 0, shared)
-  found = tf.cast(content[_MAGIC_BYTES], tf.int32)
-  offset, end = container.CHECKSUM_OFFSET, container.HEADER_BYTES
-  others = tf.strings.substr(data, 0, tf.minimum(size, offset))
-  body_start = tf.minimum(size, end)
-  body = tf.strings.substr(data, body_start, size - body_start)
-  checksum = tf.fingerprint([others + body])[0]
-  corrupt = verdict.CORRUPT
+  fields = _read_fields(data)
   return Header(
-    height=tf.cast(height, tf.int32),
-    width=tf.cast(width, tf.int32),
-    quality_index=eighths - config.QUALITY_STEPS,
-    model_id=written_with,
+    height=tf.cast(fields.height, tf.int32),
+    width=tf.cast(fields.width, tf.int32),
+    quality_index=fields.eighths - config.QUALITY_STEPS,
+    model_id=fields.model_id,
     verdict=verdict.first_fault(
-      (size == 0, corrupt, ("the file is empty",)),
-      (
-        tf.strings.substr(data, 0, shared) != magic,
-        corrupt,
-        (
-          "this is not a bls2017 file",
-          " (it does not begin with its magic bytes)",
-        ),
-      ),
-      (
-        (size > _MAGIC_BYTES) & ((found < 1) | (found > container.VERSION)),
-        corrupt,
-        (
-          "the file has version ", found, ", this program reads versions 1 to ",
-          str(container.VERSION),
-        ),
-      ),
-      (
-        size < end,
-        corrupt,
-        ("the file is cut off within its header (", size, " bytes)"),
-      ),
-      (
-        tf.reduce_any(checksum != content[offset:end]),
-        corrupt,
-        ("the checksum is wrong: the file is damaged or cut off",),
-      ),
-      (
-        (height == 0) | (width == 0),
-        corrupt,
-        ("an image of ", width, " x ", height, " pixels"),
-      ),
-      (
-        eighths < config.QUALITY_STEPS,
-        corrupt,
-        ("quality ", eighths, "/8 is below 1"),
-      ),
-      (
-        written_with != model_id,
-        corrupt,
-        (
-          "the file was written with model ", to_hex(written_with),
-          f", this is model {model_id.hex()}",
-        ),
-      ),
-      (
-        found != version,
-        corrupt,
-        (
-          "the file has version ", found, ", those of its model have version ",
-          str(version),
-        ),
-      ),
-      (
-        eighths - config.QUALITY_STEPS >= qualities,
-        corrupt,
-        ("the file has a quality the model lacks",),
-      ),
-      over_limit(height, width, max_pixels),
+      *_faults_of_bytes(data, fields),
+      *_faults_of_fields(fields, model_id, version, qualities),
+      over_limit(fields.height, fields.width, max_pixels),
     ),
-  )  # fmt: skip
+  )
+
+
+def _read_fields(data: tf.Tensor) -> _Fields:
+  """The fields of a header; those that the file is too short for are zero."""
+  content = byte_fields.head(data, container.HEADER_BYTES)
+  numbers = tf.cast(content, tf.int32)
+  return _Fields(
+    version=numbers[container.VERSION_OFFSET],
+    eighths=numbers[container.QUALITY_OFFSET],
+    height=byte_fields.little_endian(content, container.HEIGHT_OFFSET, 2),
+    width=byte_fields.little_endian(content, container.WIDTH_OFFSET, 2),
+    model_id=tf.strings.substr(
+      data + bytes(container.HEADER_BYTES),
+      container.MODEL_ID_OFFSET,
+      container.MODEL_ID_BYTES,
+    ),
+  )
+
+
+def _faults_of_bytes(data: tf.Tensor, fields: _Fields) -> list[verdict.Case]:
+  """The faults of a file that is not whole, in the order of the checks."""
+  size = tf.strings.length(data)
+  shared = tf.minimum(size, len(container.MAGIC))
+  magic = tf.strings.substr(tf.constant(container.MAGIC), 0, shared)
+  known = (fields.version >= 1) & (fields.version <= container.VERSION)
+  return [
+    (size == 0, verdict.CORRUPT, ("the file is empty",)),
+    (
+      tf.strings.substr(data, 0, shared) != magic,
+      verdict.CORRUPT,
+      ("this is not a bls2017 file (it does not begin with its magic bytes)",),
+    ),
+    (
+      (size > container.VERSION_OFFSET) & ~known,
+      verdict.CORRUPT,
+      (
+        "the file has version ", fields.version,
+        f", this program reads versions 1 to {container.VERSION}",
+      ),
+    ),
+    (
+      size < container.HEADER_BYTES,
+      verdict.CORRUPT,
+      ("the file is cut off within its header (", size, " bytes)"),
+    ),
+    (
+      _checksum_differs(data),
+      verdict.CORRUPT,
+      ("the checksum is wrong: the file is damaged or cut off",),
+    ),
+  ]  # fmt: skip
+
+
+def _checksum_differs(data: tf.Tensor) -> tf.Tensor:
+  """Whether a file's checksum is not that of its other bytes, bool scalar."""
+  size = tf.strings.length(data)
+  offset = tf.minimum(size, container.CHECKSUM_OFFSET)
+  body = tf.minimum(size, container.HEADER_BYTES)
+  covered = tf.strings.join(
+    [
+      tf.strings.substr(data, 0, offset),
+      tf.strings.substr(data, body, size - body),
+    ]
+  )
+  stored = byte_fields.head(data, container.HEADER_BYTES)
+  return tf.reduce_any(
+    tf.fingerprint([covered])[0] != stored[container.CHECKSUM_OFFSET :]
+  )
+
+
+def _faults_of_fields(
+  fields: _Fields, model_id: bytes, version: int, qualities: int
+) -> list[verdict.Case]:
+  """The faults of a whole file, in the order of the checks."""
+  index = fields.eighths - config.QUALITY_STEPS
+  return [
+    (
+      (fields.height == 0) | (fields.width == 0),
+      verdict.CORRUPT,
+      ("an image of ", fields.width, " x ", fields.height, " pixels"),
+    ),
+    (
+      index < 0,
+      verdict.CORRUPT,
+      ("quality ", fields.eighths, "/8 is below 1"),
+    ),
+    (
+      fields.model_id != model_id,
+      verdict.CORRUPT,
+      (
+        "the file was written with model ", to_hex(fields.model_id),
+        f", this is model {model_id.hex()}",
+      ),
+    ),
+    (
+      fields.version != version,
+      verdict.CORRUPT,
+      (
+        "the file has version ", fields.version,
+        f", those of its model have version {version}",
+      ),
+    ),
+    (
+      index >= qualities,
+      verdict.CORRUPT,
+      ("the file has a quality the model lacks",),
+    ),
+  ]  # fmt: skip
 
 
 def over_limit(
   height: tf.Tensor, width: tf.Tensor, max_pixels: int
-) -> tuple[tf.Tensor, int, tuple[str | tf.Tensor, ...]]:
+) -> verdict.Case:
   """The fault of an image that is too large, for `verdict.first_fault`.
 
   Args:

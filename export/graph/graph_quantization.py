@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from bls2017.bitstream import coding_tables
 from bls2017.encoder import activities, quantization
-from export.graph import graph_tables
+from export.graph import graph_activities, graph_tables
 
 
 def quantize(
@@ -77,7 +77,7 @@ def with_activities(
   if _sets(tables) == 1:
     return symbols
   lengths = tf.transpose(code_lengths(coding.cdf))
-  chosen = activities.cheapest(
+  chosen = graph_activities.cheapest(
     activities.costs(symbols + coding.starts, lengths),
     code_lengths(coding.activity_cdf),
     coding.lane_positions,

@@ -44,7 +44,7 @@ class GraphTables:
 
   def __init__(self, tables: coding_tables.CodingTables):
     self._tables = tables
-    self.activities = tables.activities
+    self.activities = tables.num_activities
     total = tables.size.sum(1, dtype=np.int64)
     self._totals = total.astype(np.int32)
     self._starts = (self.activities * (np.cumsum(total) - total)).astype("i4")

@@ -75,11 +75,11 @@ class StockRangeCoder:
   """`range_coder.RangeCoder` on TensorFlow's own operations."""
 
   def encode(
-    self, symbols: np.ndarray, tables: coding_tables.QualityTables
+    self, rows: np.ndarray, tables: coding_tables.QualityTables
   ) -> list[bytes]:
     """See `range_coder.RangeCoder.encode`."""
-    payload, lengths = _encode(tables.activities)(
-      symbols.astype(np.int32), _arrays(tables)
+    payload, lengths = _encode(tables.num_activities)(
+      rows.astype(np.int32), _arrays(tables)
     )
     data = payload.numpy().tobytes()
     ends = np.cumsum(lengths.numpy())
@@ -94,14 +94,14 @@ class StockRangeCoder:
     """See `range_coder.RangeCoder.decode`."""
     payload = np.frombuffer(b"".join(streams), np.uint8)
     lengths = np.array([len(stream) for stream in streams], np.int32)
-    symbols, sound = _decode(tables.activities)(
+    rows, sound = _decode(tables.num_activities)(
       payload, lengths, positions, _arrays(tables)
     )
     if not sound:
       raise errors.BitstreamError(
         "the payload is not what an encoder of this format writes"
       )
-    return np.asarray(symbols)
+    return np.asarray(rows)
 
 
 def _arrays(tables: coding_tables.QualityTables) -> stock_streams.Tables:

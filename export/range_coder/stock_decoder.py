@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from export.range_coder import stock_streams
 
-_OWN_UNROLL = 2
+_ACTIVITY_UNROLL = 2
 
 
 class _State(NamedTuple):
@@ -60,21 +60,21 @@ def decode(
   columns = []
   chosen = None
   if activities > 1:
-    own = _Choice(
+    choice = _Choice(
       _raised(tables.activity_cdf),
       tf.zeros((1,), tf.int32),
       tf.fill((1,), activities),
     )
-    state, found = _decode_phase(reader, own, state, None, last, longest)
-    columns.append(_raster(*found, last, longest, tf.constant(1)))
-    chosen = tf.cast(_by_position(*found), tf.float64)
+    state, parts = _decode_phase(reader, choice, state, None, last, longest)
+    columns.append(_raster(*parts, last, longest, tf.constant(1)))
+    chosen = tf.cast(_by_position(*parts), tf.float64)
   choice = _Choice(_raised(tables.cdf), tables.starts, tables.sizes)
   if chosen is None:
     chosen = tf.zeros(tf.stack([longest, num_lanes]), tf.float64)
-  state, found = _decode_phase(
+  state, parts = _decode_phase(
     reader, choice, state, chosen, last * live, longest * live
   )
-  columns.append(_raster(*found, last, longest, live))
+  columns.append(_raster(*parts, last, longest, live))
   sound = _is_canonical(payload, lengths, words, first, reader.end, state)
   return tf.concat(columns, 1), sound
 
@@ -121,7 +121,7 @@ class _Reader(NamedTuple):
 
 
 class _Choice(NamedTuple):
-  """stock_streams.Tables to search in.
+  """The tables in which a phase of decoding searches.
 
   Attributes:
     table: float64 [sets + 1, S + 1], from `_raised`.
@@ -239,81 +239,59 @@ def _search(
   stop: tf.Tensor,
   before: tf.Tensor | None,
 ) -> tuple[_State, tf.Tensor]:
-  """The decoder's loop: finds the symbols of steps start .. stop - 1.
+  """The decoder's loop: finds the table indices of steps start .. stop - 1.
 
   Args:
     reader: The streams.
     choice: The tables.
     state: At step `start`.
     chosen: float64 [positions, lanes], the set at each position. None where
-      each symbol chooses the set of the next one.
+      each table index chooses the set of the next one.
     start: int32 scalar.
     stop: int32 scalar.
-    before: int32 [1, lanes], the symbol before `start`; None where none is,
-      which chooses the last set.
+    before: int32 [1, lanes], the table index before `start`; None where there
+      is none, which chooses the last set.
 
   Returns:
-    The state at step `stop`, and the symbols, int32 [stop - start, lanes].
+    The state at step `stop`, and the table indices, int32
+    [stop - start, lanes].
   """
-  table, starts, sizes = choice
   # Activities take few steps, which are not worth a larger graph.
-  unroll = _OWN_UNROLL if chosen is None else stock_streams.UNROLL
-  rows, certain = tf.shape(table)[0], tf.shape(table)[1] - 1
-  each = tf.maximum(tf.size(starts), 1)
-  # What comes after the last table is certain.
-  starts = tf.pad(starts, [[0, 1]], constant_values=certain)
-  sizes = tf.pad(sizes, [[0, 1]], constant_values=1)
-  end = reader.end
+  unroll = _ACTIVITY_UNROLL if chosen is None else stock_streams.UNROLL
+  last_set = tf.shape(choice.table)[0] - 2
   turns = stock_streams.turns(stop - start, unroll)
+  if before is None:
+    before = tf.fill(tf.stack([1, tf.size(reader.end)]), last_set)
   # e becomes e * 2**16 + word - (2**16 - 1), since e - 1 is what is shifted.
   words = reader.words - float(stock_streams.WORD_MASK)
-  if before is None:
-    before = tf.fill(tf.stack([1, tf.size(end)]), rows - 2)
-  before = tf.cast(before, tf.float64)
 
   def turn(
-    t: tf.Tensor, before: tf.Tensor, state: _State, found: tf.TensorArray
+    t: tf.Tensor, before: tf.Tensor, state: _State, indices: tf.TensorArray
   ) -> tuple[tf.Tensor, tf.Tensor, _State, tf.TensorArray]:
     steps = start + t * unroll + tf.range(unroll)
-    number = tf.where(steps < stop, steps % each, tf.size(starts) - 1)
-    corners = tf.stack([tf.zeros_like(number), tf.gather(starts, number)], 1)
-    corners = tf.unstack(corners, unroll)
-    widths = tf.unstack(tf.gather(sizes, number), unroll)
-    among = None
-    if chosen is not None:
-      place = tf.maximum(tf.minimum(steps, stop - 1), 0) // each
-      among = tf.split(tf.gather(chosen, place), unroll)
-    e, size, pointer, shifts = state
-    first_pointer = pointer
-    symbols = []
-    for i, (corner, width) in enumerate(zip(corners, widths)):
-      k = before if among is None else among[i]  # [1, lanes], as what follows
-      row = tf.slice(table, corner, tf.stack([rows, width]))
-      row = tf.reshape(row, [1, -1])
-      upper = tf.raw_ops.LowerBound(sorted_inputs=row, values=e / size + k)
-      bounds = tf.gather(row[0], upper + tf.constant([[-1], [0]])) - k
-      symbol = upper - 1 - tf.cast(k, tf.int32) * width
-      a, b = tf.split(tf.floor(size * bounds), 2)
-      e, size = e - a, b - a
-      shift = size <= stock_streams.WORD
-      e = tf.where(shift, e * stock_streams.WORD + tf.gather(words, pointer), e)
-      size = tf.where(shift, size * stock_streams.WORD, size)
-      pointer += tf.cast(shift, tf.int32)
-      symbols.append(symbol)
-      if among is None:
-        before = tf.cast(symbol, tf.float64)
-    shifts += pointer - first_pointer
-    state = _State(e, size, tf.minimum(pointer, end), shifts)
-    return t + 1, before, state, found.write(t, tf.concat(symbols, 0))
+    rows, sets = _rows_of_turn(choice, chosen, steps, stop)
+    first_pointer = state.pointer
+    of_turn = []
+    for i, row in enumerate(rows):
+      number = before if sets is None else sets[i]
+      state, index = _step(state, row, number, words)
+      of_turn.append(index)
+      if sets is None:
+        before = tf.cast(index, tf.float64)
+    state = state._replace(
+      pointer=tf.minimum(state.pointer, reader.end),
+      shifts=state.shifts + state.pointer - first_pointer,
+    )
+    return t + 1, before, state, indices.write(t, tf.concat(of_turn, 0))
 
   any_lanes = tf.TensorShape((1, None))
-  _, _, state, found = tf.while_loop(
+  _, _, state, indices = tf.while_loop(
     lambda t, *_: t < turns,
     turn,
     (
       tf.constant(0),
-      before,
-      state._replace(pointer=tf.minimum(state.pointer, end)),
+      tf.cast(before, tf.float64),
+      state._replace(pointer=tf.minimum(state.pointer, reader.end)),
       tf.TensorArray(tf.int32, turns, element_shape=(unroll, None)),
     ),
     shape_invariants=(
@@ -324,8 +302,88 @@ def _search(
     ),
     parallel_iterations=1,
   )
-  shape = tf.stack([turns * unroll, tf.size(end)])
-  return state, tf.reshape(found.stack(), shape)[: stop - start]
+  shape = tf.stack([turns * unroll, tf.size(reader.end)])
+  return state, tf.reshape(indices.stack(), shape)[: stop - start]
+
+
+class _Row(NamedTuple):
+  """The tables of a step, those of all sets one after the other.
+
+  Attributes:
+    values: float64 [1, sets * width], from `_raised`.
+    width: int32 scalar, table indices of each set.
+  """
+
+  values: tf.Tensor
+  width: tf.Tensor
+
+
+def _rows_of_turn(
+  choice: _Choice,
+  chosen: tf.Tensor | None,
+  steps: tf.Tensor,
+  stop: tf.Tensor,
+) -> tuple[list[_Row], list[tf.Tensor] | None]:
+  """The tables of the steps of a turn, and the sets they are taken from.
+
+  Args:
+    choice: The tables.
+    chosen: As for `_search`.
+    steps: int32 [unroll], numbers of the steps.
+    stop: int32 scalar; from this step on, the only table index is certain.
+
+  Returns:
+    A row for each step, and for each step float64 [1, lanes], or None as in
+    `chosen`.
+  """
+  table, starts, sizes = choice
+  sets, certain = tf.shape(table)[0], tf.shape(table)[1] - 1
+  steps_of_position = tf.maximum(tf.size(starts), 1)
+  unroll = int(steps.shape[0])
+  # The certain column comes after all others.
+  starts = tf.pad(starts, [[0, 1]], constant_values=certain)
+  sizes = tf.pad(sizes, [[0, 1]], constant_values=1)
+  number = tf.where(
+    steps < stop, steps % steps_of_position, tf.size(starts) - 1
+  )
+  corners = tf.stack([tf.zeros_like(number), tf.gather(starts, number)], 1)
+  widths = tf.unstack(tf.gather(sizes, number), unroll)
+  rows = []
+  for corner, width in zip(tf.unstack(corners, unroll), widths):
+    part = tf.slice(table, corner, tf.stack([sets, width]))
+    rows.append(_Row(tf.reshape(part, [1, -1]), width))
+  if chosen is None:
+    return rows, None
+  position = tf.maximum(tf.minimum(steps, stop - 1), 0) // steps_of_position
+  return rows, tf.split(tf.gather(chosen, position), unroll)
+
+
+def _step(
+  state: _State, row: _Row, number: tf.Tensor, words: tf.Tensor
+) -> tuple[_State, tf.Tensor]:
+  """Decodes one table index of every lane.
+
+  Args:
+    state: Before the step.
+    row: The tables.
+    number: float64 [1, lanes], the set that each lane uses.
+    words: float64 [total], 2**16 - 1 less than the words of the streams.
+
+  Returns:
+    The state, whose `shifts` are unchanged, and int32 [1, lanes].
+  """
+  e, size, pointer, shifts = state
+  upper = tf.raw_ops.LowerBound(
+    sorted_inputs=row.values, values=e / size + number
+  )
+  bounds = tf.gather(row.values[0], upper + tf.constant([[-1], [0]])) - number
+  index = upper - 1 - tf.cast(number, tf.int32) * row.width
+  a, b = tf.split(tf.floor(size * bounds), 2)
+  e, size = e - a, b - a
+  shift = size <= stock_streams.WORD
+  e = tf.where(shift, e * stock_streams.WORD + tf.gather(words, pointer), e)
+  size = tf.where(shift, size * stock_streams.WORD, size)
+  return _State(e, size, pointer + tf.cast(shift, tf.int32), shifts), index
 
 
 def _is_canonical(

@@ -16,6 +16,7 @@ from PIL import Image
 from bls2017 import codec as codec_lib
 from bls2017 import errors
 from bls2017.bitstream import container
+from bls2017.training import freezing
 from bls2017.transforms import model_directory
 from tests import commands, images
 
@@ -177,7 +178,7 @@ def test_same_tables_but_other_synthesis_weights_are_another_model(
     weights=weights,
     model_id=model_directory.model_id(weights, tables),
   )
-  model_directory.save(other, str(tmp_path / "other"))
+  freezing.save(other, str(tmp_path / "other"))
   loaded = codec_lib.Codec.load(str(tmp_path / "other"))
   data = codec.compress(X, 1.5)
   assert loaded.compress(X, 1.5)[26:] == data[26:]

@@ -52,7 +52,8 @@ def test_foreign_operations_are_found_inside_functions(tmp_path):
   def encode(x):
     def item(symbols):
       handle = tfc.create_range_encoder([], lookup)
-      handle = tfc.entropy_encode_channel(handle, symbols[None])
+      first_table = tf.zeros((1,), tf.int32)
+      handle = tfc.entropy_encode_index(handle, first_table, symbols[None])
       return tfc.entropy_encode_finalize(handle)
 
     return tf.map_fn(item, x, fn_output_signature=tf.string)

@@ -16,9 +16,19 @@ from tensorflow_serving.config import model_server_config_pb2
 
 import export
 from bls2017 import errors
-from export import export_model
+from export import export_model, warmup
 from tests import commands
 from tests.export import conftest
+
+_REPLAY = """
+import sys
+from export import warmup
+warmup.replay(sys.argv[1])
+files = [r.inputs for r in warmup.read(sys.argv[1]) if r.signature == "info"]
+print(files[0]["compressed_bytes"][0].hex())
+"""
+REPLAY = {"stock": _REPLAY, "tfc": "import tensorflow_compression" + _REPLAY}
+"""Scripts that load an export, replay its requests and print its first file."""
 
 LOADER = pathlib.Path(__file__).with_name("load_without_tfc.py")
 
@@ -50,17 +60,28 @@ def test_an_export_runs_where_tfc_cannot_be_imported(base_dir, codec):
     assert found["status"] == 4
 
 
-def test_the_command_writes_versions_one_after_the_other(tmp_path):
+@pytest.mark.parametrize("runtime", export.RUNTIMES)
+def test_the_command_exports_what_loads_and_answers(tmp_path, codec, runtime):
   base = tmp_path / "base"
-  arguments = [
-    "export", f"--output_dir={base}", f"--model={conftest.MODEL}",
-    "--max_pixels=4096",
-  ]  # fmt: skip
   (base / "3").mkdir(parents=True)
-  process = commands.run(*arguments)
+  process = commands.run(
+    "export", f"--output_dir={base}", f"--model={conftest.MODEL}",
+    "--max_pixels=4096", f"--runtime={runtime}",
+  )  # fmt: skip
   assert process.returncode == 0, process.stderr
   assert process.stdout.decode().strip() == str(base / "4")
   assert sorted(p.name for p in base.iterdir()) == ["3", "4", "serving"]
+  replayed = subprocess.run(
+    [sys.executable, "-c", REPLAY[runtime], str(base / "4")],
+    capture_output=True,
+    check=False,
+  )
+  assert replayed.returncode == 0, replayed.stderr
+  x = warmup.picture(64, 64)
+  assert replayed.stdout.decode().strip() == codec.compress(x, 1.0).hex()
+
+
+def test_the_command_refuses_an_image_without_pixels():
   commands.assert_fails(commands.run("export", "--max_pixels=0"), 2)
 
 

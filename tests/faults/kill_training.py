@@ -33,7 +33,7 @@ import tensorflow as tf  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from bls2017.common import config  # noqa: E402
-from bls2017.training import train_loop, validation  # noqa: E402
+from bls2017.training import reports, train_loop  # noqa: E402
 from bls2017.training.train_config import TrainConfig  # noqa: E402
 from tests import images  # noqa: E402
 
@@ -63,14 +63,14 @@ class Record:
     del steps
     self.start[0] = step
 
-  def on_step(self, report: validation.StepReport) -> None:
-    first = self.losses[report.step]
-    if first and not np.isclose(first, report.loss, rtol=1e-3):
+  def on_step(self, measured: reports.Measurement) -> None:
+    first = self.losses[measured.step]
+    if first and not np.isclose(first, measured.loss, rtol=1e-3):
       raise AssertionError(
-        f"step {report.step} had loss {first}, now {report.loss}"
+        f"step {measured.step} had loss {first}, now {measured.loss}"
       )
-    self.losses[report.step] = report.loss
-    self.step[0] = report.step
+    self.losses[measured.step] = measured.loss
+    self.step[0] = measured.step
 
 
 def _live(photographs: str, train_dir: str, record: Record) -> None:

@@ -94,7 +94,7 @@ class Forger:
     height, width = _SIZES[int(rng.integers(len(_SIZES)))]
     index = int(rng.integers(len(self._codec.model.tables)))
     model = self._codec.model
-    version = container.version_of(model.tables.activities)
+    version = container.version_of(model.tables.num_activities)
     header = container.Header(height, width, index, model.model_id, version)
     tables = self._codec._primitives.tables(index)
     streams = list(self._sound_streams(header))
@@ -116,7 +116,7 @@ class Forger:
       symbols = tables_strategy.likely_symbols(
         tables, header.positions, len(self._sound), flat=False
       )
-      self._sound[key] = self._codec._primitives.coder.encode(symbols, tables)
+      self._sound[key] = self._codec._coder.encode(symbols, tables)
     return self._sound[key]
 
   def _hostile(self, stream: bytes, longest: int) -> bytes:
@@ -195,7 +195,7 @@ def check_codec(codec, other, data: bytes) -> bool:
     return False
   header = container.unpack_header(data)
   tables = codec._primitives.tables(header.quality_index)
-  coder = codec._primitives.coder
+  coder = codec._coder
   streams = container.unpack_lanes(data, header, tables.lane_positions)
   rows = coder.decode(streams, header.positions, tables)
   again = container.pack(header, coder.encode(rows, tables))

@@ -16,6 +16,8 @@ import tensorflow_compression as tfc
 from bls2017.common import config
 from bls2017.training import model as model_lib
 from bls2017.training import parameters
+from bls2017.training.train_config import TrainConfig
+from bls2017.training.training_step import TrainingStep
 
 PATCH = 128
 
@@ -34,21 +36,10 @@ def steps(model_config: config.ModelConfig) -> dict[str, Callable[[], Any]]:
 
 
 def training_step(model: model_lib.BLS2017Model) -> Callable[[], Any]:
-  """A whole training step: forward, backward, clipping, Adam."""
-  optimizer = tf.keras.optimizers.Adam(1e-4)
-  optimizer.build(model.trainable_variables)
+  """A whole training step: forward, backward, clipping, both optimizers."""
+  step = TrainingStep(model, TrainConfig())
   shape = (1, model.config.num_levels, PATCH, PATCH, 3)
   x = tf.constant(np.random.default_rng(0).uniform(0, 255, shape), tf.float32)
-
-  @tf.function(autograph=False)
-  def step() -> tf.Tensor:
-    with tf.GradientTape() as tape:
-      seed = optimizer.iterations + [0, 1]
-      rd = model.rate_distortion(x, "noise", seed)
-      loss = tf.reduce_mean(model.lagrangian(rd))
-    variables = model.trainable_variables
-    gradients, _ = tf.clip_by_global_norm(tape.gradient(loss, variables), 1.0)
-    optimizer.apply_gradients(zip(gradients, variables))
-    return loss
-
-  return lambda: float(step())
+  function = tf.function(step, autograph=False)
+  seed = tf.zeros((2,), tf.int64)
+  return lambda: float(function(x, seed).loss)

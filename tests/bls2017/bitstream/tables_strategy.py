@@ -70,7 +70,7 @@ def likely_symbols(
     return rng.choice(size, p=p)
 
   cdfs = all_cdfs(tables)
-  live, sets = len(tables.live), tables.activities
+  live, sets = len(tables.live), tables.num_activities
   found = np.zeros((positions, tables.columns), np.int32)
   activity = sets
   for i, symbols in enumerate(found):
@@ -78,12 +78,12 @@ def likely_symbols(
       before = activity if i % tables.lane_positions else sets
       symbols[0] = activity = drawn(sets * live + before)
     first = activity * live if sets > 1 else 0
-    symbols[tables.leading :] = [drawn(first + c) for c in range(live)]
+    symbols[tables.activity_columns :] = [drawn(first + c) for c in range(live)]
   return found
 
 
 def all_cdfs(tables: coding_tables.QualityTables) -> list[list[int]]:
-  """Every table whole, numbered as in `lanes.Streams`."""
+  """Every table whole, numbered as in `lanes.Contents`."""
   live = [c for c in range(len(tables.gain)) if c in tables.live]
   size = tables.maximum - tables.minimum + 1
   found = []
@@ -91,7 +91,7 @@ def all_cdfs(tables: coding_tables.QualityTables) -> list[list[int]]:
     for c in live:
       start = tables.starts[c]
       found.append([*row[start : start + size[c]], coding_tables.TOTAL])
-  if tables.activities > 1:
+  if tables.num_activities > 1:
     for row in tables.activity_cdf.tolist():
       found.append([*row, coding_tables.TOTAL])
   return found

@@ -35,7 +35,7 @@ class _Lane:
 
   def __init__(self, tables, positions):
     self._cdfs = tables_strategy.all_cdfs(tables)
-    self._live, self._sets = len(tables.live), tables.activities
+    self._live, self._sets = len(tables.live), tables.num_activities
     self._positions = positions
 
   def encode(self, symbols):
@@ -176,11 +176,11 @@ def test_a_thousand_bits_may_take_one_byte(runtime):
 def test_a_stream_costs_what_the_tables_say(case):
   case = {**case, "lane_positions": 60}
   tables, symbols = tables_strategy.draw(case)
-  values, numbers = lanes.streams(symbols, len(symbols), tables)
+  indices, numbers = lanes.contents(symbols, len(symbols), tables)
   cdfs = tables_strategy.all_cdfs(tables)
   masses = [
     np.diff(cdfs[n])[s] / coding_tables.TOTAL
-    for n, s in zip(numbers.ravel(), values.ravel())
+    for n, s in zip(numbers.ravel(), indices.ravel())
   ]
   bits = -np.log2(masses).sum()
   (stream,) = RUNTIMES["tfc"].encode(symbols, tables)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from bls2017 import errors
-from bls2017.bulk import beam_pipeline, bulk_coding, bulk_inputs, worker_threads
+from bls2017.bulk import beam_pipeline, bulk_coding, inputs, worker_threads
 from tests import commands, dying_work, images
 
 QUALITY = 1.5
@@ -33,15 +33,19 @@ def photos(tmp_path):
   return folder
 
 
+def _compression(quality):
+  return functools.partial(bulk_coding.Compression, quality=quality)
+
+
 @pytest.fixture
 def make_compression(golden_model_dir):
   return functools.partial(
-    bulk_coding.load_compression, golden_model_dir, 2**20, QUALITY
+    bulk_coding.load, golden_model_dir, 2**20, _compression(QUALITY)
   )
 
 
-def _request(pattern, output_dir, make_work, extension=".bls", **options):
-  return beam_pipeline.Request(
+def _settings(pattern, output_dir, make_work, extension=".bls", **options):
+  return beam_pipeline.Settings(
     str(pattern), str(output_dir), extension, make_work, **options
   )
 
@@ -59,17 +63,17 @@ def _files(folder):
 def expected(photos, tmp_path, make_compression):
   """What the command writes."""
   folder = tmp_path / "expected"
-  jobs = bulk_inputs.find([str(photos)], str(folder), ".bls")
+  jobs = inputs.find([str(photos)], str(folder), ".bls")
   worker_threads.run(jobs, make_compression())
   return _files(folder)
 
 
 def test_the_pipeline_writes_what_bulk_writes_and_names_failures(
-  photos, tmp_path, make_compression, expected
+  photos, tmp_path, golden_model_dir, make_compression, expected
 ):
   out = tmp_path / "out"
-  request = _request(f"{photos}/**.png", out, make_compression)
-  summary = beam_pipeline.run(request, [])
+  settings = _settings(f"{photos}/**.png", out, make_compression)
+  summary = beam_pipeline.run(settings, [])
   assert _files(out) == expected
   assert (summary.done, summary.skipped, summary.exit_code) == (3, 0, 3)
   assert summary.pixels == sum(h * w for h, w in SIZES)
@@ -82,12 +86,14 @@ def test_the_pipeline_writes_what_bulk_writes_and_names_failures(
 
   (out / "0" / "0.png.bls").unlink()
   (photos / "0" / "broken.png").unlink()
-  summary = beam_pipeline.run(request, [])
+  summary = beam_pipeline.run(settings, [])
   assert (summary.done, summary.skipped, summary.exit_code) == (1, 2, 0)
   assert _files(out) == expected
 
-  finer = functools.partial(make_compression.func, *make_compression.args[:2])
-  other = _request(f"{photos}/**.png", out, functools.partial(finer, 2.0))
+  finer = functools.partial(
+    bulk_coding.load, golden_model_dir, 2**20, _compression(2.0)
+  )
+  other = _settings(f"{photos}/**.png", out, finer)
   summary = beam_pipeline.run(other, [])
   assert summary.exit_code == errors.OutputError.exit_code
   assert "quality 1.5, not 2" in str(summary.failures[0].error)
@@ -102,11 +108,11 @@ def test_decompressing_is_the_inverse_and_refuses_names_that_meet(
   for name in ("a.png.bls", "b.png.bls", "b.jpg.bls"):
     (tmp_path / name).write_bytes(data)
   make_work = functools.partial(
-    bulk_coding.load_decompression, golden_model_dir, 2**20, "PNG"
+    bulk_coding.load, golden_model_dir, 2**20, bulk_coding.Decompression
   )
   out = tmp_path / "out"
-  request = _request(tmp_path / "*.bls", out, make_work, ".png")
-  summary = beam_pipeline.run(request, [])
+  settings = _settings(tmp_path / "*.bls", out, make_work, ".png")
+  summary = beam_pipeline.run(settings, [])
   assert (summary.done, len(summary.failures)) == (1, 2)
   assert "b.png.bls" in str(summary.failures[0].error)
   assert list(_files(out)) == ["a.png"]
@@ -121,8 +127,8 @@ def test_a_killed_worker_changes_nothing_in_the_end(
 ):
   out, mark = tmp_path / "out", tmp_path / "killed"
   dying = functools.partial(dying_work.make, make_compression, str(mark))
-  request = _request(f"{photos}/**.png", out, dying)
-  summary = beam_pipeline.run(request, TWO_PROCESSES, attempts=2)
+  settings = _settings(f"{photos}/**.png", out, dying)
+  summary = beam_pipeline.run(settings, TWO_PROCESSES, attempts=2)
   assert mark.exists()
   assert _files(out) == expected
   assert summary.done + summary.skipped == 3
@@ -146,8 +152,8 @@ def test_the_command_passes_beams_options_on(
 
 
 def test_impossible_requests_are_refused_before_a_worker_starts(tmp_path):
-  request = _request(tmp_path / "*.png", tmp_path / "out", None)
+  settings = _settings(tmp_path / "*.png", tmp_path / "out", None)
   with pytest.raises(errors.UnreadableInputError, match="no file matches"):
-    beam_pipeline.run(request, [])
+    beam_pipeline.run(settings, [])
   with pytest.raises(errors.UsageError, match="--no_such_option"):
-    beam_pipeline.run(request, ["--no_such_option=1"])
+    beam_pipeline.run(settings, ["--no_such_option=1"])

@@ -14,6 +14,7 @@ from PIL import Image
 from bls2017 import codec as codec_lib
 from bls2017 import errors
 from bls2017.images import image_io
+from bls2017.training import freezing
 from bls2017.transforms import model_directory
 from tests import commands, images
 
@@ -86,7 +87,7 @@ def test_verbose_counts_clipped_latents(photo, tmp_path, codec):
     tables=louder,
     model_id=model_directory.model_id(codec.model.weights, louder),
   )
-  model_directory.save(model, str(tmp_path / "louder"))
+  freezing.save(model, str(tmp_path / "louder"))
   done = commands.run(
     "compress", str(photo), "--quality=2", "--verbose",
     f"--model={tmp_path / 'louder'}",
@@ -227,6 +228,23 @@ def test_an_output_that_exists_exits_with_6(photo, tmp_path):
   assert output.read_bytes() == b"mine"
   done = commands.run("compress", str(photo), str(tmp_path / "no" / "x.bls"))
   commands.assert_fails(done, 6)
+
+
+def test_an_example_is_a_photograph_to_try(tmp_path):
+  path = tmp_path / "photo.png"
+  done = commands.run("example", str(path), "--width=40", "--height=30")
+  assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+  with Image.open(path) as image:
+    assert image.size == (40, 30)
+  commands.assert_fails(commands.run("example", str(path)), 6)
+  commands.assert_fails(commands.run("example"), 2)
+
+
+def test_a_flag_that_means_nothing_to_a_command_is_refused():
+  for command, flag in (("info", "--overwrite"), ("example", "--model=x")):
+    done = commands.run(command, "x.bls", flag)
+    assert "Unknown" in commands.assert_fails(done, 2)
+    assert flag.split("=")[0] not in commands.run(command, "-h").stdout.decode()
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from bls2017 import codec, errors
 from bls2017.bitstream import coding_tables
 from bls2017.encoder import plan
-from bls2017.training import calibration
+from bls2017.training import calibration, freezing, table_building
 from bls2017.transforms import model_directory
 from tests import conftest
 
@@ -95,9 +95,9 @@ def test_several_activities_take_fewer_bits_still(
 def test_tables_of_activities_are_saved_and_loaded(
   adaptive: model_directory.FrozenModel, tmp_path: pathlib.Path
 ) -> None:
-  model_directory.save(adaptive, str(tmp_path / "model"))
+  freezing.save(adaptive, str(tmp_path / "model"))
   again = model_directory.load(str(tmp_path / "model"))
-  assert again.tables.activities == 3
+  assert again.tables.num_activities == 3
   assert again.model_id == adaptive.model_id
 
 
@@ -139,7 +139,7 @@ def test_short_frequencies_of_flat_tables_are_sound(size: int) -> None:
   flat = np.full(size, 1 / size)
   bell = np.exp(-np.abs(np.linspace(-3, 3, size)))
   for p in (flat, bell / bell.sum()):
-    frequency = coding_tables.frequencies(p)
+    frequency = table_building.frequencies(p)
     short = calibration._shortened(frequency)
     assert short.sum() == coding_tables.TOTAL and short.min() >= 1
     np.testing.assert_allclose(short, frequency, rtol=1 / 16, atol=64)

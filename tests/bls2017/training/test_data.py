@@ -175,10 +175,10 @@ def test_a_single_file_that_cannot_be_used_is_an_error(
     next(iter(data.training_dataset(_reader([path]), 1)))
 
 
-def test_central_patches_leave_out_what_does_not_fit(
+def test_read_patches_leave_out_what_does_not_fit(
   mixed: dict[str, str], paths: list[str]
 ) -> None:
   files = [*mixed.values(), *paths]
-  patches = data.central_patches(files, 192, 3)
+  patches = data.read_patches(files, 192, 3)
   assert patches.shape == (3, 192, 192, 3) and patches.dtype == np.uint8
-  assert data.central_patches(files, 1024, 3).shape == (0, 1024, 1024, 3)
+  assert data.read_patches(files, 1024, 3).shape == (0, 1024, 1024, 3)

@@ -9,9 +9,8 @@ import tensorflow as tf
 from bls2017 import errors
 from bls2017.common import config
 from bls2017.encoder import quantization
+from bls2017.training import freezing, train_config
 from bls2017.training import model as model_lib
-from bls2017.training import train_config
-from bls2017.transforms import model_directory
 from tests import conftest
 
 
@@ -119,7 +118,7 @@ def test_one_lambda_gives_the_plain_model() -> None:
   np.testing.assert_allclose(
     rd.x_hat[0], np.clip(np.rint(plain), 0, 255), atol=1
   )
-  assert len(model_directory.freeze(model).tables) == 1
+  assert len(freezing.freeze(model).tables) == 1
 
 
 @pytest.mark.parametrize("prior", config.PRIORS)

@@ -14,9 +14,8 @@ import tensorflow as tf
 
 from bls2017 import codec, errors
 from bls2017.common import config, directory_lock
-from bls2017.training import checkpoints, train_loop
+from bls2017.training import checkpoints, freezing, train_loop
 from bls2017.training.train_config import TrainConfig
-from bls2017.transforms import model_directory
 from tests import conftest
 from tests.bls2017.training.training_worker import Recorder
 
@@ -98,7 +97,7 @@ def test_a_run_can_be_frozen_from_any_checkpoint(
   path = os.path.join(train_dir, "checkpoints", "ckpt-8")
   older, step = checkpoints.load_model(train_dir, path)
   assert step == 8
-  ids = {model_directory.freeze(m).model_id for m in (newest, older)}
+  ids = {freezing.freeze(m).model_id for m in (newest, older)}
   assert len(ids) == 2
   # The average of the weights is what is used, not the last ones.
   trainer = train_loop.Trainer(tiny_config, settings, train_dir)
@@ -207,7 +206,7 @@ def test_every_kind_of_model_trains_freezes_and_codes(
   for before, after in zip(prior, trainer.model.prior_variables()):
     assert not np.array_equal(before, after)
   model, _ = checkpoints.load_model(str(tmp_path))
-  coder = codec.Codec(model_directory.freeze(model))
+  coder = codec.Codec(freezing.freeze(model))
   x = conftest.synthetic_photograph(77, 176, 192)
   encoded = coder.encode(x, 1)
   assert coder.decompress(encoded.data).shape == x.shape

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from bls2017.common import config
-from bls2017.training import train_loop, validation
+from bls2017.training import reports, train_loop
 from bls2017.training.train_config import TrainConfig
 
 
@@ -24,20 +24,20 @@ class Recorder:
   """Remembers losses, and stops a trainer at a step."""
 
   def __init__(self) -> None:
-    self.reports: dict[int, validation.StepReport] = {}
+    self.measurements: dict[int, reports.Measurement] = {}
     self.trainer: train_loop.Trainer | None = None
     self.stop_at = 0
 
   def on_start(self, step: int, steps: int) -> None:
     self.started = step, steps
 
-  def on_step(self, report: validation.StepReport) -> None:
-    self.reports[report.step] = report
-    if self.trainer is not None and report.step == self.stop_at:
+  def on_step(self, measured: reports.Measurement) -> None:
+    self.measurements[measured.step] = measured
+    if self.trainer is not None and measured.step == self.stop_at:
       self.trainer.stop.set()
 
   def losses(self) -> dict[int, float]:
-    return {step: report.loss for step, report in self.reports.items()}
+    return {step: m.loss for step, m in self.measurements.items()}
 
 
 def main(output: str, devices: str, stop_at: str, settings: str) -> None:
@@ -60,7 +60,7 @@ def main(output: str, devices: str, stop_at: str, settings: str) -> None:
     output,
     steps=list(losses),
     losses=list(losses.values()),
-    mse=recorder.reports[min(losses)].distortion,
+    mse=recorder.measurements[min(losses)].distortion,
     next_example=trainer.next_example.numpy(),
     replicas=trainer.strategy.num_replicas_in_sync,
     **{f"weights/{k}": v for k, v in trainer.averaged_arrays().items()},

@@ -1,4 +1,4 @@
-"""Strips give the bits of the whole image, in Python and in a graph."""
+"""Strips give the bits of the whole image."""
 
 from __future__ import annotations
 
@@ -58,22 +58,6 @@ def test_strips_do_not_show(transforms, height, width, positions):
   found = _in_strips(positions, _image, transforms, y, height, width)
   np.testing.assert_array_equal(found, expected)
   assert found.shape == x.shape and found.dtype == np.uint8
-
-
-@pytest.mark.parametrize("positions", [1, 12, WHOLE])
-def test_graphs_give_the_same_bits(transforms, positions):
-  x = images.photograph(176, 96)
-  y = transforms.latents(x)
-
-  def in_a_graph(function, argument):
-    graph = tf.function(lambda a: function(transforms.frozen, a))
-    return _in_strips(positions, graph, tf.constant(argument))
-
-  latents = in_a_graph(strips.analysis, x)
-  np.testing.assert_array_equal(latents, y)
-  pixels = in_a_graph(strips.synthesis, y)
-  expected = _image(transforms, y, 176, 96)
-  np.testing.assert_array_equal(pixels, expected)
 
 
 def test_a_strip_has_as_many_rows_as_the_image_is_narrow():

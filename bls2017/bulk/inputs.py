@@ -56,18 +56,20 @@ def find(
     errors.UnreadableInputError: if a list or a directory cannot be read, or a
       pattern matches nothing.
   """
-  wanted = _image_endings() if extension == BITSTREAM_EXTENSION else None
-  found: dict[str, str] = {}
+  endings = {BITSTREAM_EXTENSION}
+  if extension == BITSTREAM_EXTENSION:
+    endings = _image_endings()
+  outputs: dict[str, str] = {}
   for argument in arguments:
-    for path, relative in _expand(argument, wanted or {BITSTREAM_EXTENSION}):
+    for path, relative in _expand(argument, endings):
       if base_dir is not None:
         relative = _below(path, base_dir)
       folder, name = os.path.split(relative)
-      found[path] = os.path.join(output_dir, folder, renamed(name, extension))
-  if not found:
+      outputs[path] = os.path.join(output_dir, folder, renamed(name, extension))
+  if not outputs:
     raise errors.UsageError(f"no inputs in {', '.join(arguments)}")
-  _check(found)
-  return list(found.items())
+  _check(outputs)
+  return list(outputs.items())
 
 
 def renamed(path: str, extension: str) -> str:
@@ -85,10 +87,16 @@ def renamed(path: str, extension: str) -> str:
   return name + extension
 
 
+def fixed_folder(pattern: str) -> str:
+  """The folders of a pattern before its first wildcard, "/" included."""
+  fixed = _WILDCARD.split(pattern, maxsplit=1)[0]
+  return fixed[: fixed.rfind("/") + 1]
+
+
 def _expand(argument: str, endings: set[str]) -> Iterator[tuple[str, str]]:
-  """Paths, each with its place below the output directory."""
+  """Paths of inputs, each with its path below the output directory."""
   if argument == files.STANDARD_STREAM:
-    raise errors.UsageError("--output_dir needs inputs with names")
+    raise errors.UsageError("many files need inputs with names, not '-'")
   if argument.startswith("@"):
     for path in _read_list(argument[1:]):
       yield path, os.path.basename(path)
@@ -97,13 +105,12 @@ def _expand(argument: str, endings: set[str]) -> Iterator[tuple[str, str]]:
       if os.path.splitext(path)[1].lower() in endings:
         yield path, os.path.relpath(path, argument)
   elif glob.has_magic(argument) and not os.path.lexists(argument):
-    root = os.path.dirname(_WILDCARD.split(argument, 1)[0])
     matches = sorted(glob.glob(argument, recursive=True))
     matches = [path for path in matches if os.path.isfile(path)]
     if not matches:
       raise errors.UnreadableInputError(f"no file matches {argument}")
     for path in matches:
-      yield path, os.path.relpath(path, root or os.curdir)
+      yield path, os.path.relpath(path, fixed_folder(argument) or os.curdir)
   else:
     yield argument, os.path.basename(argument)
 
@@ -138,20 +145,20 @@ def _image_endings() -> set[str]:
 def _below(path: str, base_dir: str) -> str:
   relative = os.path.relpath(path, base_dir)
   if relative.split(os.sep)[0] == os.pardir:
-    raise errors.UsageError(f"{path} is not below --base_dir={base_dir}")
+    raise errors.UsageError(f"{path} is not below the base {base_dir}")
   return relative
 
 
-def _check(found: dict[str, str]) -> None:
+def _check(outputs: dict[str, str]) -> None:
   """Refuses outputs that would replace each other or an input."""
   sources: dict[str, str] = {}
-  inputs = {os.path.realpath(path) for path in found}
-  for source, output in found.items():
+  inputs = {os.path.realpath(path) for path in outputs}
+  for source, output in outputs.items():
     other = sources.setdefault(output, source)
     if other != source:
       raise errors.UsageError(
         f"{other} and {source} would both be written to {output}; name their"
-        " directory instead, or --base_dir, to keep folders apart"
+        " directory, or one above both, to keep folders apart"
       )
     if os.path.realpath(output) in inputs:
       raise errors.UsageError(f"{output} is input and output")

@@ -1,0 +1,121 @@
+"""Freezing a model: its tables, its id, and the directory that holds them.
+
+`bls2017.transforms.model_directory` describes the directory and reads it.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import tempfile
+
+import numpy as np
+
+from bls2017 import errors
+from bls2017.bitstream import coding_tables
+from bls2017.common import config, files
+from bls2017.training import model as model_lib
+from bls2017.training import table_building
+from bls2017.transforms import model_directory
+
+_TRANSFORMS = ("analysis/", "synthesis/")
+
+
+def freeze(
+  model: model_lib.BLS2017Model, half_precision: bool = False
+) -> model_directory.FrozenModel:
+  """Freezes a model: makes its tables and its id.
+
+  Args:
+    model: The trained model.
+    half_precision: Whether kernels are kept as 16-bit floats, half the size.
+
+  Raises:
+    errors.ModelError: if a weight is not finite.
+  """
+  arrays = model.get_arrays()
+  model_directory.check_finite(arrays)
+  weights = {k: v for k, v in arrays.items() if k.startswith(_TRANSFORMS)}
+  if half_precision:
+    with np.errstate(over="ignore"):
+      weights = {
+        k: v.astype(np.float16) if k.endswith("/kernel") else v
+        for k, v in weights.items()
+      }
+    model_directory.check_finite(weights)
+  tables = table_building.build(
+    model.prior, arrays["gain"], arrays["inverse_gain"]
+  )
+  return model_directory.FrozenModel(
+    model.config, weights, tables, model_directory.model_id(weights, tables)
+  )
+
+
+def save(
+  model: model_directory.FrozenModel, path: str, overwrite: bool = False
+) -> None:
+  """Writes a model directory, whole or not at all.
+
+  One that is replaced goes aside under a hidden name before the new one takes
+  its place, and is then deleted: neither is ever seen in part.
+
+  Raises:
+    errors.OutputError: if it exists or cannot be written.
+  """
+  path = os.path.abspath(path)
+  if os.path.lexists(path) and not overwrite:
+    raise errors.OutputError(f"{path} exists; use --overwrite to replace it")
+  parent, name = os.path.split(path)
+  try:
+    os.makedirs(parent, exist_ok=True)
+    temporary = tempfile.mkdtemp(prefix=f".{name}.", dir=parent)
+    try:
+      made = os.path.join(temporary, "made")
+      os.mkdir(made)
+      _write(model, made)
+      _replace(made, path, os.path.join(temporary, "replaced"))
+    finally:
+      shutil.rmtree(temporary, ignore_errors=True)
+  except OSError as e:
+    raise errors.OutputError(f"cannot write {path}: {e}") from e
+
+
+def _replace(made: str, path: str, aside: str) -> None:
+  """Gives a directory its name; one that has it goes aside."""
+  replaces = os.path.isdir(path)
+  if replaces:
+    os.rename(path, aside)
+  try:
+    os.rename(made, path)
+  except OSError:
+    if replaces:
+      os.rename(aside, path)
+    raise
+
+
+def _write(model: model_directory.FrozenModel, directory: str) -> None:
+  for name, arrays in (
+    (model_directory.WEIGHTS_FILE, model.weights),
+    (model_directory.TABLES_FILE, _table_arrays(model.tables)),
+  ):
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    files.write(os.path.join(directory, name), buffer.getvalue())
+  config.write_json(
+    os.path.join(directory, model_directory.CONFIG_FILE),
+    {
+      "format": model_directory.FORMAT,
+      "model_id": model.model_id.hex(),
+      "model": config.to_json(model.config),
+    },
+  )
+
+
+def _table_arrays(tables: coding_tables.CodingTables) -> dict[str, np.ndarray]:
+  """The arrays of the tables' file."""
+  arrays = tables.arrays()
+  if tables.num_activities > 1:
+    cdf = arrays.pop("cdf")
+    arrays[model_directory.CDF_STEPS] = np.diff(cdf, prepend=cdf.dtype.type(0))
+  return arrays

@@ -1,0 +1,85 @@
+"""What a run tells while it trains: measurements, and TensorBoard's logs."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from bls2017.images import metrics
+from bls2017.training import checkpoints
+
+
+@dataclasses.dataclass(frozen=True)
+class Measurement:
+  """What the model did to some patches after a step.
+
+  The patches are those of the training step or the held-out ones.
+
+  Attributes:
+    step: Steps done.
+    loss: Weighted mean of the levels' Lagrangians.
+    bpp: float32 [levels], estimated bits per pixel.
+    psnr: float32 [levels], in dB.
+    distortion: float32 [levels], what the loss weighs: mean squared error on
+      the 0-255 scale, or 1 - MS-SSIM.
+  """
+
+  step: int
+  loss: float
+  bpp: np.ndarray
+  psnr: np.ndarray
+  distortion: np.ndarray
+
+
+def psnr_of_levels(mse: tf.Tensor) -> np.ndarray:
+  """PSNR in dB of mean squared errors, float32 [levels] both."""
+  return np.array([metrics.mse_to_psnr(float(m)) for m in mse], np.float32)
+
+
+class TensorBoard:
+  """The directories `train` and `validation` of a run."""
+
+  def __init__(self, train_dir: str):
+    self._train_dir = train_dir
+    self._writers: dict[str, Any] = {}
+
+  def write(
+    self,
+    name: str,
+    measured: Measurement,
+    learning_rate: float | None = None,
+    images: tuple[np.ndarray, np.ndarray] | None = None,
+  ) -> None:
+    """Writes scalars for every level, and images.
+
+    Args:
+      name: "train" or "validation".
+      measured: The scalars.
+      learning_rate: Of the transforms.
+      images: Originals and reconstructions, float32 [levels, P, P, 3].
+
+    Raises:
+      errors.OutputError: if they cannot be written.
+    """
+    path = os.path.join(self._train_dir, name)
+    with checkpoints.output_errors(path):
+      if name not in self._writers:
+        self._writers[name] = tf.summary.create_file_writer(path)
+      writer = self._writers[name]
+      with writer.as_default(step=measured.step):
+        tf.summary.scalar("loss", measured.loss)
+        if learning_rate is not None:
+          tf.summary.scalar("learning_rate", learning_rate)
+        for scalar in ("bpp", "psnr", "distortion"):
+          for k, value in enumerate(getattr(measured, scalar)):
+            tf.summary.scalar(f"{scalar}/level_{k + 1}", value)
+        if images is not None:
+          pairs = np.clip(np.concatenate(images, axis=2) / 255.0, 0, 1)
+          tf.summary.image(
+            "original_and_reconstruction", pairs, max_outputs=len(pairs)
+          )
+      writer.flush()

@@ -1,0 +1,315 @@
+"""The coding tables of a trained model, from its prior and its gains.
+
+At a whole number a quality is a trained level. In between, gains are
+interpolated geometrically, and the density of a latent is the mixture of its
+two neighbours' densities, each rescaled to the gain in between:
+
+    gain_t = gain_a**(1 - f) gain_b**f
+    F_t(v) = (1 - f) F_a(v gain_a / gain_t) + f F_b(v gain_b / gain_t)
+
+Training takes the gain of a channel that does not pay at a level towards 0.
+Interpolated from there, it would sleep nearly up to the next level. Where b
+uses a channel that sleeps at a, gain_a is therefore what the other channels'
+step from a to b makes of gain_b, and F_t(v) = F_b(v gain_b / gain_t).
+
+These tables know one activity; `bls2017.training.calibration` makes others from
+the symbols of photographs.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from bls2017.bitstream import coding_tables, container
+from bls2017.common import config
+from bls2017.training import priors
+
+TAIL_MASS = 2.0**-20
+"""Symbols reach out to where each tail of the prior holds less than this."""
+
+DEAD_MASS = 1 - 2.0**-17
+"""A channel whose most likely symbol is likelier than this is not coded."""
+
+AWAKE = 0.25
+"""A channel of a gain below this share of the largest one sleeps.
+
+In the packaged model, all that are coded have half of it or more, the others
+less than a tenth.
+"""
+
+MAX_HALF_WIDTH = 2047
+"""Largest distance of a table's end from its middle."""
+
+LANE_COST_BITS = 8 * (
+  container.LANE_LENGTH_BYTES + coding_tables.MEAN_LANE_END_BYTES
+)
+"""What a lane costs: the two bytes of its length, and what its end takes."""
+
+LANE_OVERHEAD = 0.005
+"""Share of the expected file that the lanes may cost."""
+
+MAX_LANE_POSITIONS = 4096
+
+# Halves 2 * MAX_HALF_WIDTH down to 1e-4, far below any quantization step.
+_BISECTIONS = 26
+
+
+def build(
+  prior: priors.Prior, gain: np.ndarray, inverse_gain: np.ndarray
+) -> coding_tables.CodingTables:
+  """Makes the tables of a trained model.
+
+  Args:
+    prior: Densities of the latents.
+    gain: float32 [levels, C].
+    inverse_gain: float32 [levels, C].
+
+  Returns:
+    Tables for every quality.
+  """
+  levels = len(gain)
+  cumulative = prior.cumulative()
+  awake = gain > AWAKE * gain.max(axis=1, keepdims=True)
+  wakes, stays = ~awake & _above(awake), awake & _above(awake)
+  lower, lower_inverse = (_woken(g, wakes, stays) for g in (gain, inverse_gain))
+  parts: dict[int, dict[str, np.ndarray]] = {}
+  # All qualities with the same fraction are evaluated at once: each of them
+  # takes its lower neighbour from one row of the prior, its upper from the
+  # next. The last level has no quality above it.
+  for step in range(config.QUALITY_STEPS):
+    fraction = step / config.QUALITY_STEPS
+    with_fraction = range(levels if step == 0 else levels - 1)
+    if not with_fraction:
+      break
+    gain_t, inverse_gain_t = gain, inverse_gain
+    if step:
+      gain_t = _between(lower, _above(gain), fraction)
+      inverse_gain_t = _between(lower_inverse, _above(inverse_gain), fraction)
+    share = np.where(wakes & (step > 0), 1.0, fraction)
+    blended = _Blend(cumulative, gain, gain_t, share)
+    offset = blended.median()
+    start, mass = _masses(blended, offset)
+    for level in with_fraction:
+      parts[level * config.QUALITY_STEPS + step] = {
+        "gain": gain_t[level].astype(np.float32),
+        "inverse_gain": inverse_gain_t[level].astype(np.float32),
+        "offset": offset[level],
+        **_quantize_channels(mass[:, level], start),
+      }
+  rows = [parts[index] for index in range(coding_tables.num_qualities(levels))]
+  fields = {
+    name: np.stack([r[name] for r in rows]) for name in rows[0] if name != "cdf"
+  }
+  tables = coding_tables.CodingTables(
+    **fields, cdf=np.concatenate([r["cdf"] for r in rows])
+  )
+  tables.check()
+  return tables
+
+
+def _above(gain: np.ndarray) -> np.ndarray:
+  """The gains of the next level for each level; the last one's is its own."""
+  return np.concatenate([gain[1:], gain[-1:]])
+
+
+def _woken(
+  gain: np.ndarray, wakes: np.ndarray, stays: np.ndarray
+) -> np.ndarray:
+  """Gains or inverse gains from which those above each level are interpolated.
+
+  Args:
+    gain: float32 [levels, C].
+    wakes: bool [levels, C], channels that sleep at a level and not at the next;
+      they follow the step of those that stay.
+    stays: Likewise, channels that are awake at both.
+  """
+  above = _above(gain)
+  steps = np.ma.array(gain / above, mask=~stays)
+  step = np.ma.median(steps, axis=1, keepdims=True).filled(1.0)
+  return np.where(wakes, above * step, gain).astype(gain.dtype)
+
+
+def _between(
+  lower: np.ndarray, upper: np.ndarray, fraction: float
+) -> np.ndarray:
+  """Geometric interpolation."""
+  return lower ** (1 - fraction) * upper**fraction
+
+
+class _Blend:
+  """The mixture F_t of the module's description, for all levels at once.
+
+  `share` holds the f of each level and channel.
+  """
+
+  def __init__(
+    self,
+    cumulative: priors.Cumulative,
+    gain: np.ndarray,
+    gain_t: np.ndarray,
+    share: np.ndarray,
+  ):
+    self._cumulative = cumulative
+    self._share = share
+    self._to_lower = gain / gain_t
+    self._to_upper = _above(gain) / gain_t
+    self.shape = gain.shape
+
+  def __call__(self, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """F_t(v) and 1 - F_t(v), float64 [n, levels, C]."""
+    below, above = self._evaluate(v * self._to_lower)
+    if not self._share.any():
+      return below, above
+    # Row k + 1 of the prior is asked for the quality above level k. What stands
+    # above the last level is not used.
+    scaled = v * self._to_upper
+    rows = np.concatenate([np.zeros_like(scaled[:, :1]), scaled[:, :-1]], 1)
+    upper_below, upper_above = (
+      np.concatenate([u[:, 1:], u[:, -1:]], 1) for u in self._evaluate(rows)
+    )
+    f = self._share
+    return (
+      (1 - f) * below + f * upper_below,
+      (1 - f) * above + f * upper_above,
+    )
+
+  def _evaluate(self, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    below, above = self._cumulative(tf.constant(v, tf.float32))
+    return below.numpy().astype(np.float64), above.numpy().astype(np.float64)
+
+  def median(self) -> np.ndarray:
+    """The median's distance from an integer: float32 [levels, C], within 1/2.
+
+    Rounding around it puts the likeliest value into the middle of a bin.
+    """
+    low = np.full((1, *self.shape), -float(MAX_HALF_WIDTH))
+    high = -low
+    for _ in range(_BISECTIONS):
+      middle = (low + high) / 2
+      below, _ = self(middle)
+      low, high = (
+        np.where(below < 0.5, middle, low),
+        np.where(below < 0.5, high, middle),
+      )
+    median = ((low + high) / 2)[0].astype(np.float32)
+    return median - np.round(median)
+
+
+def _masses(blended: _Blend, offset: np.ndarray) -> tuple[int, np.ndarray]:
+  """Masses of the symbols start, start + 1, ...: float64 [n, levels, C].
+
+  The range is wide enough for both tails of every channel.
+  """
+  half_width = 31
+  while True:
+    edges = np.arange(-half_width, half_width + 2) - 0.5
+    below, above = blended(edges[:, None, None] + offset)
+    tails = max(below[0].max(), above[-1].max())
+    if tails < TAIL_MASS or half_width >= MAX_HALF_WIDTH:
+      break
+    half_width = min(2 * half_width + 1, MAX_HALF_WIDTH)
+  # Differences of the smaller of both sides keep the precision of the tails.
+  mass = np.where(
+    below[:-1] < 0.5, below[1:] - below[:-1], above[:-1] - above[1:]
+  )
+  return -half_width, np.maximum(mass, 0)
+
+
+def _quantize_channels(mass: np.ndarray, start: int) -> dict[str, np.ndarray]:
+  """The tables of one quality.
+
+  Args:
+    mass: float64 [n, C], masses of the symbols start, start + 1, ...
+    start: The first of them.
+
+  Returns:
+    Rows of those fields of `CodingTables` that follow from the masses.
+  """
+  tables = [_quantize(column, start) for column in mass.T]
+  cdfs = [cdf for _, cdf in tables]
+  return {
+    "minimum": np.array([minimum for minimum, _ in tables], np.int16),
+    "size": np.array([len(cdf) for cdf in cdfs], np.uint16),
+    "cdf": np.concatenate(cdfs),
+    "lane_positions": _lane_positions(cdfs),
+  }
+
+
+def _quantize(mass: np.ndarray, start: int) -> tuple[int, np.ndarray]:
+  """One table: its smallest symbol, and uint16 [size] cumulative counts."""
+  mass = mass / mass.sum()
+  if mass.max() > DEAD_MASS:
+    return start + int(mass.argmax()), np.zeros(1, np.uint16)
+  below = np.cumsum(mass)
+  first = int(np.searchsorted(below, TAIL_MASS))
+  last = len(mass) - 1 - int(np.searchsorted(np.cumsum(mass[::-1]), TAIL_MASS))
+  mass = mass[first : last + 1]
+  if len(mass) == 1:
+    return start + first, np.zeros(1, np.uint16)
+  frequency = frequencies(mass / mass.sum())
+  cdf = np.concatenate([[0], np.cumsum(frequency)[:-1]])
+  return start + first, cdf.astype(np.uint16)
+
+
+def frequencies(probability: np.ndarray) -> np.ndarray:
+  """Integers of at least 1 that sum to 65536 and cost the fewest bits.
+
+  Starts from the rounded values and corrects their sum one unit at a time,
+  where the expected code length changes least (the cost of symbol i is
+  -p_i log2 f_i).
+
+  Args:
+    probability: float64 [n], their sum 1, n at most 65536.
+
+  Returns:
+    int64 [n].
+  """
+  frequency = np.maximum(np.rint(probability * coding_tables.TOTAL), 1).tolist()
+  excess = int(sum(frequency)) - coding_tables.TOTAL
+  step = -1 if excess > 0 else 1
+  p = probability.tolist()
+
+  def cost(i: int) -> float:
+    moved = frequency[i] + step
+    return -p[i] * math.log2(moved / frequency[i]) if moved >= 1 else math.inf
+
+  # The cheapest correction first; a symbol's next one costs more.
+  corrections = [(cost(i), i) for i in range(len(p))] if excess else []
+  heapq.heapify(corrections)
+  for _ in range(abs(excess)):
+    _, i = corrections[0]
+    frequency[i] += step
+    heapq.heapreplace(corrections, (cost(i), i))
+  return np.array(frequency, np.int64)
+
+
+def _lane_positions(cdfs: list[np.ndarray]) -> np.ndarray:
+  """Positions of a lane, from the tables of one quality."""
+  bits, live = 0.0, 0
+  for cdf in cdfs:
+    if len(cdf) > 1:
+      p = (
+        np.diff(cdf.astype(np.int64), append=coding_tables.TOTAL)
+        / coding_tables.TOTAL
+      )
+      bits -= float(np.sum(p * np.log2(p)))
+      live += 1
+  return np.array(lane_positions(bits, live), np.uint16)
+
+
+def lane_positions(bits: float, columns: int) -> int:
+  """Positions of a lane: as few as the lanes' own cost allows.
+
+  Args:
+    bits: What a position takes on average.
+    columns: Its symbols.
+  """
+  longest = (
+    coding_tables.MAX_LANE_BYTES - coding_tables.MAX_LANE_END_BYTES
+  ) // (2 * max(columns, 1))
+  wanted = math.ceil(LANE_COST_BITS / (LANE_OVERHEAD * max(bits, 1e-3)))
+  return max(1, min(wanted, longest, MAX_LANE_POSITIONS))

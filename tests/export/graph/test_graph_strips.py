@@ -1,0 +1,40 @@
+"""The strips of a graph give the bits of the library's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from bls2017.common import config
+from bls2017.training import model as model_lib
+from bls2017.transforms import strips
+from export.graph import graph_strips
+from tests import images
+
+NUM_LATENTS = 24
+WHOLE = 10**6
+
+
+@pytest.fixture(scope="module")
+def transforms():
+  # 16 filters: oneDNN has kernels of their own for whole vectors.
+  model_config = config.ModelConfig(num_filters=16, num_latents=NUM_LATENTS)
+  model = model_lib.BLS2017Model(model_config, seed=3)
+  return strips.Transforms(model.get_arrays(), NUM_LATENTS)
+
+
+@pytest.mark.parametrize("positions", [1, 12, WHOLE])
+def test_graphs_give_the_same_bits(transforms, monkeypatch, positions):
+  x = images.photograph(176, 96)
+  y = transforms.latents(x)
+  monkeypatch.setattr(strips, "STRIP_POSITIONS", positions)
+
+  def in_a_graph(function, argument):
+    graph = tf.function(lambda a: function(transforms.frozen, a))
+    return graph(tf.constant(argument))
+
+  np.testing.assert_array_equal(in_a_graph(graph_strips.analysis, x), y)
+  pixels = in_a_graph(graph_strips.synthesis, y)
+  expected = transforms.image(lambda first, end: y[first:end], 176, 96)
+  np.testing.assert_array_equal(pixels, expected)
