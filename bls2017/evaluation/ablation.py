@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from typing import Callable
+from typing import Callable, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -47,14 +47,8 @@ class Variant:
   num_latents: int = 96
 
 
-@dataclasses.dataclass(frozen=True)
-class Trained:
-  """A trained small model.
-
-  Attributes:
-    model: The model.
-    seconds_per_step: Wall time of a training step.
-  """
+class Trained(NamedTuple):
+  """A small model after its training, and the seconds that a step took."""
 
   model: model_lib.BLS2017Model
   seconds_per_step: float

@@ -13,7 +13,7 @@ import dataclasses
 import math
 import os
 from collections.abc import Iterable, Sequence
-from typing import Callable
+from typing import Callable, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -22,6 +22,7 @@ from bls2017 import errors
 from bls2017.common import config
 from bls2017.evaluation import (
   ablation,
+  evaluation_config,
   latent_statistics,
   plots,
   rate_distortion,
@@ -29,8 +30,6 @@ from bls2017.evaluation import (
 from bls2017.images import metrics
 from bls2017.training import data
 from bls2017.training import model as model_lib
-
-NAMES = ("relaxation", "transforms", "densities")
 
 TEST_PATCH = 256
 _DENSITIES = ("deep_factorized", "piecewise_linear")
@@ -45,7 +44,7 @@ class Result:
   """An answer.
 
   Attributes:
-    name: One of `NAMES`.
+    name: One of `evaluation_config.STUDIES`.
     title: The question.
     findings: The answer in sentences.
     columns: Head of a table.
@@ -105,14 +104,10 @@ def relaxation(model: model_lib.BLS2017Model, patches: np.ndarray) -> Result:
     rows.append(
       (
         f"{lmbda:.4g}",
-        f"{noisy[0]:.4f}",
-        f"{hard[0]:.4f}",
-        f"{change[0]:+.2f}%",
-        f"{noisy[1]:.2f}",
-        f"{hard[1]:.2f}",
-        f"{change[1]:+.2f}%",
-      )  # fmt: skip
-    )
+        f"{noisy[0]:.4f}", f"{hard[0]:.4f}", f"{change[0]:+.2f}%",
+        f"{noisy[1]:.2f}", f"{hard[1]:.2f}", f"{change[1]:+.2f}%",
+      )
+    )  # fmt: skip
   finding = (
     f"Means over {len(patches)} patches: the relaxed rate is within"
     f" {worst[0]:.1f}% of the quantized one at every lambda, the relaxed"
@@ -142,44 +137,24 @@ def transforms(
     steps: Steps of each model.
     on_step: Called after each step.
   """
-  trained = {
-    name: ablation.train(
-      ablation.Variant(nonlinearity=name), training, steps, on_step
-    )
+  variants = {
+    name: ablation.Variant(nonlinearity=name)
     for name in ablation.NONLINEARITIES
   }
-  curves = [_curve(name, t.model, testing) for name, t in trained.items()]
-  shapes = {
-    n: latent_statistics.measure(t.model, testing) for n, t in trained.items()
+  outcomes = _train_all(variants, training, testing, steps, on_step)
+  statistics = {
+    o.curve.label: latent_statistics.measure(o.model, testing) for o in outcomes
   }
-  rows = []
-  for curve, (name, shape) in zip(curves, shapes.items()):
-    rows.append(
-      (
-        name,
-        *_bd_cells(curve, curves[0]),
-        f"{shape.excess_kurtosis:.2f}",
-        f"{shape.negentropy:.3f}",
-        f"{1000 * trained[name].seconds_per_step:.0f}",
-      )  # fmt: skip
+  rows = [
+    (
+      o.curve.label,
+      *o.deltas,
+      f"{latents.excess_kurtosis:.2f}",
+      f"{latents.negentropy:.3f}",
+      o.milliseconds,
     )
-  middles = latent_statistics.MIDDLES
-  gaussian = np.exp(-0.5 * middles**2) / math.sqrt(2 * math.pi)
-  series = [
-    plots.Series(n, _floats(middles), _floats(s.log_density))
-    for n, s in shapes.items()
+    for o, latents in zip(outcomes, statistics.values())
   ]
-  series.append(
-    plots.Series(
-      "Gaussian", _floats(middles), _floats(np.log10(gaussian)), line="dashed"
-    )
-  )
-  density = plots.Chart(
-    "Latents, each channel at unit variance",
-    "standard deviations",
-    "log10 of the density",
-    tuple(series),
-  )
   return Result(
     "transforms",
     "Does GDN make the latents more Gaussian and the code shorter?",
@@ -194,7 +169,7 @@ def transforms(
       "negentropy (bits)", "ms a step",
     ),
     tuple(rows),
-    (_curve_chart(curves), density),
+    (_curve_chart(outcomes), _density_chart(statistics)),
   )  # fmt: skip
 
 
@@ -209,23 +184,23 @@ def densities(
     steps: Steps of each model.
     on_step: Called after each step.
   """
-  trained = {
-    prior: ablation.train(
-      ablation.Variant(prior=prior), training, steps, on_step
-    )
+  variants = {
+    prior.replace("_", " "): ablation.Variant(prior=prior)
     for prior in _DENSITIES
   }
-  names = [n.replace("_", " ") for n in trained]
-  curves = [
-    _curve(name, t.model, testing) for name, t in zip(names, trained.values())
+  outcomes = _train_all(variants, training, testing, steps, on_step)
+  rows = [
+    (
+      o.curve.label,
+      *o.deltas,
+      o.milliseconds,
+      *(
+        f"{p.values['bpp']:.3f}, {p.values['psnr_rgb']:.2f}"
+        for p in o.curve.points
+      ),
+    )
+    for o in outcomes
   ]
-  rows = []
-  for curve, t in zip(curves, trained.values()):
-    cells = [
-      f"{p.values['bpp']:.3f}, {p.values['psnr_rgb']:.2f}" for p in curve.points
-    ]
-    cost = f"{1000 * t.seconds_per_step:.0f}"
-    rows.append((curve.label, *_bd_cells(curve, curves[0]), cost, *cells))
   levels = tuple(f"bpp, dB at λ = {lmbda:.4g}" for lmbda in ablation.LMBDAS)
   return Result(
     "densities",
@@ -233,7 +208,7 @@ def densities(
     (_training_sentence(steps, training, testing),),
     ("density", "BD-rate", "BD-PSNR", "ms a step", *levels),
     tuple(rows),
-    (_curve_chart(curves),),
+    (_curve_chart(outcomes),),
   )
 
 
@@ -256,18 +231,16 @@ def save(result: Result, directory: str) -> None:
 
 def load_all(directory: str) -> list[Result]:
   """The results that were saved in a directory."""
-  found = []
-  for name in NAMES:
+  saved = []
+  for name in evaluation_config.STUDIES:
     path = os.path.join(directory, f"{name}.json")
     if os.path.exists(path):
       values = config.read_json(path)
-      charts = values.pop("charts")
-      for chart in charts:
+      for chart in values["charts"]:
         chart["series"] = tuple(plots.Series(**s) for s in chart["series"])
-      found.append(
-        Result(**values, charts=tuple(plots.Chart(**c) for c in charts))
-      )
-  return found
+      values["charts"] = tuple(plots.Chart(**c) for c in values["charts"])
+      saved.append(Result(**values))
+  return saved
 
 
 def _rate_distortion(
@@ -276,13 +249,13 @@ def _rate_distortion(
   """Rate and squared error, float64 [n, levels, 2], estimated by the prior."""
   levels = model.config.num_levels
   function = tf.function(model.rate_distortion)
-  found = []
+  measured = []
   for number, patch in enumerate(patches):
     x = np.repeat(patch[None, None].astype(np.float32), levels, axis=1)
     arguments = ("noise", tf.constant([0, number])) if noisy else ()
     rd = function(tf.constant(x), *arguments)
-    found.append(np.stack([rd.bpp.numpy(), rd.mse.numpy()], -1))
-  return np.array(found, np.float64)
+    measured.append(np.stack([rd.bpp.numpy(), rd.mse.numpy()], -1))
+  return np.array(measured, np.float64)
 
 
 def _relaxation_charts(
@@ -318,21 +291,76 @@ def _relaxation_charts(
   return tuple(charts)
 
 
+class _Outcome(NamedTuple):
+  """A small model after its training.
+
+  Attributes:
+    model: The model.
+    curve: Its rates, as the prior estimates them, and PSNRs.
+    deltas: BD-rate and BD-PSNR to the first model, for a table.
+    milliseconds: Of a training step, for a table.
+  """
+
+  model: model_lib.BLS2017Model
+  curve: rate_distortion.Curve
+  deltas: tuple[str, str]
+  milliseconds: str
+
+
+def _train_all(
+  variants: dict[str, ablation.Variant],
+  training: np.ndarray,
+  testing: np.ndarray,
+  steps: int,
+  on_step: OnStep,
+) -> list[_Outcome]:
+  """Trains small models, and compares all of them with the first."""
+  outcomes: list[_Outcome] = []
+  for label, variant in variants.items():
+    model, seconds = ablation.train(variant, training, steps, on_step)
+    curve = _curve(label, model, testing)
+    deltas = _bd_cells(curve, outcomes[0].curve if outcomes else curve)
+    outcomes.append(_Outcome(model, curve, deltas, f"{1000 * seconds:.0f}"))
+  return outcomes
+
+
 def _curve(
   label: str, model: model_lib.BLS2017Model, patches: np.ndarray
 ) -> rate_distortion.Curve:
-  found = _rate_distortion(model, patches, noisy=False)
+  measured = _rate_distortion(model, patches, noisy=False)
   points = []
   for k in range(model.config.num_levels):
-    psnr = np.mean([metrics.mse_to_psnr(mse) for mse in found[:, k, 1]])
-    values = {"bpp": float(found[:, k, 0].mean()), "psnr_rgb": float(psnr)}
+    psnr = np.mean([metrics.mse_to_psnr(mse) for mse in measured[:, k, 1]])
+    values = {"bpp": float(measured[:, k, 0].mean()), "psnr_rgb": float(psnr)}
     points.append(rate_distortion.Point(k + 1, len(patches), values))
   return rate_distortion.Curve(label, tuple(points), {"name": label})
 
 
-def _curve_chart(curves: list[rate_distortion.Curve]) -> plots.Chart:
+def _curve_chart(outcomes: list[_Outcome]) -> plots.Chart:
   title = "Held-out patches, estimated rate"
+  curves = [o.curve for o in outcomes]
   return plots.rate_distortion_chart(curves, "psnr_rgb", title)
+
+
+def _density_chart(
+  statistics: dict[str, latent_statistics.LatentStatistics],
+) -> plots.Chart:
+  middles = latent_statistics.MIDDLES
+  gaussian = np.log10(np.exp(-0.5 * middles**2) / math.sqrt(2 * math.pi))
+  densities = {name: s.log_density for name, s in statistics.items()}
+  series = [
+    plots.Series(name, _floats(middles), _floats(density))
+    for name, density in densities.items()
+  ]
+  series.append(
+    plots.Series("Gaussian", _floats(middles), _floats(gaussian), line="dashed")
+  )
+  return plots.Chart(
+    "Latents, each channel at unit variance",
+    "standard deviations",
+    "log10 of the density",
+    tuple(series),
+  )
 
 
 def _bd_cells(

@@ -258,7 +258,7 @@ def test_no_temporary_files_are_left(finished) -> None:
   ("arguments", "exit_code", "message"),
   [
     ([], 2, "--output_dir"),
-    (["--output_dir={}/out", "--figure_bpp=-1"], 2, "rate"),
+    (["--output_dir={}/out", "--figure_bpp=-1"], 2, "figure_bpp"),
     (["--output_dir={}/out"], 3, "no image matches"),
   ],
 )
