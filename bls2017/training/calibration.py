@@ -21,12 +21,12 @@ the tables and counted again, a few times: tables and symbols agree then.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 
 import numpy as np
 
 from bls2017 import errors
 from bls2017.bitstream import coding_tables
+from bls2017.common import blocks
 from bls2017.encoder import activities, quantization
 from bls2017.training import table_building
 from bls2017.transforms import model_directory, strips
@@ -244,7 +244,7 @@ class _Fit:
     """How often each symbol was seen, int64 [sets, S]."""
     total = self._tables.cdf.shape[1]
     seen = np.zeros(sets * total, np.int64)
-    for block in self._blocks():
+    for block in blocks.blocks(len(self._places), _BLOCK):
       places = self._places[block] + chosen[block, None] * total
       seen += np.bincount(places.ravel(), minlength=len(seen))
     return seen.reshape(sets, total)
@@ -255,13 +255,14 @@ class _Fit:
     Args:
       lengths: float64 [sets, S].
     """
-    by_symbol = np.ascontiguousarray(lengths.T, np.float32)
-    return np.concatenate(
-      [
-        activities.costs(self._places[block], by_symbol).numpy()
-        for block in self._blocks()
-      ]
-    )
+    sums = activities.summer(np.ascontiguousarray(lengths.T, np.float32))
+    costs = []
+    for block in blocks.blocks(len(self._places), _BLOCK):
+      places = self._places[block]
+      positions = np.arange(len(places), dtype=np.int32)
+      positions = np.repeat(positions, places.shape[1])
+      costs.append(sums(places.ravel(), positions, len(places)))
+    return np.concatenate(costs)
 
   def _own_density(self, sets: int, chosen: np.ndarray) -> np.ndarray:
     """Masses of activities after each other one, and of any, [sets + 1, sets].
@@ -277,10 +278,6 @@ class _Fit:
     after = seen.reshape(sets, sets) + OWN_WEIGHT * anywhere
     after /= after.sum(1, keepdims=True)
     return np.concatenate([after, anywhere[None]])
-
-  def _blocks(self) -> Iterator[slice]:
-    for start in range(0, len(self._places), _BLOCK):
-      yield slice(start, start + _BLOCK)
 
 
 def _shortened(frequency: np.ndarray) -> np.ndarray:
