@@ -32,11 +32,12 @@ from __future__ import annotations
 
 import dataclasses
 import struct
+from typing import Any
 
 import tensorflow as tf
 
 from bls2017 import errors
-from bls2017.bitstream import lanes
+from bls2017.bitstream import coding_tables, lanes
 from bls2017.common import config
 
 MAGIC = b"\x89BLS"
@@ -91,6 +92,16 @@ def version_of(activities: int) -> int:
 def checksum(data: bytes) -> bytes:
   """FarmHash Fingerprint64, little-endian: 8 bytes."""
   return bytes(tf.fingerprint([data])[0].numpy())
+
+
+def overhead_bytes(num_lanes: Any) -> Any:
+  """Bytes of a file besides the information content of its rows, on average.
+
+  Args:
+    num_lanes: Number of lanes, a number or a float32 tensor.
+  """
+  lane_bytes = LANE_LENGTH_BYTES + coding_tables.MEAN_LANE_END_BYTES
+  return HEADER_BYTES + lane_bytes * num_lanes
 
 
 def pack(header: Header, streams: list[bytes]) -> bytes:

@@ -1,7 +1,7 @@
-"""One image on its way into a file: analysed once, quantized at will.
+"""An image that was analysed once, and the candidates for its file.
 
-`Attempt` is one way of coding it; `bls2017.encoder.rate_control` searches among
-them, `bls2017.encoder.refinement` improves one.
+`bls2017.encoder.rate_control` searches among candidates of all qualities,
+`bls2017.encoder.refinement` improves one.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from typing import Callable
 
 import numpy as np
 
-from bls2017.bitstream import coding_tables, container, lanes
+from bls2017.bitstream import coding_tables, lanes
+from bls2017.common import blocks, config
 from bls2017.encoder import quantization
+from bls2017.images import metrics
 from bls2017.transforms import model_directory, strips
 
 _STRIP = 64
@@ -20,23 +22,23 @@ _STRIP = 64
 
 
 @dataclasses.dataclass(frozen=True)
-class Attempt:
-  """Symbols for an image at one quality.
+class Candidate:
+  """One way to code an image.
 
   Attributes:
-    index: Index of the quality (bls2017.bitstream.coding_tables).
+    quality_index: Index of the quality whose tables code it.
     rows: int16 [positions, columns], as a range coder takes them.
-    bits: Information content of the symbols under the tables.
-    clipped: Latents that lay beyond the ends of their tables.
+    bits: Information content of the rows under the tables.
+    clipped: Number of latents that lay beyond the ends of their tables.
   """
 
-  index: int
+  quality_index: int
   rows: np.ndarray
   bits: float
   clipped: int
 
 
-class Primitives:
+class PreparedModel:
   """What coding needs of a frozen model, prepared when it is first used.
 
   Attributes:
@@ -44,6 +46,8 @@ class Primitives:
     transforms: Analysis and synthesis.
     pack: Gives the file of a quality's index, of the rows of an image, and of
       its height and width.
+    overhead_bytes: Gives the mean number of bytes that a file of so many lanes
+      has besides the information content of its rows.
   """
 
   def __init__(
@@ -51,172 +55,163 @@ class Primitives:
     model: model_directory.FrozenModel,
     transforms: strips.Transforms,
     pack: Callable[[int, np.ndarray, tuple[int, int]], bytes],
+    overhead_bytes: Callable[[int], float],
   ):
     """Takes the parts as they are."""
     self.model = model
     self.transforms = transforms
     self.pack = pack
+    self.overhead_bytes = overhead_bytes
     self._tables: dict[int, coding_tables.QualityTables] = {}
     self._quantizers: dict[int, quantization.Quantizer] = {}
 
-  def tables(self, index: int) -> coding_tables.QualityTables:
-    """The tables of a quality, by its index."""
-    if index not in self._tables:
-      self._tables[index] = self.model.tables.for_quality(index)
-    return self._tables[index]
+  def tables(self, quality_index: int) -> coding_tables.QualityTables:
+    """The coding tables of a quality."""
+    if quality_index not in self._tables:
+      tables = self.model.tables.for_quality(quality_index)
+      self._tables[quality_index] = tables
+    return self._tables[quality_index]
 
-  def quantizer(self, index: int) -> quantization.Quantizer:
-    """The quantizer of a quality, by its index."""
-    if index not in self._quantizers:
-      self._quantizers[index] = quantization.Quantizer(self.tables(index))
-    return self._quantizers[index]
+  def quantizer(self, quality_index: int) -> quantization.Quantizer:
+    """The quantizer of a quality."""
+    if quality_index not in self._quantizers:
+      quantizer = quantization.Quantizer(self.tables(quality_index))
+      self._quantizers[quality_index] = quantizer
+    return self._quantizers[quality_index]
+
+  def lmbda(self, quality_index: int) -> float:
+    """The weight of the distortion against bpp at a quality."""
+    return lmbda_at(quality_index, self.model.config.lmbdas)
 
 
-class ImageEncoding:
+def lmbda_at(quality_index: int, lmbdas: tuple[float, ...]) -> float:
+  """The lambda of a quality: trained, or geometrically in between."""
+  level, step = divmod(quality_index, config.QUALITY_STEPS)
+  above = min(level + 1, len(lmbdas) - 1)
+  fraction = step / config.QUALITY_STEPS
+  return float(lmbdas[level] ** (1 - fraction) * lmbdas[above] ** fraction)
+
+
+@dataclasses.dataclass(frozen=True)
+class AnalysedImage:
   """An image and its latents, to be coded at one quality or another.
 
   Attributes:
-    image: uint8 [H, W, 3].
-    primitives: Of the model.
-    weight: What an error at each pixel counts, float32 [H, W], or None.
+    pixels: uint8 [H, W, 3].
+    latents: float32 [positions, C].
+    model: The model that analysed it.
+    error_weights: float32 [H, W], what a squared error at each pixel counts;
+      None for 1 everywhere.
+    optimised: Whether thresholds are bent (`bls2017.encoder.quantization`).
+    strength: The weight of a bit (`bls2017.encoder.quantization`) that every
+      candidate begins with, for all positions or float32 [positions].
   """
 
-  def __init__(
-    self,
-    image: np.ndarray,
-    latents: np.ndarray,
-    primitives: Primitives,
-    strength: float | np.ndarray = 0.0,
-    weight: np.ndarray | None = None,
-    optimised: bool = False,
-  ):
-    """Takes an image that was analysed.
-
-    Args:
-      image: uint8 [H, W, 3].
-      latents: float32 [positions, C].
-      primitives: Of the model.
-      strength: How much a bit counts everywhere, or float32 [positions]: what
-        every attempt begins with (bls2017.encoder.quantization).
-      weight: float32 [H, W], what an error at each pixel counts; None for 1
-        everywhere.
-      optimised: Whether thresholds are bent (bls2017.encoder.quantization).
-    """
-    self.image = image
-    self.weight = weight
-    self.primitives = primitives
-    self._latents = latents
-    self._strength = strength
-    self._optimised = optimised
-
-  def with_strength(self, strength: float | np.ndarray) -> ImageEncoding:
-    """The same, with another strength for every attempt to begin with."""
-    return ImageEncoding(
-      self.image,
-      self._latents,
-      self.primitives,
-      strength,
-      self.weight,
-      self._optimised,
-    )
-
-  def rounded(self) -> ImageEncoding:
-    """The same, with nothing but rounding to begin with."""
-    return ImageEncoding(
-      self.image, self._latents, self.primitives, weight=self.weight
-    )
+  pixels: np.ndarray
+  latents: np.ndarray
+  model: PreparedModel
+  error_weights: np.ndarray | None = None
+  optimised: bool = False
+  strength: float | np.ndarray = 0.0
 
   @property
-  def qualities(self) -> int:
-    """How many qualities the model has."""
-    return len(self.primitives.model.tables)
-
-  @property
-  def pixels(self) -> int:
-    """Height times width."""
-    return self.image.shape[0] * self.image.shape[1]
+  def size(self) -> tuple[int, int]:
+    """Height and width in pixels."""
+    return self.pixels.shape[0], self.pixels.shape[1]
 
   @property
   def shape(self) -> tuple[int, int]:
-    """Positions along both sides of the latents."""
-    return lanes.latent_shape(*self.image.shape[:2])
+    """Positions along both sides."""
+    return lanes.latent_shape(*self.size)
 
-  def scaled(self, index: int) -> np.ndarray:
+  def rounded(self) -> AnalysedImage:
+    """The same image, whose candidates begin with plain rounding."""
+    return dataclasses.replace(self, optimised=False, strength=0.0)
+
+  def scaled(self, quality_index: int) -> np.ndarray:
     """The latents in a quality's unit, float32 [positions, C]."""
-    return self.primitives.quantizer(index).scaled(self._latents)
+    return self.model.quantizer(quality_index).scaled(self.latents)
 
-  def attempt(
-    self, index: int, strength: float = 0.0, scaled: np.ndarray | None = None
-  ) -> Attempt:
+  def candidate(
+    self,
+    quality_index: int,
+    strength: float = 0.0,
+    scaled: np.ndarray | None = None,
+  ) -> Candidate:
     """Quantizes the image.
 
     Args:
-      index: Index of the quality.
-      strength: How much a bit counts, beyond what counts everywhere.
-      scaled: Other latents in place of `scaled(index)`.
+      quality_index: Index of the quality.
+      strength: The weight of a bit, beyond that of the image.
+      scaled: float32 [positions, C], latents in place of the image's, in the
+        unit of the quality.
     """
-    quantizer = self.primitives.quantizer(index)
-    how = self._strength + strength, self._optimised
+    quantizer = self.model.quantizer(quality_index)
+    strengths = self.strength + strength
     if scaled is None:
-      found = quantizer.quantize_latents(self._latents, *how)
+      quantized = quantizer.quantize_latents(
+        self.latents, strengths, self.optimised
+      )
     else:
-      found = quantizer.quantize(scaled, *how)
-    return Attempt(index, *found)
+      quantized = quantizer.quantize(scaled, strengths, self.optimised)
+    return Candidate(quality_index, *quantized)
 
-  def of_symbols(self, index: int, symbols: np.ndarray) -> Attempt:
-    """The coding of given symbols, as they are.
+  def candidate_of(self, quality_index: int, symbols: np.ndarray) -> Candidate:
+    """The candidate that has given symbols.
 
     Args:
-      index: Index of the quality.
+      quality_index: Index of the quality.
       symbols: float32 [positions, C], whole numbers inside the tables.
     """
-    quantizer = self.primitives.quantizer(index)
-    return Attempt(index, *quantizer.quantize(symbols))
+    quantizer = self.model.quantizer(quality_index)
+    return Candidate(quality_index, *quantizer.quantize(symbols))
 
-  def estimated_bytes(self, attempt: Attempt) -> float:
-    """What a file is expected to take, within a few bytes."""
-    count = lanes.num_lanes(
-      len(attempt.rows), self.primitives.tables(attempt.index).lane_positions
-    )
-    each = container.LANE_LENGTH_BYTES + coding_tables.MEAN_LANE_END_BYTES
-    return container.HEADER_BYTES + each * count + attempt.bits / 8
+  def expected_bytes(self, candidate: Candidate) -> float:
+    """The size of a candidate's file, right within a few bytes."""
+    tables = self.model.tables(candidate.quality_index)
+    count = lanes.num_lanes(len(candidate.rows), tables.lane_positions)
+    return self.model.overhead_bytes(count) + candidate.bits / 8
 
-  def file_bytes(self, attempt: Attempt) -> int:
-    """What the file takes."""
-    height, width = self.image.shape[:2]
-    pack = self.primitives.pack
-    return len(pack(attempt.index, attempt.rows, (height, width)))
+  def file_bytes(self, candidate: Candidate) -> int:
+    """The size of a candidate's file."""
+    pack = self.model.pack
+    return len(pack(candidate.quality_index, candidate.rows, self.size))
 
-  def decoded(self, attempt: Attempt) -> np.ndarray:
-    """What a decoder makes of the file: uint8 [H, W, 3]."""
-    tables = self.primitives.tables(attempt.index)
-    rows = attempt.rows.reshape(*self.shape, -1)
-    height, width = self.image.shape[:2]
-    return self.primitives.transforms.image(
+  def decoded(self, candidate: Candidate) -> np.ndarray:
+    """The image that a candidate's file decodes to: uint8 [H, W, 3]."""
+    tables = self.model.tables(candidate.quality_index)
+    rows = candidate.rows.reshape(*self.shape, -1)
+    return self.model.transforms.image(
       lambda first, end: quantization.latents(rows[first:end], tables),
-      height,
-      width,
+      *self.size,
     )
 
-  def mse(self, attempt: Attempt) -> float:
-    """Mean squared error of the decoded image on the 0-255 scale.
+  def psnr(self, candidate: Candidate) -> float:
+    """PSNR of the decoded image in dB, of weighted errors; inf without any."""
+    return metrics.mse_to_psnr(self.mse(candidate))
 
-    Where errors count more in some places, their weighted mean.
-    """
-    weights = (
-      1.0 if self.weight is None else float(self.weight.mean(dtype="f8"))
-    )
-    return self.weighted_mse(attempt) / weights
+  def mse(self, candidate: Candidate) -> float:
+    """The weighted mean of the squared errors on the 0-255 scale."""
+    mean_weight = 1.0
+    if self.error_weights is not None:
+      mean_weight = float(self.error_weights.mean(dtype="f8"))
+    return self.weighted_mse(candidate) / mean_weight
 
-  def weighted_mse(self, attempt: Attempt) -> float:
-    """What errors count, each times its weight, on average over all samples."""
-    x, x_hat = self.image, self.decoded(attempt)
+  def weighted_mse(self, candidate: Candidate) -> float:
+    """The mean of the squared errors, each times its weight."""
+    x, x_hat = self.pixels, self.decoded(candidate)
     total = 0.0
-    for top in range(0, len(x), _STRIP):
-      rows = slice(top, top + _STRIP)
+    for rows in blocks.blocks(len(x), _STRIP):
       difference = x[rows].astype(np.int32) - x_hat[rows]
       squares = np.square(difference).sum(2)
-      if self.weight is not None:
-        squares = squares * self.weight[rows]
+      if self.error_weights is not None:
+        squares = squares * self.error_weights[rows]
       total += float(squares.sum(dtype="f8"))
     return total / x.size
+
+  def lagrangian(self, candidate: Candidate) -> float:
+    """Bpp + lmbda * weighted mean squared error, at the candidate's quality."""
+    height, width = self.size
+    lmbda = self.model.lmbda(candidate.quality_index)
+    bpp = candidate.bits / (height * width)
+    return bpp + lmbda * self.weighted_mse(candidate)
