@@ -7,6 +7,7 @@ x_hat <- crop <- synthesis <- x inverse_gain <- + offset <- symbols
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,10 +20,14 @@ from bls2017.bitstream import (
   range_coder_tfc,
 )
 from bls2017.common import config
-from bls2017.encoder import image_encoding, quantization, refinement
+from bls2017.encoder import analysed_image, quantization
+from bls2017.encoder import options as options_lib
 from bls2017.encoder import plan as plan_lib
 from bls2017.images import image_io
 from bls2017.transforms import model_directory, strips
+
+if TYPE_CHECKING:
+  from bls2017.encoder import refinement
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,10 +100,11 @@ class Codec:
     self.model = model
     self.max_pixels = max_pixels
     self._coder = coder or range_coder_tfc.TfcRangeCoder()
-    self._primitives = image_encoding.Primitives(
+    self._prepared = analysed_image.PreparedModel(
       model,
       strips.Transforms(model.weights, model.config.num_latents),
       self._pack,
+      container.overhead_bytes,
     )
 
   @classmethod
@@ -121,10 +127,10 @@ class Codec:
     target_bpp: float | None = None,
     max_bytes: int | None = None,
     target_psnr: float | None = None,
-    effort: int = plan_lib.DEFAULT_EFFORT,
-    metric: str = "mse",
+    effort: int = options_lib.DEFAULT_EFFORT,
+    metric: str = options_lib.METRICS[0],
     roi: np.ndarray | None = None,
-    observer: refinement.Observer | None = None,
+    observer: refinement.StepObserver | None = None,
   ) -> bytes:
     """Compresses an image.
 
@@ -151,7 +157,7 @@ class Codec:
         bytes or with so high a PSNR.
       errors.ModelError: if the model gives latents that are not finite.
     """
-    options = plan_lib.Options(
+    options = options_lib.Options(
       target_bpp, max_bytes, target_psnr, effort, metric, roi
     )
     return self.encode(image, quality, options, observer).data
@@ -160,8 +166,8 @@ class Codec:
     self,
     image: np.ndarray,
     quality: float | None = None,
-    options: plan_lib.Options | None = None,
-    observer: refinement.Observer | None = None,
+    options: options_lib.Options | None = None,
+    observer: refinement.StepObserver | None = None,
   ) -> Encoded:
     """`compress`, together with what it knows of the result."""
     image = np.asarray(image)
@@ -172,16 +178,13 @@ class Codec:
       )
     height, width = image.shape[:2]
     self._check_size(height, width)
-    plan = plan_lib.Plan(self._primitives, (height, width), quality, options)
-    latents = self._primitives.transforms.latents(image)
-    latents = latents.reshape(-1, latents.shape[-1])
-    coding = plan.start(image, latents)
-    attempt, interrupted = plan.carry_out(coding, observer)
+    plan = plan_lib.Plan(self._prepared, (height, width), quality, options)
+    candidate, interrupted = plan.carry_out(image, observer)
     return Encoded(
-      data=self._pack(attempt.index, attempt.rows, (height, width)),
-      estimated_bits=attempt.bits,
-      clipped=attempt.clipped,
-      quality=coding_tables.index_quality(attempt.index),
+      data=self._pack(candidate.quality_index, candidate.rows, (height, width)),
+      estimated_bits=candidate.bits,
+      clipped=candidate.clipped,
+      quality=coding_tables.index_quality(candidate.quality_index),
       interrupted=interrupted,
     )
 
@@ -204,7 +207,7 @@ class Codec:
     h, w = lanes.latent_shape(header.height, header.width)
     rows = rows.reshape(h, w, -1)
 
-    return self._primitives.transforms.image(
+    return self._prepared.transforms.image(
       lambda first, end: quantization.latents(rows[first:end], tables),
       header.height,
       header.width,
@@ -275,7 +278,7 @@ class Codec:
       rows: Integers [positions, columns], as a range coder takes them.
       size: Height and width of the image in pixels.
     """
-    tables = self._primitives.tables(quality_index)
+    tables = self._prepared.tables(quality_index)
     version = container.version_of(tables.num_activities)
     header = container.Header(
       *size, quality_index, self.model.model_id, version
@@ -300,7 +303,7 @@ class Codec:
     if header.quality_index >= len(self.model.tables):
       raise errors.BitstreamError("the file has a quality the model lacks")
     self._check_size(header.height, header.width)
-    tables = self._primitives.tables(header.quality_index)
+    tables = self._prepared.tables(header.quality_index)
     streams = container.unpack_lanes(data, header, tables.lane_positions)
     longest = tables.max_lane_bytes(tables.lane_positions)
     if any(len(stream) > longest for stream in streams):

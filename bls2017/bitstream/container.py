@@ -33,9 +33,10 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import struct
+from typing import Any
 
 from bls2017 import errors
-from bls2017.bitstream import fingerprint, lanes
+from bls2017.bitstream import coding_tables, fingerprint, lanes
 from bls2017.common import config
 
 MAGIC = b"\x89BLS"
@@ -93,6 +94,16 @@ def version_of(activities: int) -> int:
 def checksum(data: bytes) -> bytes:
   """What a file holds of its other bytes: 8 bytes."""
   return fingerprint.fingerprint(data)
+
+
+def overhead_bytes(num_lanes: Any) -> Any:
+  """Bytes of a file besides the information content of its rows, on average.
+
+  Args:
+    num_lanes: Number of lanes, a number or a float32 tensor.
+  """
+  lane_bytes = LANE_LENGTH_BYTES + coding_tables.MEAN_LANE_END_BYTES
+  return HEADER_BYTES + lane_bytes * num_lanes
 
 
 def pack(header: Header, streams: list[bytes]) -> bytes:

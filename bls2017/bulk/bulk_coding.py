@@ -12,7 +12,8 @@ from bls2017 import codec as codec_lib
 from bls2017 import errors
 from bls2017.bulk import worker_threads
 from bls2017.common import files
-from bls2017.encoder import plan, rate_control
+from bls2017.encoder import options as options_lib
+from bls2017.encoder import targets
 from bls2017.images import image_io
 from bls2017.transforms import model_directory
 
@@ -26,7 +27,7 @@ class Compression:
     self,
     codec: codec_lib.Codec,
     quality: float | None = None,
-    options: plan.Options | None = None,
+    options: options_lib.Options | None = None,
     describe: Describe | None = None,
   ):
     """Checks what is asked for.
@@ -42,7 +43,7 @@ class Compression:
     """
     self._codec = codec
     self._quality = quality
-    self._options = options or plan.Options()
+    self._options = options or options_lib.Options()
     self._describe = describe
     self._target(pixels=1)
 
@@ -65,16 +66,13 @@ class Compression:
     except errors.CodecError as e:
       return f"exists, but {e}"
     target = self._target(info.height * info.width)
-    if target.max_bytes is not None and len(existing) > target.max_bytes:
-      return f"exists with {len(existing)} bytes, more than {target.max_bytes}"
-    if target.quality is not None and info.quality != target.quality:
-      return f"exists with quality {info.quality:g}, not {target.quality:g}"
-    return ""
+    objection = target.objection(len(existing), info.quality)
+    return f"exists with {objection}" if objection else ""
 
-  def _target(self, pixels: int) -> rate_control.Target:
+  def _target(self, pixels: int) -> targets.Target:
     """What is asked for, for an image of so many pixels."""
     levels = self._codec.model.config.num_levels
-    return plan.target(pixels, levels, self._quality, self._options)
+    return targets.target(self._quality, self._options, pixels, levels)
 
 
 class Decompression:

@@ -28,13 +28,13 @@ from bls2017 import errors
 from bls2017.bulk import inputs, worker_threads
 from bls2017.commands import bulk_flags, coding_flags, progress
 from bls2017.common import files
+from bls2017.encoder import options as options_lib
 from bls2017.images import image_io
 
 if TYPE_CHECKING:
   import numpy as np
 
   from bls2017 import codec as codec_lib
-  from bls2017.encoder import plan
 
 USAGE = (
   "bls2017 compress INPUT [OUTPUT] [--quality=5] [FLAGS], or"
@@ -62,11 +62,15 @@ _TARGET_PSNR = flags.DEFINE_float(
 )
 _EFFORT = flags.DEFINE_integer(
   "effort",
-  3,
-  "1 to 9; from 4 on the file is refined, for longer at each effort.",
+  options_lib.DEFAULT_EFFORT,
+  f"1 to {options_lib.MAX_EFFORT}; from {options_lib.REFINING_EFFORT} on the"
+  " file is refined, for longer at each effort.",
 )
 _METRIC = flags.DEFINE_enum(
-  "metric", "mse", ("mse", "ms_ssim"), "What refining improves."
+  "metric",
+  options_lib.METRICS[0],
+  options_lib.METRICS,
+  "What refining improves.",
 )
 _ROI = flags.DEFINE_string(
   "roi", None, "Grey image of the same size: the bits go where it is bright."
@@ -113,10 +117,8 @@ def _work(codec: codec_lib.Codec) -> worker_threads.Work:
   )
 
 
-def _options(mask: np.ndarray | None) -> plan.Options:
-  from bls2017.encoder import plan
-
-  return plan.Options(
+def _options(mask: np.ndarray | None) -> options_lib.Options:
+  return options_lib.Options(
     target_bpp=_TARGET_BPP.value,
     max_bytes=_MAX_BYTES.value,
     target_psnr=_TARGET_PSNR.value,

@@ -1,5 +1,6 @@
 """The choices of an encoder, which no decoder needs to know.
 
-Quantization, the activity of every position, the search for a size or a PSNR,
-refinement through the decoder, and regions of interest.
+`plan` leads from an image and a caller's `options` to the rows of a file: the
+image is analysed and quantized, `targets` looks for a quality, a size or a
+PSNR, and `refinement` improves the symbols through the decoder.
 """

@@ -36,41 +36,43 @@ from typing import Protocol
 import numpy as np
 import tensorflow as tf
 
-from bls2017 import errors
 from bls2017.bitstream import coding_tables
 from bls2017.common import config
 from bls2017.encoder import (
   activities,
-  image_encoding,
+  analysed_image,
   quantization,
   window_loss,
 )
-from bls2017.images import metrics
+from bls2017.encoder import options as options_lib
 
 ROUND_STEPS = (10, 20, 50, 100, 180, 360)
-"""Steps of the rounds; effort `FIRST_EFFORT` has the first round only."""
-
-FIRST_EFFORT = 4
-
-METRICS = ("mse", "ms_ssim")
+"""Steps of the rounds; the least effort that refines has the first one only."""
 
 WINDOW = 48
-"""Latents along a side of a window, at most: 0.6 megapixels."""
+"""Positions along a side of a window, at most: 0.6 megapixels."""
 
 _REACH = 2
-"""Latents around its own block that a pixel depends on: 1 + 1/2 + 1/4."""
+"""How many positions away a pixel depends on latents: 1 + 1/2 + 1/4."""
 
 _TEMPERATURES = (0.5, 0.2)
+"""Temperatures of the first and the last step of a round."""
+
 _STEP = 0.03
+"""Size of the first step of a round, in symbols."""
+
 _LAST_STEP = 0.2
+"""Size of the last step, as a share of the first one."""
+
 _CHECK_STEPS = 10
+"""Steps after which the rounded symbols are compared with the best so far."""
 
 
-class Observer(Protocol):
+class StepObserver(Protocol):
   """Told how refining goes on; may raise KeyboardInterrupt to end it."""
 
   def on_start(self, what: str, total: int, done: int) -> None:
-    """So many steps lie ahead."""
+    """Refining begins: `what` names it, `done` of `total` steps are taken."""
 
   def on_done(self) -> None:
     """A step was taken."""
@@ -81,9 +83,9 @@ class Objective:
   """What refining minimises.
 
   Attributes:
-    metric: The distortion, one of `METRICS`.
-    lmbda: Its weight against bpp: of the mean squared error on the 0-255
-      scale, or of 1 - MS-SSIM.
+    metric: The distortion, one of `options.METRICS`.
+    lmbda: The weight against bpp of the mean squared error on the 0-255 scale,
+      or of 1 - MS-SSIM.
   """
 
   metric: str
@@ -92,68 +94,41 @@ class Objective:
 
 @dataclasses.dataclass(frozen=True)
 class Refined:
-  """The result.
+  """The best symbols of an image.
 
   Attributes:
     symbols: float32 [positions, C], whole numbers inside the tables.
-    interrupted: Whether it was ended early.
+    interrupted: Whether refining was ended early.
   """
 
   symbols: np.ndarray
   interrupted: bool
 
 
-def lmbda_of(index: int, lmbdas: tuple[float, ...]) -> float:
-  """The multiplier of a quality: trained, or geometrically in between."""
-  level, step = divmod(index, config.QUALITY_STEPS)
-  above = min(level + 1, len(lmbdas) - 1)
-  fraction = step / config.QUALITY_STEPS
-  return float(lmbdas[level] ** (1 - fraction) * lmbdas[above] ** fraction)
-
-
 def total_steps(effort: int, shape: tuple[int, int]) -> int:
   """How many steps refining takes.
 
   Args:
-    effort: `FIRST_EFFORT` to 9.
-    shape: Positions along both sides of the latents.
+    effort: `options.REFINING_EFFORT` to `options.MAX_EFFORT`.
+    shape: Positions along both sides of the image.
   """
-  rounds = ROUND_STEPS[: effort - FIRST_EFFORT + 1]
-  return sum(rounds) * len(list(_windows(shape)))
-
-
-def check(metric: str, size: tuple[int, int], weighted: bool) -> None:
-  """Raises errors.UsageError unless an image can be refined.
-
-  Args:
-    metric: One of `METRICS`.
-    size: Height and width of the image.
-    weighted: Whether errors count more in some places.
-  """
-  if metric == "ms_ssim":
-    if min(size) < metrics.MS_SSIM_MINIMUM_SIDE:
-      raise errors.UsageError(
-        "MS-SSIM is not defined for images with a side below"
-        f" {metrics.MS_SSIM_MINIMUM_SIDE} pixels"
-      )
-    if weighted:
-      raise errors.UsageError("a region of interest needs the metric mse")
+  return sum(ROUND_STEPS[: _rounds(effort)]) * len(list(_areas(shape)))
 
 
 def refine(
-  image: image_encoding.ImageEncoding,
-  start: image_encoding.Attempt,
+  image: analysed_image.AnalysedImage,
+  start: analysed_image.Candidate,
   objective: Objective,
   effort: int,
-  observer: Observer | None = None,
+  observer: StepObserver | None = None,
 ) -> Refined:
   """Improves the symbols of an image at its quality.
 
   Args:
     image: The image.
-    start: What to improve on; never made worse.
+    start: What to improve on; the result is never worse.
     objective: What to minimise.
-    effort: `FIRST_EFFORT` to 9.
+    effort: `options.REFINING_EFFORT` to `options.MAX_EFFORT`.
     observer: Told of every step.
 
   Returns:
@@ -162,136 +137,122 @@ def refine(
   if observer:
     observer.on_start("refining", total_steps(effort, image.shape), 0)
   shape = (*image.shape, -1)
-  tables = image.primitives.tables(start.index)
-  values = quantization.symbols(start.rows, tables)
-  best = values.astype(np.float32).reshape(shape)
+  tables = image.model.tables(start.quality_index)
+  symbols = quantization.symbols(start.rows, tables)
+  best = symbols.astype(np.float32).reshape(shape)
   chooser = activities.Chooser(tables)
-  scaled = image.scaled(start.index).reshape(shape)
+  scaled = image.scaled(start.quality_index).reshape(shape)
   interrupted = False
   try:
-    for number, window in enumerate(_windows(image.shape)):
-      part = _Window(image, start.index, objective, window, best, scaled)
-      for turn in range(effort - FIRST_EFFORT + 1):
-        part.choose(_activities(best, tables, chooser)[window.own])
+    for number, area in enumerate(_areas(image.shape)):
+      window = _Window(
+        image, start.quality_index, objective, area, best, scaled
+      )
+      for turn in range(_rounds(effort)):
+        chosen = _cheapest_activities(best, tables, chooser)
+        window.choose(chosen[area.changed])
         try:
-          part.run(turn, number, observer)
+          window.run(turn, number, observer)
         finally:
-          best[window.own] = part.best
+          best[area.changed] = window.best
   except KeyboardInterrupt:
     interrupted = True
   return Refined(best.reshape(len(start.rows), -1), interrupted)
 
 
-def _activities(
+def _rounds(effort: int) -> int:
+  return effort - options_lib.REFINING_EFFORT + 1
+
+
+def _cheapest_activities(
   symbols: np.ndarray,
   tables: coding_tables.QualityTables,
   chooser: activities.Chooser,
 ) -> np.ndarray:
   """The cheapest activities of symbols, float32 [h, w, C]: int [h, w]."""
-  rows = (symbols - tables.minimum)[..., tables.live].astype(np.int16)
-  found = chooser.cheapest(chooser.costs(rows.reshape(-1, rows.shape[2])))
-  return found.reshape(rows.shape[:2])
+  indices = (symbols - tables.minimum)[..., tables.live].astype(np.int16)
+  costs = chooser.costs(indices.reshape(-1, indices.shape[2]))
+  return chooser.cheapest(costs).reshape(indices.shape[:2])
 
 
 @dataclasses.dataclass(frozen=True)
-class _Place:
-  """Where a window lies, as slices of the image's latents.
+class _Area:
+  """Where a window lies, as slices of the image's rows and columns of latents.
 
   Attributes:
-    own: The latents it may change.
-    seen: Those whose pixels they reach, and what these pixels depend on.
-    judged: Of the latents `seen`, those whose pixels they reach.
+    changed: The latents that the window may change.
+    seen: The latents that the judged pixels depend on.
+    judged: The pixels that the changed latents reach, as positions among the
+      latents that are seen.
   """
 
-  own: tuple[slice, slice]
+  changed: tuple[slice, slice]
   seen: tuple[slice, slice]
   judged: tuple[slice, slice]
 
 
-def _windows(shape: tuple[int, int]) -> Iterator[_Place]:
-  rows, columns = (_along(size) for size in shape)
+def _areas(shape: tuple[int, int]) -> Iterator[_Area]:
+  """The areas of the windows of an image, from top to bottom."""
+  rows, columns = (_intervals(size) for size in shape)
   for top in rows:
     for left in columns:
-      yield _Place(*zip(top, left))
+      yield _Area(*zip(top, left))
 
 
-def _along(size: int) -> list[tuple[slice, slice, slice]]:
-  """Own, seen and judged latents along a side, in windows of equal size."""
+def _intervals(size: int) -> list[tuple[slice, slice, slice]]:
+  """One side of the areas: changed, seen and judged, of about equal lengths."""
   count = -(-size // WINDOW)
   edges = [size * i // count for i in range(count + 1)]
-  reach = _REACH
-  found = []
+  intervals = []
   for start, stop in zip(edges, edges[1:]):
-    first, last = max(start - reach, 0), min(stop + reach, size)
-    seen = max(first - reach, 0), min(last + reach, size)
-    found.append(
-      (slice(start, stop), slice(*seen), slice(first - seen[0], last - seen[0]))
-    )
-  return found
+    first, last = max(start - _REACH, 0), min(stop + _REACH, size)
+    seen = slice(max(first - _REACH, 0), min(last + _REACH, size))
+    judged = slice(first - seen.start, last - seen.start)
+    intervals.append((slice(start, stop), seen, judged))
+  return intervals
 
 
 class _Window:
-  """One window on its way to better symbols.
+  """The latents of one area on their way to better symbols.
 
   Attributes:
-    best: float32 [h, w, C], the best symbols of its own latents so far.
+    best: float32 [h, w, C], the best symbols of the changed latents so far.
   """
 
   def __init__(
     self,
-    image: image_encoding.ImageEncoding,
-    index: int,
+    image: analysed_image.AnalysedImage,
+    quality_index: int,
     objective: Objective,
-    place: _Place,
+    area: _Area,
     symbols: np.ndarray,
     scaled: np.ndarray,
   ):
-    tables = image.primitives.tables(index)
-    self.best = symbols[place.own].copy()
-    inside = tuple(
-      slice(own.start - seen.start, own.stop - seen.start)
-      for own, seen in zip(place.own, place.seen)
-    )
-    pixels = tuple(
-      slice(
-        (seen.start + judged.start) * config.DOWNSAMPLING,
-        min((seen.start + judged.stop) * config.DOWNSAMPLING, size),
-      )
-      for seen, judged, size in zip(
-        place.seen, place.judged, image.image.shape[:2]
-      )
-    )
-    x = image.image[pixels].astype(np.float32)
-    weight = np.ones((1, 1), np.float32)
-    if image.weight is not None:
-      weight = image.weight[pixels]
-    view = window_loss.View(
-      context=symbols[place.seen],
-      inside=(inside[0], inside[1]),
-      corner=(
-        place.judged[0].start * config.DOWNSAMPLING,
-        place.judged[1].start * config.DOWNSAMPLING,
-      ),
-      x=x,
-      weight=weight[..., None],
-      metric=objective.metric,
-      lmbda=objective.lmbda * x.shape[0] * x.shape[1],
-    )
+    tables = image.model.tables(quality_index)
+    self.best = symbols[area.changed].copy()
     height, width, _ = self.best.shape
     self._rates = window_loss.Rates(tables, (height, width))
     self._loss = window_loss.WindowLoss(
-      view, self._rates, image.primitives.transforms.frozen.synthesis
+      _view(image, objective, area, symbols),
+      self._rates,
+      image.model.transforms.frozen.synthesis,
     )
-    self._u = tf.constant(scaled[place.own], tf.float32)
+    self._u = tf.constant(scaled[area.changed], tf.float32)
 
   def choose(self, chosen: np.ndarray) -> None:
-    """Judges with these activities from now on, int [h, w]."""
+    """Judges with these activities from then on, int [h, w]."""
     self._rates.choose(chosen)
     self._least = self._loss.real(tf.constant(self.best))
 
-  def run(self, number: int, seed: int, observer: Observer | None) -> None:
-    """Takes the steps of a round."""
-    steps = ROUND_STEPS[number]
+  def run(self, turn: int, seed: int, observer: StepObserver | None) -> None:
+    """Takes the steps of a round.
+
+    Args:
+      turn: Number of the round.
+      seed: Of the samples.
+      observer: Told of every step.
+    """
+    steps = ROUND_STEPS[turn]
     hot, cold = _TEMPERATURES
     zeros = tf.zeros_like(self._u)
     state = window_loss.State(self._u, zeros, zeros)
@@ -300,16 +261,52 @@ class _Window:
       temperature = hot * (cold / hot) ** done
       step = _STEP * (1 - (1 - _LAST_STEP) * done)
       state = self._loss.step(
-        state, k + 1, temperature, step, (1000 * seed + number, k)
+        state, k + 1, temperature, step, (1000 * seed + turn, k)
       )
       self._u = state.u
       if observer:
         observer.on_done()
       if k + 1 == steps or (k + 1) % _CHECK_STEPS == 0:
-        self._keep()
+        self._keep_if_better()
 
-  def _keep(self) -> None:
+  def _keep_if_better(self) -> None:
     symbols = self._loss.nearest(self._u)
-    value = self._loss.real(symbols)
-    if value < self._least:
-      self._least, self.best = value, symbols.numpy()
+    loss = self._loss.real(symbols)
+    if loss < self._least:
+      self._least, self.best = loss, symbols.numpy()
+
+
+def _view(
+  image: analysed_image.AnalysedImage,
+  objective: Objective,
+  area: _Area,
+  symbols: np.ndarray,
+) -> window_loss.View:
+  """What a window sees of an image with these symbols, float32 [h, w, C]."""
+  inside = tuple(
+    slice(changed.start - seen.start, changed.stop - seen.start)
+    for changed, seen in zip(area.changed, area.seen)
+  )
+  judged = tuple(
+    slice(
+      (seen.start + judged.start) * config.DOWNSAMPLING,
+      min((seen.start + judged.stop) * config.DOWNSAMPLING, size),
+    )
+    for seen, judged, size in zip(area.seen, area.judged, image.size)
+  )
+  x = image.pixels[judged].astype(np.float32)
+  error_weights = np.ones((1, 1), np.float32)
+  if image.error_weights is not None:
+    error_weights = image.error_weights[judged]
+  return window_loss.View(
+    context=symbols[area.seen],
+    inside=(inside[0], inside[1]),
+    corner=(
+      area.judged[0].start * config.DOWNSAMPLING,
+      area.judged[1].start * config.DOWNSAMPLING,
+    ),
+    x=x,
+    error_weights=error_weights[..., None],
+    metric=objective.metric,
+    lmbda=objective.lmbda * x.shape[0] * x.shape[1],
+  )

@@ -1,7 +1,8 @@
 """Masks that say where in an image the bits go.
 
-A file has one quality, that of the brightest places. Elsewhere bits count more
-while latents are rounded, and errors count less in every decision.
+A file has one quality, that of the brightest places. Where the mask is darker,
+bits count more while latents are rounded, and errors count less in every
+decision.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ from bls2017 import errors
 from bls2017.common import config
 
 STRENGTHS = (0.0, 0.1, 0.3, 1.0)
-"""How much a bit may count where the mask is black (`quantization`).
+"""Weights of a bit where the mask is black (`bls2017.encoder.quantization`).
 
-The more, the finer the quality of the bright places can be; but a finer
-quality's tables also make dark places dearer. So all are tried.
+More weight saves bits in dark places, which allow a finer quality. But the
+tables of a finer quality make dark places dearer, so all weights are tried.
 """
 
 LEAST_WEIGHT = 0.05
-"""What an error counts there."""
+"""What a squared error counts where the mask is black."""
 
 
 def brightness(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -52,26 +53,30 @@ def brightness(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
   return mask.astype(np.float32) / np.float32(brightest)
 
 
-def darkness(bright: np.ndarray) -> np.ndarray:
-  """How far each position of the latents is from the brightest.
+def darkness(brightness: np.ndarray) -> np.ndarray:
+  """How far the mask at each position is below its brightest place.
 
   Args:
-    bright: float32 [H, W], from `brightness`.
+    brightness: float32 [H, W], from `brightness`.
 
   Returns:
-    float32 [positions] in 0..1.
+    float32 [positions] in 0..1, by the brightest pixel of each position.
   """
   block = config.DOWNSAMPLING
-  height, width = bright.shape
+  height, width = brightness.shape
   padded = np.pad(
-    bright, ((0, -height % block), (0, -width % block)), mode="edge"
+    brightness, ((0, -height % block), (0, -width % block)), mode="edge"
   )
-  blocks = padded.reshape(
+  by_position = padded.reshape(
     padded.shape[0] // block, block, padded.shape[1] // block, block
   )
-  return 1 - blocks.max((1, 3)).ravel()
+  return 1 - by_position.max((1, 3)).ravel()
 
 
-def weight(bright: np.ndarray) -> np.ndarray:
-  """What an error at each pixel counts, float32 [H, W], 1 at the brightest."""
-  return LEAST_WEIGHT + (1 - LEAST_WEIGHT) * bright
+def error_weights(brightness: np.ndarray) -> np.ndarray:
+  """What a squared error at each pixel counts: float32 [H, W], at most 1.
+
+  Args:
+    brightness: float32 [H, W], from `brightness`.
+  """
+  return LEAST_WEIGHT + (1 - LEAST_WEIGHT) * brightness

@@ -1,6 +1,6 @@
-"""What a window of an image costs, as a graph that can be differentiated.
+"""The loss of a window of an image, as a graph that can be differentiated.
 
-`bls2017.encoder.refinement` has the method.
+`bls2017.encoder.refinement` describes the method.
 """
 
 from __future__ import annotations
@@ -15,23 +15,26 @@ from bls2017.bitstream import coding_tables
 from bls2017.images import metrics
 
 _PRESSURE = 1.5
-"""How much more than in the loss distortion weighs in the gradient.
+"""How much more distortion weighs in the gradient than in the loss.
 
-A trained model's own curve is steeper than its multipliers say, and what is
-gained should be gained along the curve, not by walking down on it.
+The curve of rate and distortion of a trained model is steeper than its lambdas
+say: with their weight, steps would walk down the curve and not beyond it.
 """
 
 _DECAYS = (0.9, 0.99)
+"""The decays of Adam's means of the gradient and of its square."""
+
 _EDGE = 1e-4
+"""Keeps the distances to both neighbours of a latent away from 0."""
 
 
 class State(NamedTuple):
-  """Where refining stands; float32 [h, w, C] each.
+  """The state of Adam; float32 [h, w, C] each.
 
   Attributes:
     u: The scaled latents.
-    mean: Mean of the gradient.
-    square: Mean of its square.
+    mean: The mean of the gradient.
+    square: The mean of the squared gradient.
   """
 
   u: tf.Tensor
@@ -40,15 +43,21 @@ class State(NamedTuple):
 
 
 class Rates:
-  """Code lengths of all channels in a graph."""
+  """Code lengths of the symbols of all channels, as an operation of a graph.
+
+  Attributes:
+    tables: The coding tables of the quality.
+    minimum: float32 [C], the smallest symbols.
+    maximum: float32 [C], the largest symbols.
+  """
 
   def __init__(
     self, tables: coding_tables.QualityTables, shape: tuple[int, int]
   ):
-    """Prepares for activities, which are 0 at first.
+    """Begins with activity 0 everywhere.
 
     Args:
-      tables: Of the quality.
+      tables: The coding tables of the quality.
       shape: Positions along both sides.
     """
     self.tables = tables
@@ -59,26 +68,26 @@ class Rates:
     self._sets = tf.Variable(tf.zeros((*shape, 1), tf.int32))
 
   def choose(self, chosen: np.ndarray) -> None:
-    """Takes the activity at each position, int [h, w]."""
+    """Sets the activity of each position, int [h, w]."""
     self._sets.assign(chosen[..., None] * self.tables.cdf.shape[1])
 
   def bits(self, symbols: tf.Tensor) -> tf.Tensor:
     """Bits of symbols inside their tables, float32 [h, w, C] both."""
-    place = tf.cast(symbols, tf.int32) + self._starts + self._sets
-    return tf.gather(self._lengths, place)
+    entries = tf.cast(symbols, tf.int32) + self._starts + self._sets
+    return tf.gather(self._lengths, entries)
 
 
 @dataclasses.dataclass(frozen=True)
 class View:
-  """What a window's loss is made of.
+  """What a window sees of an image.
 
   Attributes:
     context: float32 [h, w, C], symbols of all latents that are seen.
     inside: The rows and columns of the latents that may change.
     corner: Row and column of the first pixel that is judged.
     x: float32 [H, W, 3], the pixels that are judged.
-    weight: float32 [H, W, 1], what an error counts, or [1, 1, 1].
-    metric: "mse" or "ms_ssim".
+    error_weights: float32 [H, W, 1] or [1, 1, 1], what a squared error counts.
+    metric: The distortion, "mse" or "ms_ssim".
     lmbda: The weight of the distortion against bits.
   """
 
@@ -86,7 +95,7 @@ class View:
   inside: tuple[slice, slice]
   corner: tuple[int, int]
   x: np.ndarray
-  weight: np.ndarray
+  error_weights: np.ndarray
   metric: str
   lmbda: float
 
@@ -103,8 +112,8 @@ class WindowLoss:
     """Prepares the graphs.
 
     Args:
-      view: Of the window.
-      rates: Of the quality.
+      view: What the window sees.
+      rates: The code lengths of the quality.
       transform: The synthesis transform, float32 to float32.
     """
     self._view = view
@@ -124,11 +133,11 @@ class WindowLoss:
     """A step of Adam (Kingma & Ba 2015) on the relaxed loss.
 
     Args:
-      state: Where it starts.
-      count: Steps of this round, with this one.
-      temperature: Of the relaxation.
-      step: Its size in units of the symbols.
-      seed: Of the sample.
+      state: The state before the step.
+      count: Number of the step in its round, from 1.
+      temperature: Temperature of the relaxation.
+      step: Size of the step in symbols.
+      seed: Seed of the sample.
     """
     numbers = (tf.constant(v, tf.float32) for v in (count, temperature, step))
     return State(*self._traced_step(*state, *numbers, tf.constant(seed)))
@@ -157,11 +166,11 @@ class WindowLoss:
       [columns.start, width - columns.stop],
       [0, 0],
     ]
-    own = np.zeros((height, width, 1), bool)
-    own[rows, columns] = True
-    values = tf.where(own, tf.pad(symbols, around), self._view.context)
+    changed = np.zeros((height, width, 1), bool)
+    changed[rows, columns] = True
+    seen = tf.where(changed, tf.pad(symbols, around), self._view.context)
     tables = self._rates.tables
-    y_hat = (values + tables.offset) * tables.inverse_gain
+    y_hat = (seen + tables.offset) * tables.inverse_gain
     top, left = self._view.corner
     height, width, _ = self._view.x.shape
     return self._transform(y_hat[None])[
@@ -176,7 +185,7 @@ class WindowLoss:
       )
       return 1 - value[0]
     return tf.reduce_mean(
-      self._view.weight * tf.math.squared_difference(x_hat, self._view.x)
+      self._view.error_weights * tf.math.squared_difference(x_hat, self._view.x)
     )
 
   def _step(

@@ -21,12 +21,12 @@ the tables and counted again, a few times: tables and symbols agree then.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 
 import numpy as np
 
 from bls2017 import errors
 from bls2017.bitstream import coding_tables
+from bls2017.common import blocks
 from bls2017.encoder import activities, quantization
 from bls2017.training import table_building
 from bls2017.transforms import model_directory, strips
@@ -242,7 +242,7 @@ class _Fit:
     """How often each symbol was seen, int64 [sets, S]."""
     total = self._tables.cdf.shape[1]
     seen = np.zeros(sets * total, np.int64)
-    for block in self._blocks():
+    for block in blocks.blocks(len(self._columns), _BLOCK):
       columns = self._columns[block] + chosen[block, None] * total
       seen += np.bincount(columns.ravel(), minlength=len(seen))
     return seen.reshape(sets, total)
@@ -253,13 +253,14 @@ class _Fit:
     Args:
       lengths: float64 [sets, S].
     """
-    by_symbol = np.ascontiguousarray(lengths.T, np.float32)
-    return np.concatenate(
-      [
-        activities.costs(self._columns[block], by_symbol).numpy()
-        for block in self._blocks()
-      ]
-    )
+    sums = activities.summer(np.ascontiguousarray(lengths.T, np.float32))
+    costs = []
+    for block in blocks.blocks(len(self._columns), _BLOCK):
+      columns = self._columns[block]
+      positions = np.arange(len(columns), dtype=np.int32)
+      positions = np.repeat(positions, columns.shape[1])
+      costs.append(sums(columns.ravel(), positions, len(columns)))
+    return np.concatenate(costs)
 
   def _activity_density(self, sets: int, chosen: np.ndarray) -> np.ndarray:
     """Masses of activities after each other one, and of any, [sets + 1, sets].
@@ -275,10 +276,6 @@ class _Fit:
     after = seen.reshape(sets, sets) + ACTIVITY_WEIGHT * anywhere
     after /= after.sum(1, keepdims=True)
     return np.concatenate([after, anywhere[None]])
-
-  def _blocks(self) -> Iterator[slice]:
-    for start in range(0, len(self._columns), _BLOCK):
-      yield slice(start, start + _BLOCK)
 
 
 def _shortened(frequency: np.ndarray) -> np.ndarray:

@@ -142,7 +142,7 @@ class BLS2017Model(tf.keras.Model):
     increase = self.prior.increase(
       lower, tf.round(y) * tf.cast(kept, tf.float32)
     )
-    threshold = 0.5 + quantization.bends(increase, lower)
+    threshold = 0.5 + quantization.bends(increase, lower, tf.where)
     return lower + tf.cast(y - lower > threshold, tf.float32)
 
   def lagrangian(self, rd: RateDistortion) -> tf.Tensor:

@@ -9,13 +9,44 @@ from __future__ import annotations
 import tensorflow as tf
 
 
+def costs(symbol_places: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
+  """What each position's symbols cost with each set of tables.
+
+  Args:
+    symbol_places: int32 [positions, L], the row of `lengths` of each symbol.
+    lengths: float32 [S, K], bits of each symbol of each channel.
+
+  Returns:
+    float32 [positions, K].
+  """
+  half = tf.shape(symbol_places)[0] // 2
+  # The operation runs on one core; the graph runs both parts at once.
+  return tf.concat(
+    [
+      _sums(symbol_places[:half], lengths),
+      _sums(symbol_places[half:], lengths),
+    ],
+    0,
+  )
+
+
+def _sums(symbol_places: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
+  positions, live = tf.unstack(tf.shape(symbol_places))
+  return tf.raw_ops.SparseSegmentSumWithNumSegments(
+    data=lengths,
+    indices=tf.reshape(symbol_places, [-1]),
+    segment_ids=tf.repeat(tf.range(positions), live),
+    num_segments=positions,
+  )
+
+
 def cheapest(
   cost: tf.Tensor, activity_lengths: tf.Tensor, lane_positions: tf.Tensor
 ) -> tf.Tensor:
   """The activities that cost the fewest bits in all.
 
   Args:
-    cost: float32 [positions, K], from `activities.costs`; at least one
+    cost: float32 [positions, K], from `costs`; at least one
       position.
     activity_lengths: float32 [K + 1, K], bits of an activity after each
       activity, and at the beginning of a lane.

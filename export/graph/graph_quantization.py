@@ -7,7 +7,7 @@ import math
 import tensorflow as tf
 
 from bls2017.bitstream import coding_tables
-from bls2017.encoder import activities, quantization
+from bls2017.encoder import quantization
 from export.graph import graph_activities, graph_tables
 
 
@@ -47,7 +47,7 @@ def quantize(
     cost = strength * increase
     if _sets(tables) > 1:
       first = tf.gather(tables.minimum, tables.live)
-      cost += quantization.bends(increase, symbols + first)
+      cost += quantization.bends(increase, symbols + first, tf.where)
     upwards = u - lower > 0.5 + cost
     return with_activities(symbols + tf.cast(upwards, tf.int32), tables)
 
@@ -78,7 +78,7 @@ def with_activities(
     return symbols
   lengths = tf.transpose(code_lengths(coding.cdf))
   chosen = graph_activities.cheapest(
-    activities.costs(symbols + coding.starts, lengths),
+    graph_activities.costs(symbols + coding.starts, lengths),
     code_lengths(coding.activity_cdf),
     coding.lane_positions,
   )

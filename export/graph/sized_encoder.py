@@ -10,7 +10,7 @@ from typing import Callable
 
 import tensorflow as tf
 
-from bls2017.bitstream import coding_tables, container
+from bls2017.bitstream import container
 from bls2017.encoder import rate_control
 from export import verdict
 from export.graph import graph_quantization, graph_tables
@@ -179,8 +179,7 @@ def expected_size(
   bits = graph_quantization.bits(rows, tables)
   lane_positions = tables.coding.lane_positions
   count = (tf.shape(rows)[0] + lane_positions - 1) // lane_positions
-  each = container.LANE_LENGTH_BYTES + coding_tables.MEAN_LANE_END_BYTES
-  return container.HEADER_BYTES + each * tf.cast(count, tf.float32) + bits / 8
+  return container.overhead_bytes(tf.cast(count, tf.float32)) + bits / 8
 
 
 def _integer(index: tf.Tensor | int) -> tf.Tensor:

@@ -20,7 +20,8 @@ import numpy as np
 
 from bls2017 import codec as codec_lib
 from bls2017.bitstream import coding_tables
-from bls2017.encoder import plan, refinement
+from bls2017.encoder import analysed_image
+from bls2017.encoder import options as options_lib
 from bls2017.evaluation import rate_distortion
 from bls2017.images import image_io, metrics
 
@@ -71,8 +72,8 @@ def _middle(x: np.ndarray, side: int) -> np.ndarray:
 def _point(
   codec: codec_lib.Codec, x: np.ndarray, quality: float, effort: int
 ) -> dict[str, float]:
-  options = plan.Options(effort=effort)
-  if effort < refinement.FIRST_EFFORT:
+  options = options_lib.Options(effort=effort)
+  if effort < options_lib.REFINING_EFFORT:
     codec.encode(x, quality, options)
   start = time.perf_counter()
   data = codec.encode(x, quality, options).data
@@ -122,7 +123,7 @@ def _report(codec: codec_lib.Codec, rows: list[dict]) -> None:
     risen, ratio = 0, []
     for plain, refined in pairs:
       index = coding_tables.quality_index(float(refined["quality"]), levels)
-      lmbda = refinement.lmbda_of(index, lmbdas)
+      lmbda = analysed_image.lmbda_at(index, lmbdas)
       before, after = (
         float(row["bpp"]) + lmbda * float(row["mse"])
         for row in (plain, refined)
@@ -152,12 +153,12 @@ def _bd_rate(pairs: list[tuple[dict, dict]]) -> float:
 def _curve(rows: list[dict], label: str) -> rate_distortion.Curve:
   points = []
   for quality in sorted({float(row["quality"]) for row in rows}):
-    own = [row for row in rows if float(row["quality"]) == quality]
+    of_quality = [row for row in rows if float(row["quality"]) == quality]
     values = {
-      "bpp": float(np.mean([float(row["bpp"]) for row in own])),
-      "psnr_rgb": float(np.mean([float(row["psnr"]) for row in own])),
+      "bpp": float(np.mean([float(row["bpp"]) for row in of_quality])),
+      "psnr_rgb": float(np.mean([float(row["psnr"]) for row in of_quality])),
     }
-    points.append(rate_distortion.Point(quality, len(own), values))
+    points.append(rate_distortion.Point(quality, len(of_quality), values))
   return rate_distortion.Curve(label, tuple(points), {})
 
 

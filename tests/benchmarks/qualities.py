@@ -37,12 +37,12 @@ def main() -> None:
 def _points(codec: codec_lib.Codec, path: str) -> np.ndarray:
   """Bits per pixel and PSNR of an image at all qualities, [qualities, 2]."""
   x = image_io.read_rgb(path)
-  found = []
+  points = []
   for index in range(len(codec.model.tables)):
     data = codec.compress(x, coding_tables.index_quality(index))
     bpp = 8 * len(data) / (x.shape[0] * x.shape[1])
-    found.append((bpp, metrics.psnr(x, codec.decompress(data))))
-  return np.array(found)
+    points.append((bpp, metrics.psnr(x, codec.decompress(data))))
+  return np.array(points)
 
 
 def _report(points: np.ndarray) -> None:

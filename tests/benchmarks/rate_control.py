@@ -16,7 +16,7 @@ import numpy as np
 
 from bls2017 import codec as codec_lib
 from bls2017 import errors
-from bls2017.encoder import plan
+from bls2017.encoder import options as options_lib
 from bls2017.images import image_io, metrics
 
 
@@ -44,11 +44,11 @@ def _sizes(
     ends = [
       len(codec.compress(x, q)) for q in (1, codec.model.config.num_levels)
     ]
-    wanted = int(math.exp(rng.uniform(*np.log(ends))))
-    encoded = codec.encode(x, None, plan.Options(max_bytes=wanted))
-    broken += len(encoded.data) > wanted
-    use.append(len(encoded.data) / wanted)
-    gain.append(_above_coarser(codec, x, wanted, encoded))
+    target = int(math.exp(rng.uniform(*np.log(ends))))
+    encoded = codec.encode(x, None, options_lib.Options(max_bytes=target))
+    broken += len(encoded.data) > target
+    use.append(len(encoded.data) / target)
+    gain.append(_above_coarser(codec, x, target, encoded))
   print(
     f"{count} sizes on {len(paths)} images: {broken} broken, mean use"
     f" {100 * np.mean(use):.2f}%, least {100 * np.min(use):.2f}%; PSNR above"
@@ -61,13 +61,13 @@ def _sizes(
 def _above_coarser(
   codec: codec_lib.Codec,
   x: np.ndarray,
-  wanted: int,
+  target: int,
   encoded: codec_lib.Encoded,
 ) -> float:
   """PSNR gained by trimming over the finest untrimmed quality that fits."""
   quality = encoded.quality
   plain = codec.compress(x, quality)
-  while len(plain) > wanted and quality > 1:
+  while len(plain) > target and quality > 1:
     quality -= 1 / 8
     plain = codec.compress(x, quality)
   return metrics.psnr(x, codec.decompress(encoded.data)) - metrics.psnr(
@@ -81,13 +81,13 @@ def _psnrs(
   excess, unreachable = [], 0
   for i in range(count):
     x = image_io.read_rgb(paths[i % len(paths)])
-    wanted = float(rng.uniform(30, 40))
+    target = float(rng.uniform(30, 40))
     try:
-      data = codec.compress(x, target_psnr=wanted)
+      data = codec.compress(x, target_psnr=target)
     except errors.LimitError:
       unreachable += 1
       continue
-    excess.append(metrics.psnr(x, codec.decompress(data)) - wanted)
+    excess.append(metrics.psnr(x, codec.decompress(data)) - target)
   print(
     f"{count} PSNRs: {unreachable} beyond the model, the others exceeded by"
     f" {np.min(excess):.3f} to {np.max(excess):.3f} dB, within 0.1 dB:"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bls2017 import codec as codec_lib
 from bls2017 import errors
 from bls2017.bitstream import coding_tables, container
-from bls2017.encoder import plan
+from bls2017.encoder import options as options_lib
 from bls2017.images import metrics
 from tests import images, laws, memory
 
@@ -43,7 +43,7 @@ def test_no_file_is_longer_than_the_codec_says(codec, max_pixels):
   for shape in ((1, widest), (max_pixels // widest, widest), (1, 1)):
     noise = rng.integers(0, 256, (*shape, 3), np.uint8)
     for effort in (1, 3):
-      options = plan.Options(effort=effort)
+      options = options_lib.Options(effort=effort)
       data = codec.encode(noise, 2, options).data
       assert len(data) <= codec.max_file_bytes
 

@@ -96,7 +96,7 @@ class Forger:
     model = self._codec.model
     version = container.version_of(model.tables.num_activities)
     header = container.Header(height, width, index, model.model_id, version)
-    tables = self._codec._primitives.tables(index)
+    tables = self._codec._prepared.tables(index)
     streams = list(self._sound_streams(header))
     count = lanes.num_lanes(header.positions, tables.lane_positions)
     assert len(streams) == count
@@ -112,7 +112,7 @@ class Forger:
 
     key = (header.height, header.width, header.quality_index)
     if key not in self._sound:
-      tables = self._codec._primitives.tables(header.quality_index)
+      tables = self._codec._prepared.tables(header.quality_index)
       symbols = tables_strategy.likely_symbols(
         tables, header.positions, len(self._sound), flat=False
       )
@@ -194,7 +194,7 @@ def check_codec(codec, other, data: bytes) -> bool:
   if symbols is None:
     return False
   header = container.unpack_header(data)
-  tables = codec._primitives.tables(header.quality_index)
+  tables = codec._prepared.tables(header.quality_index)
   coder = codec._coder
   streams = container.unpack_lanes(data, header, tables.lane_positions)
   rows = coder.decode(streams, header.positions, tables)

@@ -15,7 +15,7 @@ from PIL import Image
 
 from bls2017 import errors
 from bls2017.bulk import bulk_coding, inputs, worker_threads
-from bls2017.encoder import plan as compression_lib
+from bls2017.encoder import options as options_lib
 from bls2017.images import image_io
 from tests import commands, images
 
@@ -185,11 +185,11 @@ def test_a_rerun_never_passes_another_output_off_as_done(
   assert "quality 1.5, not 2" in str(summary.failures[0].error)
   assert "--overwrite" in str(summary.failures[0].error)
   ample = bulk_coding.Compression(
-    codec, options=compression_lib.Options(max_bytes=10**6)
+    codec, options=options_lib.Options(max_bytes=10**6)
   )
   assert worker_threads.run(jobs, ample).skipped == 2
   tight = bulk_coding.Compression(
-    codec, options=compression_lib.Options(max_bytes=40)
+    codec, options=options_lib.Options(max_bytes=40)
   )
   summary = worker_threads.run(jobs, tight)
   assert "bytes, more than 40" in str(summary.failures[0].error)

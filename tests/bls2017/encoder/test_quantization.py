@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from bls2017.encoder import quantization
 from tests.bls2017.bitstream import tables_strategy
@@ -26,13 +27,15 @@ def _lengths(tables, rows):
 
 
 def test_without_strength_symbols_are_the_nearest_ones(tables, scaled):
-  found = quantization.Quantizer(tables).quantize(scaled)
+  quantized = quantization.Quantizer(tables).quantize(scaled)
   nearest = np.rint(scaled).astype(np.int32)
   inside = np.clip(nearest, tables.minimum, tables.maximum)
   expected = (inside - tables.minimum)[:, tables.live]
-  np.testing.assert_array_equal(found.rows, expected)
-  assert found.clipped == np.count_nonzero(inside != nearest) > 0
-  assert found.bits == pytest.approx(_lengths(tables, expected).sum(), rel=1e-5)
+  np.testing.assert_array_equal(quantized.rows, expected)
+  assert quantized.clipped == np.count_nonzero(inside != nearest) > 0
+  assert quantized.bits == pytest.approx(
+    _lengths(tables, expected).sum(), rel=1e-5
+  )
 
 
 @pytest.mark.parametrize("weight", [1.0, 4.0, 30.0])
@@ -64,7 +67,7 @@ def test_strength_may_differ_between_positions(tables, scaled):
   np.testing.assert_array_equal(
     mixed[1::2], quantizer.quantize(scaled[1::2]).rows
   )
-  # Symbols further away than the two neighbours are found as well.
+  # Symbols further away than the two neighbours are quantized as well.
   u = (scaled - tables.minimum)[::2, tables.live]
 
   def cost(rows):
@@ -84,11 +87,12 @@ def test_decoded_latents_lie_at_the_symbols(tables, scaled):
   assert y_hat.dtype == np.float32
 
 
-def test_bends_favour_the_cheaper_symbol_at_zero_and_lean_outward_elsewhere():
+@pytest.mark.parametrize("library", [np, tf])
+def test_bends_favour_the_cheaper_symbol_at_zero_and_lean_outward(library):
   lower = np.array([-3, -2, -1, 0, 1, 2])
   increase = np.float32([-4, -4, -4, 4, 4, 4])
-  found = quantization.bends(increase, lower).numpy()
+  bends = quantization.bends(increase, lower, library.where)
   bend, outward = 16 * quantization.BEND, quantization.OUTWARD
   np.testing.assert_allclose(
-    found, [outward, outward, -bend, bend, -outward, -outward], rtol=1e-6
+    bends, [outward, outward, -bend, bend, -outward, -outward], rtol=1e-6
   )

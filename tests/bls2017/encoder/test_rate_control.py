@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bls2017 import errors
-from bls2017.encoder import plan, rate_control
+from bls2017.encoder import options, targets
 from bls2017.images import metrics
 from tests import images
 
@@ -46,11 +46,11 @@ def test_room_to_spare_gives_the_finest_quality(codec, x):
 
 
 def test_more_bytes_give_a_better_image(codec, x, ends):
-  found = [
+  psnrs = [
     metrics.psnr(x, codec.decompress(codec.compress(x, max_bytes=int(n))))
     for n in np.linspace(*ends, 5)
   ]
-  assert np.all(np.diff(found) > 0)
+  assert np.all(np.diff(psnrs) > 0)
 
 
 def test_the_smallest_size_is_named_and_can_be_had(codec, x, ends):
@@ -67,12 +67,12 @@ def test_a_psnr_is_reached_and_hardly_exceeded(codec, x):
   lowest, highest = (
     metrics.psnr(x, codec.decompress(codec.compress(x, q))) for q in (1, 2)
   )
-  for wanted in np.linspace(lowest - 1, highest, 6):
-    data = codec.compress(x, target_psnr=float(wanted))
+  for target in np.linspace(lowest - 1, highest, 6):
+    data = codec.compress(x, target_psnr=float(target))
     reached = metrics.psnr(x, codec.decompress(data))
-    assert reached >= wanted
-    if wanted >= lowest:
-      assert reached <= wanted + 0.1
+    assert reached >= target
+    if target >= lowest:
+      assert reached <= target + 0.1
 
 
 def test_a_psnr_beyond_the_model_is_refused_with_what_it_reaches(codec, x):
@@ -101,5 +101,5 @@ def test_what_makes_no_sense_is_refused(codec, arguments):
 
 
 def test_no_argument_means_the_default_quality():
-  assert rate_control.make_target(1) == rate_control.Target()
-  assert plan.DEFAULT_QUALITY == 5
+  target = targets.target(None, options.Options(), pixels=1, levels=8)
+  assert target == targets.QualityTarget(quality_index=32)

@@ -7,7 +7,8 @@ import pytest
 
 from bls2017 import errors
 from bls2017.bitstream import coding_tables
-from bls2017.encoder import plan, refinement
+from bls2017.encoder import analysed_image, refinement
+from bls2017.encoder import options as options_lib
 from bls2017.images import metrics
 from tests import images
 
@@ -19,14 +20,13 @@ def x():
 
 def _lagrangian(codec, x, encoded):
   index = coding_tables.quality_index(encoded.quality, 2)
-  lmbda = refinement.lmbda_of(index, codec.model.config.lmbdas)
+  lmbda = analysed_image.lmbda_at(index, codec.model.config.lmbdas)
   mse = np.mean(np.square(x.astype(float) - codec.decompress(encoded.data)))
   return encoded.estimated_bits / x[..., 0].size + lmbda * mse
 
 
 def _encode(codec, x, quality=None, observer=None, **options):
-  chosen = plan.Options(**options)
-  return codec.encode(x, quality, chosen, observer)
+  return codec.encode(x, quality, options_lib.Options(**options), observer)
 
 
 class _Bar:
@@ -110,8 +110,8 @@ def test_ms_ssim_needs_its_scales(codec, x):
     codec.compress(x, effort=4, metric="ms_ssim", quality=1)
 
 
-def test_multipliers_are_the_trained_ones_and_lie_between():
-  found = [refinement.lmbda_of(i, (0.01, 0.04)) for i in range(9)]
-  assert found[0] == pytest.approx(0.01)
-  assert found[4] == pytest.approx(0.02)
-  assert found[8] == pytest.approx(0.04)
+def test_lambdas_are_the_trained_ones_and_lie_between():
+  lmbdas = [analysed_image.lmbda_at(i, (0.01, 0.04)) for i in range(9)]
+  assert lmbdas[0] == pytest.approx(0.01)
+  assert lmbdas[4] == pytest.approx(0.02)
+  assert lmbdas[8] == pytest.approx(0.04)

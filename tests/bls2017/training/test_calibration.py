@@ -10,7 +10,7 @@ import pytest
 
 from bls2017 import codec, errors
 from bls2017.bitstream import coding_tables
-from bls2017.encoder import plan
+from bls2017.encoder import options as options_lib
 from bls2017.training import calibration, freezing, table_building
 from bls2017.transforms import model_directory
 from tests import conftest
@@ -52,7 +52,7 @@ def _bits(
   quality: float,
 ) -> np.ndarray:
   """Bits of rounded photographs with both models, which decode them alike."""
-  rounding = plan.Options(effort=1)
+  rounding = options_lib.Options(effort=1)
   coders = codec.Codec(before), codec.Codec(after)
   bits = np.zeros(2)
   for x in patches:

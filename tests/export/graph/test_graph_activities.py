@@ -66,7 +66,7 @@ def test_the_library_chooses_as_a_graph_does(
   chooser.change(cost, old, new)
   lengths = tf.constant(tables.code_lengths.T, tf.float32)
   place = tf.constant(new + tables.starts[tables.live])
-  expected = activities.costs(place, lengths)
+  expected = graph_activities.costs(place, lengths)
   np.testing.assert_array_equal(cost, expected)
   np.testing.assert_array_equal(cost, chooser.costs(new))
   activity_lengths = tf.constant(tables.activity_lengths, tf.float32)

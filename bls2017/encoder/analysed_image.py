@@ -1,0 +1,217 @@
+"""An image that was analysed once, and the candidates for its file.
+
+`bls2017.encoder.rate_control` searches among candidates of all qualities,
+`bls2017.encoder.refinement` improves one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Callable
+
+import numpy as np
+
+from bls2017.bitstream import coding_tables, lanes
+from bls2017.common import blocks, config
+from bls2017.encoder import quantization
+from bls2017.images import metrics
+from bls2017.transforms import model_directory, strips
+
+_STRIP = 64
+"""Rows of an image that are compared at once."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+  """One way to code an image.
+
+  Attributes:
+    quality_index: Index of the quality whose tables code it.
+    rows: int16 [positions, columns], as a range coder takes them.
+    bits: Information content of the rows under the tables.
+    clipped: Number of latents that lay beyond the ends of their tables.
+  """
+
+  quality_index: int
+  rows: np.ndarray
+  bits: float
+  clipped: int
+
+
+class PreparedModel:
+  """What coding needs of a frozen model, prepared when it is first used.
+
+  Attributes:
+    model: The frozen model.
+    transforms: Analysis and synthesis.
+    pack: Gives the file of a quality's index, of the rows of an image, and of
+      its height and width.
+    overhead_bytes: Gives the mean number of bytes that a file of so many lanes
+      has besides the information content of its rows.
+  """
+
+  def __init__(
+    self,
+    model: model_directory.FrozenModel,
+    transforms: strips.Transforms,
+    pack: Callable[[int, np.ndarray, tuple[int, int]], bytes],
+    overhead_bytes: Callable[[int], float],
+  ):
+    """Takes the parts as they are."""
+    self.model = model
+    self.transforms = transforms
+    self.pack = pack
+    self.overhead_bytes = overhead_bytes
+    self._tables: dict[int, coding_tables.QualityTables] = {}
+    self._quantizers: dict[int, quantization.Quantizer] = {}
+
+  def tables(self, quality_index: int) -> coding_tables.QualityTables:
+    """The coding tables of a quality."""
+    if quality_index not in self._tables:
+      tables = self.model.tables.for_quality(quality_index)
+      self._tables[quality_index] = tables
+    return self._tables[quality_index]
+
+  def quantizer(self, quality_index: int) -> quantization.Quantizer:
+    """The quantizer of a quality."""
+    if quality_index not in self._quantizers:
+      quantizer = quantization.Quantizer(self.tables(quality_index))
+      self._quantizers[quality_index] = quantizer
+    return self._quantizers[quality_index]
+
+  def lmbda(self, quality_index: int) -> float:
+    """The weight of the distortion against bpp at a quality."""
+    return lmbda_at(quality_index, self.model.config.lmbdas)
+
+
+def lmbda_at(quality_index: int, lmbdas: tuple[float, ...]) -> float:
+  """The lambda of a quality: trained, or geometrically in between."""
+  level, step = divmod(quality_index, config.QUALITY_STEPS)
+  above = min(level + 1, len(lmbdas) - 1)
+  fraction = step / config.QUALITY_STEPS
+  return float(lmbdas[level] ** (1 - fraction) * lmbdas[above] ** fraction)
+
+
+@dataclasses.dataclass(frozen=True)
+class AnalysedImage:
+  """An image and its latents, to be coded at one quality or another.
+
+  Attributes:
+    pixels: uint8 [H, W, 3].
+    latents: float32 [positions, C].
+    model: The model that analysed it.
+    error_weights: float32 [H, W], what a squared error at each pixel counts;
+      None for 1 everywhere.
+    optimised: Whether thresholds are bent (`bls2017.encoder.quantization`).
+    strength: The weight of a bit (`bls2017.encoder.quantization`) that every
+      candidate begins with, for all positions or float32 [positions].
+  """
+
+  pixels: np.ndarray
+  latents: np.ndarray
+  model: PreparedModel
+  error_weights: np.ndarray | None = None
+  optimised: bool = False
+  strength: float | np.ndarray = 0.0
+
+  @property
+  def size(self) -> tuple[int, int]:
+    """Height and width in pixels."""
+    return self.pixels.shape[0], self.pixels.shape[1]
+
+  @property
+  def shape(self) -> tuple[int, int]:
+    """Positions along both sides."""
+    return lanes.latent_shape(*self.size)
+
+  def rounded(self) -> AnalysedImage:
+    """The same image, whose candidates begin with plain rounding."""
+    return dataclasses.replace(self, optimised=False, strength=0.0)
+
+  def scaled(self, quality_index: int) -> np.ndarray:
+    """The latents in a quality's unit, float32 [positions, C]."""
+    return self.model.quantizer(quality_index).scaled(self.latents)
+
+  def candidate(
+    self,
+    quality_index: int,
+    strength: float = 0.0,
+    scaled: np.ndarray | None = None,
+  ) -> Candidate:
+    """Quantizes the image.
+
+    Args:
+      quality_index: Index of the quality.
+      strength: The weight of a bit, beyond that of the image.
+      scaled: float32 [positions, C], latents in place of the image's, in the
+        unit of the quality.
+    """
+    quantizer = self.model.quantizer(quality_index)
+    strengths = self.strength + strength
+    if scaled is None:
+      quantized = quantizer.quantize_latents(
+        self.latents, strengths, self.optimised
+      )
+    else:
+      quantized = quantizer.quantize(scaled, strengths, self.optimised)
+    return Candidate(quality_index, *quantized)
+
+  def candidate_of(self, quality_index: int, symbols: np.ndarray) -> Candidate:
+    """The candidate that has given symbols.
+
+    Args:
+      quality_index: Index of the quality.
+      symbols: float32 [positions, C], whole numbers inside the tables.
+    """
+    quantizer = self.model.quantizer(quality_index)
+    return Candidate(quality_index, *quantizer.quantize(symbols))
+
+  def expected_bytes(self, candidate: Candidate) -> float:
+    """The size of a candidate's file, right within a few bytes."""
+    tables = self.model.tables(candidate.quality_index)
+    count = lanes.num_lanes(len(candidate.rows), tables.lane_positions)
+    return self.model.overhead_bytes(count) + candidate.bits / 8
+
+  def file_bytes(self, candidate: Candidate) -> int:
+    """The size of a candidate's file."""
+    pack = self.model.pack
+    return len(pack(candidate.quality_index, candidate.rows, self.size))
+
+  def decoded(self, candidate: Candidate) -> np.ndarray:
+    """The image that a candidate's file decodes to: uint8 [H, W, 3]."""
+    tables = self.model.tables(candidate.quality_index)
+    rows = candidate.rows.reshape(*self.shape, -1)
+    return self.model.transforms.image(
+      lambda first, end: quantization.latents(rows[first:end], tables),
+      *self.size,
+    )
+
+  def psnr(self, candidate: Candidate) -> float:
+    """PSNR of the decoded image in dB, of weighted errors; inf without any."""
+    return metrics.mse_to_psnr(self.mse(candidate))
+
+  def mse(self, candidate: Candidate) -> float:
+    """The weighted mean of the squared errors on the 0-255 scale."""
+    mean_weight = 1.0
+    if self.error_weights is not None:
+      mean_weight = float(self.error_weights.mean(dtype="f8"))
+    return self.weighted_mse(candidate) / mean_weight
+
+  def weighted_mse(self, candidate: Candidate) -> float:
+    """The mean of the squared errors, each times its weight."""
+    x, x_hat = self.pixels, self.decoded(candidate)
+    total = 0.0
+    for rows in blocks.blocks(len(x), _STRIP):
+      difference = x[rows].astype(np.int32) - x_hat[rows]
+      squares = np.square(difference).sum(2)
+      if self.error_weights is not None:
+        squares = squares * self.error_weights[rows]
+      total += float(squares.sum(dtype="f8"))
+    return total / x.size
+
+  def lagrangian(self, candidate: Candidate) -> float:
+    """Bpp + lmbda * weighted mean squared error, at the candidate's quality."""
+    height, width = self.size
+    lmbda = self.model.lmbda(candidate.quality_index)
+    bpp = candidate.bits / (height * width)
+    return bpp + lmbda * self.weighted_mse(candidate)

@@ -1,0 +1,45 @@
+"""What a caller may ask of the encoder; quick to import."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+  import numpy as np
+
+DEFAULT_QUALITY = 5.0
+"""The quality of a file where neither a quality nor a target is given."""
+
+MAX_EFFORT = 9
+DEFAULT_EFFORT = 3
+
+OPTIMISED_EFFORT = 2
+"""The least effort at which quantization weighs what a symbol costs."""
+
+REFINING_EFFORT = 4
+"""The least effort at which symbols are refined through the decoder."""
+
+METRICS = ("mse", "ms_ssim")
+"""What refining can improve; the first one is the default."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """How an image is compressed; at most one target, and none with a quality.
+
+  Attributes:
+    target_bpp: Most bits per pixel of the file.
+    max_bytes: Most bytes of the file.
+    target_psnr: Least PSNR of the decoded image in dB.
+    effort: 1 to `MAX_EFFORT`.
+    metric: What refining improves, one of `METRICS`.
+    roi: uint8 [H, W], the bits go where it is bright; None for everywhere.
+  """
+
+  target_bpp: float | None = None
+  max_bytes: int | None = None
+  target_psnr: float | None = None
+  effort: int = DEFAULT_EFFORT
+  metric: str = METRICS[0]
+  roi: np.ndarray | None = None
