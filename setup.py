@@ -20,11 +20,15 @@ setuptools.setup(
   packages=setuptools.find_packages(include=["bls2017*", "export*"]),
   package_data={
     "bls2017": [
-      "pretrained/*",
+      "README.md",
+      "bitstream/FORMAT.md",
       "evaluation/reference/*",
       "evaluation/templates/*",
+      "pretrained/*",
+      "py.typed",
+      "training/README.md",
     ],
-    "export": ["serving/*"],
+    "export": ["README.md", "py.typed", "serving/*"],
   },
   install_requires=[
     "tensorflow==2.14.1",

@@ -60,22 +60,78 @@ def test_sixteen_bit_grey_is_scaled_not_cut_off():
   np.testing.assert_allclose(read[..., 0], values / 257, atol=0.51)
 
 
-@pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_grey_that_is_not_finite_is_refused(value):
-  values = np.full((4, 6), 300, np.float32)
-  values[1, 2] = value
-  with pytest.raises(errors.UnreadableInputError, match="not finite"):
-    image_io.read_rgb(_bytes(Image.fromarray(values), "TIFF"))
-
-
-@pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("value", [0, 300, -1e30])
-def test_grey_of_one_value_is_read(value):
-  values = np.full((4, 6), value, np.float32)
+def test_integers_of_32_bits_are_scaled_not_cut_off():
+  values = np.array([[-10, 0], [50, 90]], np.int32)
   read = image_io.read_rgb(_bytes(Image.fromarray(values), "TIFF"))
-  assert read.shape == (4, 6, 3)
-  assert not np.ptp(read)
+  np.testing.assert_array_equal(read[..., 0], [[0, 26], [153, 255]])
+  same = np.full((4, 6), -7, np.int32)
+  assert not image_io.read_rgb(_bytes(Image.fromarray(same), "TIFF")).any()
+
+
+def test_floating_point_counts_from_0_to_1():
+  values = np.linspace(0, 1, 24, dtype=np.float32).reshape(4, 6)
+  read = image_io.read_rgb(_bytes(Image.fromarray(values), "TIFF"))
+  np.testing.assert_array_equal(read[..., 1], np.rint(values * 255))
+  np.testing.assert_array_equal(image_io.as_rgb(values), read)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1.5, 255, -0.1])
+def test_floating_point_beyond_0_to_1_is_refused(value):
+  values = np.full((4, 6), 0.5, np.float32)
+  values[1, 2] = value
+  for read in (
+    lambda: image_io.as_rgb(values),
+    lambda: image_io.read_rgb(_bytes(Image.fromarray(values), "TIFF")),
+  ):
+    with pytest.raises(errors.UnreadableInputError, match="not finite|scale"):
+      read()
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "RGB"])
+def test_arrays_and_pillows_images_are_read_like_files(mode, tmp_path):
+  image = Image.fromarray(X).convert(mode)
+  if "A" in mode:
+    image.putalpha(Image.fromarray(X[..., 1]))
+  path = tmp_path / "x.png"
+  image.save(path)
+  expected = image_io.read_rgb(path)
+  with open(path, "rb") as f:
+    sources = [image, path, str(path), f, path.read_bytes()]
+    sources += [bytearray(path.read_bytes()), memoryview(path.read_bytes())]
+    for source in sources:
+      np.testing.assert_array_equal(image_io.as_rgb(source), expected)
+  # Pillow composites with one rounding less.
+  difference = image_io.as_rgb(np.asarray(image)).astype(int) - expected
+  assert np.abs(difference).max() <= 1
+  if mode == "L":
+    np.testing.assert_array_equal(
+      image_io.as_rgb(np.asarray(image)[..., None]), expected
+    )
+
+
+def test_pillows_images_are_turned_upright_and_left_as_they_are():
+  stored = Image.fromarray(np.ascontiguousarray(np.rot90(X, 1)))
+  exif = Image.Exif()
+  exif[0x0112] = 6
+  image = Image.open(io.BytesIO(_bytes(stored, exif=exif)))
+  np.testing.assert_array_equal(image_io.as_rgb(image), X)
+  assert image.size == stored.size
+
+
+def test_arrays_of_other_values_are_scaled_and_other_types_refused():
+  bits = X[..., 0] > 128
+  np.testing.assert_array_equal(
+    image_io.as_rgb(bits)[..., 2], np.where(bits, 255, 0)
+  )
+  wide = X.astype(np.uint16) * 257
+  np.testing.assert_array_equal(image_io.as_rgb(wide), X)
+  for x in (X.astype(np.int32), X[None], X[:, :, :0], np.zeros(3, np.uint8)):
+    with pytest.raises(errors.UsageError, match="uint8"):
+      image_io.as_rgb(x)
+  for thing in (None, 3, [[1, 2]], {"x": 1}):
+    with pytest.raises(TypeError, match="NumPy array"):
+      image_io.as_rgb(thing)
 
 
 def test_one_bit_becomes_black_and_white():
@@ -227,6 +283,12 @@ def test_bombs_cost_neither_memory_nor_time(tmp_path):
   assert float(seconds) < 1
 
 
+def test_a_heic_file_is_named_with_a_way_out():
+  data = struct.pack(">I4s4s", 24, b"ftyp", b"heic") + bytes(100)
+  with pytest.raises(errors.UnreadableInputError, match="pillow-heif"):
+    image_io.read_rgb(data)
+
+
 def test_what_an_interpreter_would_run_is_refused():
   data = _bytes(Image.fromarray(X), "EPS")
   with pytest.raises(errors.UnreadableInputError, match="drawing"):
@@ -238,6 +300,29 @@ def test_lossless_formats_return_the_image(tmp_path, ending):
   path = str(tmp_path / f"x.{ending}")
   image_io.write(X, path)
   np.testing.assert_array_equal(image_io.read_rgb(path), X)
+
+
+def test_other_formats_keep_as_much_as_they_can():
+  webp = image_io.read_rgb(image_io.encode(X, "WEBP"))
+  np.testing.assert_array_equal(webp, X)
+  sizes = [len(image_io.encode(X, "JPEG", q)) for q in (20, 80, None)]
+  assert sizes == sorted(sizes)
+  best = image_io.read_rgb(image_io.encode(X, "JPEG"))
+  assert np.abs(best.astype(int) - X).max() <= 3
+  with pytest.raises(errors.UsageError, match="no quality"):
+    image_io.encode(X, "PNG", 90)
+  with pytest.raises(errors.UsageError, match="1 to 100"):
+    image_io.encode(X, "JPEG", 0)
+
+
+def test_what_is_or_is_named_like_an_image_is_known(tmp_path):
+  path = tmp_path / "x.bls"
+  assert image_io.is_image("missing.JPG")
+  assert not image_io.is_image(str(path))
+  path.write_bytes(b"no image")
+  assert not image_io.is_image(str(path))
+  path.write_bytes(_bytes(Image.fromarray(X)))
+  assert image_io.is_image(str(path))
 
 
 def test_a_name_without_ending_means_png(tmp_path):
