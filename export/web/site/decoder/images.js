@@ -2,6 +2,7 @@
 
 import {decode} from './bls2017.js';
 import {UnreadableInputError} from './errors.js';
+import {fetchBytes} from './fetching.js';
 
 const SUFFIX = /\.bls(?:[?#]|$)/i;
 const SELECTOR = 'img[src]';
@@ -58,23 +59,6 @@ async function show(image) {
     image.dataset.blsError = error.message;
     image.dispatchEvent(
         new CustomEvent('blserror', {bubbles: true, detail: error}));
-  }
-}
-
-/**
- * Fetches a file.
- *
- * @param {string} address
- * @return {Promise<Uint8Array>}
- * @throws {UnreadableInputError}
- */
-export async function fetchBytes(address) {
-  try {
-    const response = await fetch(address);
-    if (!response.ok) throw new Error(`status ${response.status}`);
-    return new Uint8Array(await response.arrayBuffer());
-  } catch (e) {
-    throw new UnreadableInputError(`cannot fetch ${address}: ${e.message}`);
   }
 }
 
