@@ -1,0 +1,1 @@
+"""Export of frozen models as static files that decode in a browser."""

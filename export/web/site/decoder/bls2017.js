@@ -1,0 +1,103 @@
+/**
+ * Decodes .bls images in a browser.
+ *
+ *     import {decode, showImages} from './decoder/bls2017.js';
+ *
+ *     const {width, height, data} = await decode(bytes);
+ *     showImages();  // From now on <img src="x.bls"> works.
+ *
+ * The work is done in a worker, which is started with the first file.
+ */
+
+import {CodecError, ModelError, revived} from './errors.js';
+
+export * from './errors.js';
+export {showImages} from './images.js';
+
+/**
+ * Decodes an image.
+ *
+ * @param {Uint8Array|ArrayBuffer|Blob} bytes A whole file.
+ * @param {Object} [options]
+ * @param {number} [options.maxPixels] Images of more are refused; what the
+ *     export says by default.
+ * @param {function(number): void} [options.onProgress] Told the share that is
+ *     done, from 0 to 1.
+ * @return {Promise<{width: number, height: number, data: Uint8ClampedArray}>}
+ *     The data are RGBA, as `ImageData` takes them.
+ * @throws {BitstreamError} if the bytes are not a whole, unchanged file.
+ * @throws {ForeignModelError} if another model wrote them.
+ * @throws {LimitError} if the image is over the limit.
+ * @throws {ModelError} if a file of the site cannot be used.
+ */
+export function decode(bytes, {maxPixels, onProgress} = {}) {
+  return ask('decode', bytes, maxPixels, onProgress);
+}
+
+/**
+ * What a file says of itself.
+ *
+ * @param {Uint8Array|ArrayBuffer|Blob} bytes A whole file.
+ * @param {Object} [options] As of `decode`.
+ * @return {Promise<Object>} version, height, width, quality, modelId
+ *     (hexadecimal), bpp, bytes, payloadBytes, lanes, and boxes: the metadata
+ *     as [{type, data}].
+ * @throws As `decode`.
+ */
+export function info(bytes, {maxPixels} = {}) {
+  return ask('info', bytes, maxPixels);
+}
+
+const waiting = new Map();
+let worker = null;
+let nextId = 0;
+
+async function ask(task, bytes, maxPixels, onProgress) {
+  if (bytes instanceof Blob) bytes = await bytes.arrayBuffer();
+  if (bytes instanceof ArrayBuffer) bytes = new Uint8Array(bytes);
+  const id = nextId++;
+  return new Promise((resolve, reject) => {
+    waiting.set(id, {resolve, reject, onProgress});
+    worker ??= startWorker();
+    worker.postMessage({id, task, bytes, maxPixels});
+  });
+}
+
+function startWorker() {
+  const started = new Worker(
+      new URL('worker.js', import.meta.url), {type: 'module'});
+  started.addEventListener('message', ({data}) => answer(data));
+  started.addEventListener('error', (event) => {
+    event.preventDefault();
+    const why = event.message || 'its script cannot be loaded';
+    discard(new ModelError(`the decoder's worker stopped: ${why}`));
+  });
+  return started;
+}
+
+function answer({id, progress, result, error}) {
+  const request = waiting.get(id);
+  if (!request) return;
+  if (progress !== undefined) {
+    request.onProgress?.(progress);
+    return;
+  }
+  waiting.delete(id);
+  if (!error) {
+    request.resolve(result);
+    return;
+  }
+  const reason = revived(error);
+  request.reject(reason);
+  // Not one of ours: memory ran out, say. TensorFlow.js does not work on after
+  // that; the next file gets a new worker.
+  if (reason.constructor === CodecError) discard(reason);
+}
+
+/** Ends the worker, and all that wait for it. */
+function discard(reason) {
+  worker?.terminate();
+  worker = null;
+  for (const {reject} of waiting.values()) reject(reason);
+  waiting.clear();
+}
