@@ -7,9 +7,10 @@ process decodes them, under a cap on its memory; a watchdog ends it when a file
 takes too long. Each file must end as a typed error or as the one image whose
 bytes these are. The runtimes are
 
-- tfc, stock: `Codec` with either range coder. What one accepts the other must
-  accept with the same symbols (`--compare=N` asks the other one at each Nth
-  file), and compressing the symbols again must give the file;
+- tfc, stock, numpy: `Codec` with one of the range coders. What it accepts
+  another one must accept with the same symbols (`--compare=N` asks stock, or
+  for stock tfc, at each Nth file), and compressing the symbols again must give
+  the file;
 - export_tfc, export_stock: the exported graph, compared with `Codec`.
 
 A stream is the content of one lane. `--seed` makes other files, `--version`
@@ -35,7 +36,7 @@ import numpy as np
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
 NEWEST = 2
-RUNTIMES = ("tfc", "stock", "export_tfc", "export_stock")
+RUNTIMES = ("tfc", "stock", "numpy", "export_tfc", "export_stock")
 
 SLOW_SECONDS = 1.0
 """A file that takes more of the processor is a finding."""
@@ -147,7 +148,7 @@ class Forger:
 def make_codec(runtime: str, version: int = NEWEST):
   """A golden model's codec, its lanes shorter so that there are many."""
   from bls2017 import codec
-  from bls2017.bitstream import range_coder_tfc
+  from bls2017.bitstream import range_coder_numpy, range_coder_tfc
   from bls2017.transforms import model_directory
   from export.range_coder import range_coder_stock
 
@@ -155,11 +156,11 @@ def make_codec(runtime: str, version: int = NEWEST):
   tables = dataclasses.replace(
     model.tables, lane_positions=np.ones_like(model.tables.lane_positions)
   )
-  coder = (
-    range_coder_stock.StockRangeCoder()
-    if runtime == "stock"
-    else range_coder_tfc.TfcRangeCoder()
-  )
+  coders = {
+    "stock": range_coder_stock.StockRangeCoder,
+    "numpy": range_coder_numpy.NumpyRangeCoder,
+  }
+  coder = coders.get(runtime, range_coder_tfc.TfcRangeCoder)()
   return codec.Codec(dataclasses.replace(model, tables=tables), coder)
 
 
@@ -224,7 +225,7 @@ class Worker:
       self._module = serving_module.ServingModule(
         self._codec.model, runtime.partition("_")[2], 1 << 22
       )
-    other = {"tfc": "stock", "stock": "tfc"}.get(runtime)
+    other = {"tfc": "stock", "stock": "tfc", "numpy": "stock"}.get(runtime)
     self._other = make_codec(other, version) if other and compare else None
 
   def run(self, seed: int, streams: int) -> Tally:

@@ -10,13 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bls2017 import errors
-from bls2017.bitstream import coding_tables, lanes, range_coder_tfc
+from bls2017.bitstream import (
+  coding_tables,
+  lanes,
+  range_coder_numpy,
+  range_coder_tfc,
+)
 from export.range_coder import range_coder_stock
 from tests import laws
 from tests.bls2017.bitstream import reference_coder, tables_strategy
 
 RUNTIMES = {
   "tfc": range_coder_tfc.TfcRangeCoder(),
+  "numpy": range_coder_numpy.NumpyRangeCoder(),
   "stock": range_coder_stock.StockRangeCoder(),
 }
 EXAMPLES = laws.examples(60)
