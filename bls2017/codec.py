@@ -20,7 +20,7 @@ from bls2017.bitstream import (
   range_coder_tfc,
 )
 from bls2017.common import config
-from bls2017.encoder import analysed_image, quantization
+from bls2017.encoder import analysis, quantization
 from bls2017.encoder import options as options_lib
 from bls2017.encoder import plan as plan_lib
 from bls2017.images import image_io
@@ -100,7 +100,7 @@ class Codec:
     self.model = model
     self.max_pixels = max_pixels
     self._coder = coder or range_coder_tfc.TfcRangeCoder()
-    self._prepared = analysed_image.PreparedModel(
+    self._prepared = analysis.PreparedModel(
       model,
       strips.Transforms(model.weights, model.config.num_latents),
       self._pack,

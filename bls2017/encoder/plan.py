@@ -9,7 +9,7 @@ import numpy as np
 
 from bls2017 import errors
 from bls2017.encoder import (
-  analysed_image,
+  analysis,
   region_of_interest,
   targets,
 )
@@ -25,7 +25,7 @@ class Plan:
 
   def __init__(
     self,
-    model: analysed_image.PreparedModel,
+    model: analysis.PreparedModel,
     size: tuple[int, int],
     quality: float | None = None,
     options: options_lib.Options | None = None,
@@ -55,7 +55,7 @@ class Plan:
 
   def carry_out(
     self, pixels: np.ndarray, observer: refinement.StepObserver | None = None
-  ) -> tuple[analysed_image.Candidate, bool]:
+  ) -> tuple[analysis.Candidate, bool]:
     """Codes the image.
 
     Args:
@@ -75,26 +75,26 @@ class Plan:
     # It needs gradients, and with them TensorFlow.
     from bls2017.encoder import refinement
 
-    start = self._target.refining_start(image, candidate)
-    refined = refinement.refine(
-      image,
-      start,
-      self._objective(image, start),
-      self._options.effort,
-      observer,
-    )
-    candidate = self._target.improved(
-      image, candidate, start.quality_index, refined.symbols
-    )
-    return candidate, refined.interrupted
+    interrupted = False
 
-  def _analysed(self, pixels: np.ndarray) -> analysed_image.AnalysedImage:
+    def refine(start: analysis.Candidate) -> np.ndarray:
+      nonlocal interrupted
+      objective = self._objective(image, start)
+      effort = self._options.effort
+      refined = refinement.refine(image, start, objective, effort, observer)
+      interrupted = refined.interrupted
+      return refined.symbols
+
+    candidate = self._target.refined(image, candidate, refine)
+    return candidate, interrupted
+
+  def _analysed(self, pixels: np.ndarray) -> analysis.AnalysedImage:
     latents = self._model.transforms.latents(pixels)
     optimised = self._options.effort >= options_lib.OPTIMISED_EFFORT
     error_weights = None
     if self._brightness is not None:
       error_weights = region_of_interest.error_weights(self._brightness)
-    return analysed_image.AnalysedImage(
+    return analysis.AnalysedImage(
       pixels,
       latents.reshape(-1, latents.shape[-1]),
       self._model,
@@ -104,8 +104,8 @@ class Plan:
     )
 
   def _quantized(
-    self, image: analysed_image.AnalysedImage
-  ) -> tuple[analysed_image.AnalysedImage, analysed_image.Candidate]:
+    self, image: analysis.AnalysedImage
+  ) -> tuple[analysis.AnalysedImage, analysis.Candidate]:
     """The best candidate without refining, and the image that it came from.
 
     With a region of interest, this is the image with the best weight of bits in
@@ -114,25 +114,25 @@ class Plan:
     if self._brightness is None:
       return image, self._target.search(image)
     darkness = region_of_interest.darkness(self._brightness)
-    best = None
+    tried: list[tuple[float, analysis.AnalysedImage, analysis.Candidate]] = []
     for strength in region_of_interest.STRENGTHS:
       weighted = dataclasses.replace(image, strength=strength * darkness)
       try:
         candidate = self._target.search(weighted)
       except errors.LimitError:
         # A size may be met where bits count more, a PSNR where they count less.
-        if strength == region_of_interest.STRENGTHS[-1] and best is None:
+        if strength == region_of_interest.STRENGTHS[-1] and not tried:
           raise
         continue
-      if best is None or self._target.is_better(image, candidate, best[1]):
-        best = weighted, candidate
-    assert best is not None
-    return best
+      cost = self._target.cost(image, candidate)
+      tried.append((cost, weighted, candidate))
+    _, weighted, candidate = min(tried, key=lambda item: item[0])
+    return weighted, candidate
 
   def _objective(
     self,
-    image: analysed_image.AnalysedImage,
-    start: analysed_image.Candidate,
+    image: analysis.AnalysedImage,
+    start: analysis.Candidate,
   ) -> refinement.Objective:
     from bls2017.encoder import refinement
 

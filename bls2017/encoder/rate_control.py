@@ -15,7 +15,7 @@ from typing import Callable
 import numpy as np
 
 from bls2017 import errors
-from bls2017.encoder import analysed_image
+from bls2017.encoder import analysis
 
 MAX_STRENGTH = 0.25
 """Strongest trimming: the quality below is better long before it."""
@@ -47,8 +47,8 @@ PACKINGS = 6
 
 
 def finest_within(
-  image: analysed_image.AnalysedImage, max_bytes: int
-) -> analysed_image.Candidate:
+  image: analysis.AnalysedImage, max_bytes: int
+) -> analysis.Candidate:
   """The finest candidate whose file has at most so many bytes.
 
   Args:
@@ -83,11 +83,11 @@ def finest_within(
 
 
 def trimmed(
-  image: analysed_image.AnalysedImage,
+  image: analysis.AnalysedImage,
   quality_index: int,
   max_bytes: int,
   scaled: np.ndarray | None = None,
-) -> analysed_image.Candidate | None:
+) -> analysis.Candidate | None:
   """Trims a quality as little as makes its file small enough.
 
   Args:
@@ -113,8 +113,8 @@ def trimmed(
 
 
 def coarsest_reaching(
-  image: analysed_image.AnalysedImage, psnr: float
-) -> analysed_image.Candidate:
+  image: analysis.AnalysedImage, psnr: float
+) -> analysis.Candidate:
   """The coarsest candidate whose decoded image has at least this PSNR.
 
   Args:
@@ -140,11 +140,11 @@ def coarsest_reaching(
 
 
 def trimmed_to_psnr(
-  image: analysed_image.AnalysedImage,
+  image: analysis.AnalysedImage,
   quality_index: int,
   psnr: float,
   scaled: np.ndarray | None = None,
-) -> analysed_image.Candidate:
+) -> analysis.Candidate:
   """Trims a quality that reaches a PSNR until it hardly does.
 
   Args:
@@ -171,11 +171,11 @@ def trimmed_to_psnr(
 
 
 def _least_trimmed(
-  image: analysed_image.AnalysedImage,
+  image: analysis.AnalysedImage,
   quality_index: int,
   scaled: np.ndarray | None,
   budget: float,
-) -> analysed_image.Candidate | None:
+) -> analysis.Candidate | None:
   """The candidate of least strength whose file is expected to fit a budget.
 
   Returns:

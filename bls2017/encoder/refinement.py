@@ -40,7 +40,7 @@ from bls2017.bitstream import coding_tables
 from bls2017.common import config
 from bls2017.encoder import (
   activities,
-  analysed_image,
+  analysis,
   quantization,
   window_loss,
 )
@@ -116,8 +116,8 @@ def total_steps(effort: int, shape: tuple[int, int]) -> int:
 
 
 def refine(
-  image: analysed_image.AnalysedImage,
-  start: analysed_image.Candidate,
+  image: analysis.AnalysedImage,
+  start: analysis.Candidate,
   objective: Objective,
   effort: int,
   observer: StepObserver | None = None,
@@ -221,7 +221,7 @@ class _Window:
 
   def __init__(
     self,
-    image: analysed_image.AnalysedImage,
+    image: analysis.AnalysedImage,
     quality_index: int,
     objective: Objective,
     area: _Area,
@@ -277,7 +277,7 @@ class _Window:
 
 
 def _view(
-  image: analysed_image.AnalysedImage,
+  image: analysis.AnalysedImage,
   objective: Objective,
   area: _Area,
   symbols: np.ndarray,

@@ -1,20 +1,20 @@
 """What the file of an image is to be: of a quality, of a size, or of a PSNR.
 
-Each kind of target searches a candidate, tells which of two is better, and fits
-refined symbols.
+Each kind of target searches a candidate, says what better candidates have less
+of, and improves one by refining.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Protocol
+from typing import Callable, Protocol
 
 import numpy as np
 
 from bls2017 import errors
 from bls2017.bitstream import coding_tables
-from bls2017.encoder import analysed_image, rate_control
+from bls2017.encoder import analysis, rate_control
 from bls2017.encoder import options as options_lib
 
 _HEADROOM = 1.03
@@ -26,152 +26,102 @@ _PSNR_GAIN = 0.05
 _LEANING = 0.49
 """How far a latent may lie from the refined symbol that it is rounded to."""
 
+Refine = Callable[[analysis.Candidate], np.ndarray]
+"""Gives better symbols than a candidate's: float32 [positions, C]."""
+
 
 class Target(Protocol):
   """What a file is to be."""
 
-  def search(
-    self, image: analysed_image.AnalysedImage
-  ) -> analysed_image.Candidate:
+  def search(self, image: analysis.AnalysedImage) -> analysis.Candidate:
     """The best candidate that quantization alone gives.
 
     Raises:
       errors.LimitError: if the target cannot be met.
     """
 
-  def refining_start(
+  def refined(
     self,
-    image: analysed_image.AnalysedImage,
-    candidate: analysed_image.Candidate,
-  ) -> analysed_image.Candidate:
-    """The candidate to refine, where `search` gave this candidate."""
+    image: analysis.AnalysedImage,
+    candidate: analysis.Candidate,
+    refine: Refine,
+  ) -> analysis.Candidate:
+    """The better one of a candidate, from `search`, and a refined one."""
 
-  def improved(
-    self,
-    image: analysed_image.AnalysedImage,
-    candidate: analysed_image.Candidate,
-    quality_index: int,
-    symbols: np.ndarray,
-  ) -> analysed_image.Candidate:
-    """The best candidate after refining.
-
-    Args:
-      image: The image.
-      candidate: From `search`.
-      quality_index: Index of the quality that was refined.
-      symbols: float32 [positions, C], the refined symbols.
-    """
-
-  def is_better(
-    self,
-    image: analysed_image.AnalysedImage,
-    candidate: analysed_image.Candidate,
-    other: analysed_image.Candidate,
-  ) -> bool:
-    """Whether a candidate is better than another one; both meet the target."""
+  def cost(
+    self, image: analysis.AnalysedImage, candidate: analysis.Candidate
+  ) -> float:
+    """What a candidate that meets the target is to have little of."""
 
   def objection(self, file_bytes: int, quality: float) -> str:
-    """Why a file is not what is asked for; empty where nothing tells."""
+    """Says why a file is not what is asked for; empty where nothing tells."""
 
 
 @dataclasses.dataclass(frozen=True)
 class QualityTarget:
-  """A quality of the model, by its index."""
+  """A quality of the model, by its index; costs are Lagrangians."""
 
   quality_index: int
 
-  def search(
-    self, image: analysed_image.AnalysedImage
-  ) -> analysed_image.Candidate:
+  def search(self, image: analysis.AnalysedImage) -> analysis.Candidate:
     """See `Target.search`."""
     return image.candidate(self.quality_index)
 
-  def refining_start(
+  def refined(
     self,
-    image: analysed_image.AnalysedImage,
-    candidate: analysed_image.Candidate,
-  ) -> analysed_image.Candidate:
-    """See `Target.refining_start`."""
+    image: analysis.AnalysedImage,
+    candidate: analysis.Candidate,
+    refine: Refine,
+  ) -> analysis.Candidate:
+    """See `Target.refined`; refining only improves on its start."""
     # Optimised quantization is better on average, not for every image.
     rounded = self.search(image.rounded())
-    return rounded if self.is_better(image, rounded, candidate) else candidate
+    start = min(candidate, rounded, key=image.lagrangian)
+    return image.candidate_of(self.quality_index, refine(start))
 
-  def improved(
-    self,
-    image: analysed_image.AnalysedImage,
-    candidate: analysed_image.Candidate,
-    quality_index: int,
-    symbols: np.ndarray,
-  ) -> analysed_image.Candidate:
-    """See `Target.improved`."""
-    del candidate  # Refining has only improved on its start.
-    return image.candidate_of(quality_index, symbols)
-
-  def is_better(
-    self,
-    image: analysed_image.AnalysedImage,
-    candidate: analysed_image.Candidate,
-    other: analysed_image.Candidate,
-  ) -> bool:
-    """See `Target.is_better`; the Lagrangian decides."""
-    return image.lagrangian(candidate) < image.lagrangian(other)
+  def cost(
+    self, image: analysis.AnalysedImage, candidate: analysis.Candidate
+  ) -> float:
+    """See `Target.cost`."""
+    return image.lagrangian(candidate)
 
   def objection(self, file_bytes: int, quality: float) -> str:
     """See `Target.objection`."""
     del file_bytes
-    expected = coding_tables.index_quality(self.quality_index)
-    return (
-      "" if quality == expected else f"quality {quality:g}, not {expected:g}"
-    )
+    asked = coding_tables.index_quality(self.quality_index)
+    return "" if quality == asked else f"quality {quality:g}, not {asked:g}"
 
 
 @dataclasses.dataclass(frozen=True)
 class SizeTarget:
-  """The most bytes of a file."""
+  """The most bytes of a file; costs are squared errors."""
 
   max_bytes: int
 
-  def search(
-    self, image: analysed_image.AnalysedImage
-  ) -> analysed_image.Candidate:
+  def search(self, image: analysis.AnalysedImage) -> analysis.Candidate:
     """See `Target.search`."""
     return rate_control.finest_within(image, self.max_bytes)
 
-  def refining_start(
+  def refined(
     self,
-    image: analysed_image.AnalysedImage,
-    candidate: analysed_image.Candidate,
-  ) -> analysed_image.Candidate:
-    """See `Target.refining_start`."""
-    del candidate
+    image: analysis.AnalysedImage,
+    candidate: analysis.Candidate,
+    refine: Refine,
+  ) -> analysis.Candidate:
+    """See `Target.refined`."""
     max_bytes = int(_HEADROOM * self.max_bytes)
-    nearby = rate_control.finest_within(image, max_bytes)
-    return image.candidate(nearby.quality_index)
-
-  def improved(
-    self,
-    image: analysed_image.AnalysedImage,
-    candidate: analysed_image.Candidate,
-    quality_index: int,
-    symbols: np.ndarray,
-  ) -> analysed_image.Candidate:
-    """See `Target.improved`."""
-    scaled = _leaning(image, quality_index, symbols)
+    index = rate_control.finest_within(image, max_bytes).quality_index
+    symbols = refine(image.candidate(index))
     trimmed = rate_control.trimmed(
-      image.rounded(), quality_index, self.max_bytes, scaled
+      image.rounded(), index, self.max_bytes, _leaning(image, index, symbols)
     )
-    if trimmed and self.is_better(image, trimmed, candidate):
-      return trimmed
-    return candidate
+    return min(candidate, trimmed or candidate, key=image.mse)
 
-  def is_better(
-    self,
-    image: analysed_image.AnalysedImage,
-    candidate: analysed_image.Candidate,
-    other: analysed_image.Candidate,
-  ) -> bool:
-    """See `Target.is_better`."""
-    return image.mse(candidate) < image.mse(other)
+  def cost(
+    self, image: analysis.AnalysedImage, candidate: analysis.Candidate
+  ) -> float:
+    """See `Target.cost`."""
+    return image.mse(candidate)
 
   def objection(self, file_bytes: int, quality: float) -> str:
     """See `Target.objection`."""
@@ -183,51 +133,37 @@ class SizeTarget:
 
 @dataclasses.dataclass(frozen=True)
 class PsnrTarget:
-  """The least PSNR of the decoded image in dB."""
+  """The least PSNR of the decoded image in dB; costs are bits."""
 
   psnr: float
 
-  def search(
-    self, image: analysed_image.AnalysedImage
-  ) -> analysed_image.Candidate:
+  def search(self, image: analysis.AnalysedImage) -> analysis.Candidate:
     """See `Target.search`."""
     return rate_control.coarsest_reaching(image, self.psnr)
 
-  def refining_start(
+  def refined(
     self,
-    image: analysed_image.AnalysedImage,
-    candidate: analysed_image.Candidate,
-  ) -> analysed_image.Candidate:
-    """See `Target.refining_start`."""
-    del candidate
+    image: analysis.AnalysedImage,
+    candidate: analysis.Candidate,
+    refine: Refine,
+  ) -> analysis.Candidate:
+    """See `Target.refined`."""
     nearby = rate_control.coarsest_reaching(image, self.psnr - _PSNR_GAIN)
-    return image.candidate(nearby.quality_index)
-
-  def improved(
-    self,
-    image: analysed_image.AnalysedImage,
-    candidate: analysed_image.Candidate,
-    quality_index: int,
-    symbols: np.ndarray,
-  ) -> analysed_image.Candidate:
-    """See `Target.improved`."""
-    if image.psnr(image.candidate_of(quality_index, symbols)) < self.psnr:
+    index = nearby.quality_index
+    symbols = refine(image.candidate(index))
+    if image.psnr(image.candidate_of(index, symbols)) < self.psnr:
       return candidate
-    scaled = _leaning(image, quality_index, symbols)
     trimmed = rate_control.trimmed_to_psnr(
-      image.rounded(), quality_index, self.psnr, scaled
+      image.rounded(), index, self.psnr, _leaning(image, index, symbols)
     )
-    return trimmed if self.is_better(image, trimmed, candidate) else candidate
+    return min(candidate, trimmed, key=lambda c: c.bits)
 
-  def is_better(
-    self,
-    image: analysed_image.AnalysedImage,
-    candidate: analysed_image.Candidate,
-    other: analysed_image.Candidate,
-  ) -> bool:
-    """See `Target.is_better`."""
+  def cost(
+    self, image: analysis.AnalysedImage, candidate: analysis.Candidate
+  ) -> float:
+    """See `Target.cost`."""
     del image
-    return candidate.bits < other.bits
+    return candidate.bits
 
   def objection(self, file_bytes: int, quality: float) -> str:
     """See `Target.objection`; only the image itself could tell."""
@@ -276,11 +212,11 @@ def target(
 
 
 def _leaning(
-  image: analysed_image.AnalysedImage, quality_index: int, symbols: np.ndarray
+  image: analysis.AnalysedImage, quality_index: int, symbols: np.ndarray
 ) -> np.ndarray:
-  """Latents that round to refined symbols, near what analysis gave.
+  """Latents that round to refined symbols, near those of the analysis.
 
-  Trimming then takes first what costs least.
+  Trimming them changes first the symbols that cost the least error.
   """
   lean = image.scaled(quality_index) - symbols
   return symbols + np.clip(lean, -_LEANING, _LEANING)

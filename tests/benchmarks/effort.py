@@ -20,7 +20,7 @@ import numpy as np
 
 from bls2017 import codec as codec_lib
 from bls2017.bitstream import coding_tables
-from bls2017.encoder import analysed_image
+from bls2017.encoder import analysis
 from bls2017.encoder import options as options_lib
 from bls2017.evaluation import rate_distortion
 from bls2017.images import image_io, metrics
@@ -123,7 +123,7 @@ def _report(codec: codec_lib.Codec, rows: list[dict]) -> None:
     risen, ratio = 0, []
     for plain, refined in pairs:
       index = coding_tables.quality_index(float(refined["quality"]), levels)
-      lmbda = analysed_image.lmbda_at(index, lmbdas)
+      lmbda = analysis.lmbda_at(index, lmbdas)
       before, after = (
         float(row["bpp"]) + lmbda * float(row["mse"])
         for row in (plain, refined)

@@ -7,7 +7,7 @@ import pytest
 
 from bls2017 import errors
 from bls2017.bitstream import coding_tables
-from bls2017.encoder import analysed_image, refinement
+from bls2017.encoder import analysis, refinement
 from bls2017.encoder import options as options_lib
 from bls2017.images import metrics
 from tests import images
@@ -20,7 +20,7 @@ def x():
 
 def _lagrangian(codec, x, encoded):
   index = coding_tables.quality_index(encoded.quality, 2)
-  lmbda = analysed_image.lmbda_at(index, codec.model.config.lmbdas)
+  lmbda = analysis.lmbda_at(index, codec.model.config.lmbdas)
   mse = np.mean(np.square(x.astype(float) - codec.decompress(encoded.data)))
   return encoded.estimated_bits / x[..., 0].size + lmbda * mse
 
@@ -111,7 +111,7 @@ def test_ms_ssim_needs_its_scales(codec, x):
 
 
 def test_lambdas_are_the_trained_ones_and_lie_between():
-  lmbdas = [analysed_image.lmbda_at(i, (0.01, 0.04)) for i in range(9)]
+  lmbdas = [analysis.lmbda_at(i, (0.01, 0.04)) for i in range(9)]
   assert lmbdas[0] == pytest.approx(0.01)
   assert lmbdas[4] == pytest.approx(0.02)
   assert lmbdas[8] == pytest.approx(0.04)
