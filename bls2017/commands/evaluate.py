@@ -69,9 +69,10 @@ def run(arguments: list[str]) -> int:
 
   progress = progress_lib.ProgressBar()
   try:
-    written = evaluation_run.run(settings, progress)
+    outcome = evaluation_run.run(settings, progress)
   finally:
     progress.close()
-  print("wrote", ", ".join(written), file=sys.stderr)
+  print(*outcome.headline, sep="\n", file=sys.stderr)
+  print("wrote", ", ".join(outcome.files), file=sys.stderr)
   print(os.path.join(_OUTPUT_DIR.value, "report.html"))
   return 0

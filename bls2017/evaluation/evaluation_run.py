@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from bls2017 import errors
 from bls2017.common import config as config_lib
@@ -29,15 +30,24 @@ PER_IMAGE_DIR = "per_image"
 DEFAULT_COMPARED = 2
 
 
-def run(config: EvaluationConfig, progress: grid.Progress) -> list[str]:
+class Outcome(NamedTuple):
+  """What a run leaves.
+
+  Attributes:
+    files: Names of the files written, relative to the output directory.
+    headline: The result in sentences, one for each learned codec and measure.
+  """
+
+  files: tuple[str, ...]
+  headline: tuple[str, ...]
+
+
+def run(config: EvaluationConfig, progress: grid.Progress) -> Outcome:
   """Does what is asked for.
 
   Args:
     config: What is asked for.
     progress: Is told how far the work is.
-
-  Returns:
-    Names of the files written, relative to the output directory.
 
   Raises:
     errors.CodecError: if it cannot be done; see `bls2017.errors`.
@@ -76,7 +86,7 @@ def run(config: EvaluationConfig, progress: grid.Progress) -> list[str]:
     path = os.path.join(config.output_dir, FIGURE_NAME)
     files.write(path, comparison.draw(case), overwrite=True)
     written.append(FIGURE_NAME)
-  return written
+  return Outcome(tuple(written), result.headline)
 
 
 def _compare(

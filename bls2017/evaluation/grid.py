@@ -101,6 +101,7 @@ class Measurements:
       "name": plan.codec.name,
       "version": plan.codec.version,
       "settings": plan.codec.settings,
+      "description": plan.codec.description,
       "model_id": plan.codec.model_id,
     }
     return rate_distortion.Curve(label, tuple(points), codec)

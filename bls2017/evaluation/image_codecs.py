@@ -59,6 +59,7 @@ class ImageCodec(abc.ABC):
     label: Name for people.
     version: Versions of the libraries behind it.
     settings: What is fixed, in words of the library.
+    description: The same in words for people.
     model_id: The model's, for a learned codec.
     scale: Smallest and largest quality; a larger quality is a larger file.
     resolution: Smallest step of the scale that makes a difference.
@@ -70,6 +71,7 @@ class ImageCodec(abc.ABC):
   label: str
   version: str
   settings: str
+  description: str
   model_id: str = ""
   scale: tuple[float, float]
   resolution: float = 1.0
@@ -160,6 +162,7 @@ class Jpeg(PillowCodec):
   """JPEG with optimised tables and colour at half resolution."""
 
   name, label = "jpeg", "JPEG 4:2:0"
+  description = "optimised Huffman tables, colour at half resolution"
   kind, feature, media_type = "JPEG", "libjpeg_turbo", "image/jpeg"
   options: ClassVar[dict[str, Any]] = {"optimize": True, "subsampling": "4:2:0"}
   scale, qualities = (1, 95), (5, 10, 15, 20, 30, 40, 50, 60, 70, 80, 90, 95)
@@ -175,6 +178,7 @@ class Jpeg444(Jpeg):
   """JPEG with optimised tables and colour at full resolution."""
 
   name, label = "jpeg444", "JPEG 4:4:4"
+  description = "optimised Huffman tables, colour at full resolution"
   options: ClassVar[dict[str, Any]] = {"optimize": True, "subsampling": "4:4:4"}
 
 
@@ -183,6 +187,7 @@ class JpegStandardTables(Jpeg):
   """JPEG as most published curves have it, with the standard's tables."""
 
   name, label = "jpeg_standard_tables", "JPEG 4:2:0, standard tables"
+  description = "the standard's Huffman tables, colour at half resolution"
   options: ClassVar[dict[str, Any]] = {"subsampling": "4:2:0"}
 
 
@@ -191,6 +196,7 @@ class Jpeg2000(PillowCodec):
   """JPEG 2000 with the 9/7 wavelet; its quality is a rate in bits per pixel."""
 
   name, label = "jpeg2000", "JPEG 2000"
+  description = "9/7 wavelet and component transform; its quality is a rate"
   kind, feature = "JPEG2000", "jpg_2000"
   options: ClassVar[dict[str, Any]] = {
     "irreversible": True,
@@ -210,6 +216,7 @@ class Jpeg2000Reversible(Jpeg2000):
   """JPEG 2000 with the reversible 5/3 wavelet, as in the published curve."""
 
   name, label = "jpeg2000_reversible", "JPEG 2000, 5/3 wavelet"
+  description = "5/3 wavelet and component transform; its quality is a rate"
   options: ClassVar[dict[str, Any]] = {
     "irreversible": False,
     "mct": 1,
@@ -222,6 +229,7 @@ class WebP(PillowCodec):
   """WebP, lossy; colour is always at half resolution."""
 
   name, label = "webp", "WebP"
+  description = "slowest method, colour at half resolution"
   kind, feature, media_type = "WEBP", "webp", "image/webp"
   options: ClassVar[dict[str, Any]] = {"method": 6}
   scale, qualities = (0, 100), (1, 10, 20, 35, 50, 65, 75, 82, 88, 93, 97)
@@ -232,6 +240,7 @@ class Avif(PillowCodec):
   """AVIF, that is AV1's still pictures."""
 
   name, label = "avif", "AVIF"
+  description = "speed 6, tuned for PSNR, colour at full resolution"
   kind, feature, media_type = "AVIF", "avif", "image/avif"
   options: ClassVar[dict[str, Any]] = {
     "speed": 6,
@@ -248,6 +257,7 @@ class JpegXl(PillowCodec):
   """JPEG XL, lossy."""
 
   name, label = "jpegxl", "JPEG XL"
+  description = "lossy, effort 7"
   kind, feature = "JXL", ""
   options: ClassVar[dict[str, Any]] = {"effort": 7, "lossless": False}
   scale, qualities = (1, 99), (5, 10, 20, 30, 45, 60, 70, 80, 88, 94)
@@ -292,6 +302,11 @@ class Learned(ImageCodec):
     self.version = f"bls2017 {bls2017.__version__}"
     self.settings = f"{self._model.config.distortion}, {levels} levels"
     self.model_id = self._model.model_id.hex()
+    measure = {"mse": "the mean squared error", "ms_ssim": "MS-SSIM"}
+    self.description = (
+      f"trained for {measure[self._model.config.distortion]} at {levels} rates,"
+      f" model {self.model_id}"
+    )
     self.scale = (1, levels)
     self.qualities = tuple(range(1, levels + 1))
 

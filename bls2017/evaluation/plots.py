@@ -1,6 +1,8 @@
 """Charts as data, and as files drawn by matplotlib (extra "eval").
 
-The same charts go into the report, where they are drawn by its own script.
+The same charts go into the report, where they are drawn by its own script. A
+series has a marker and a dash besides its colour, so that charts can be read
+without colour; those of the learned codec are thick, solid, and drawn last.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ import dataclasses
 import math
 import os
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from bls2017 import errors
 from bls2017.evaluation import rate_distortion
@@ -19,6 +21,16 @@ COLOURS = (
     "#6b6b6b", "#a0522d", "#d6468b", "#4b5320",
 )  # fmt: skip
 """Of the series of a chart, in their order."""
+
+_STARS = (
+  (10, 0.95, 0.0), (4, 0.71, 0.125), (3, 0.5, 0.0), (4, 0.71, 0.0),
+  (3, 0.5, 0.5), (4, 0.3, 0.125), (5, 0.4, 0.0), (4, 0.3, 0.0),
+  (3, 0.5, 0.25), (3, 0.5, 0.75),
+)  # fmt: skip
+"""Markers as stars: points, radius between the points, and part of a turn."""
+
+_DASHES = ((), (5.0, 1.6), (5.0, 1.4, 1.2, 1.4), (2.4, 1.2))
+_REFERENCE_DASH = (1.0, 1.4)
 
 RATE_LABEL = "bits per pixel"
 
@@ -32,7 +44,8 @@ class Series:
     x: Abscissae.
     y: Ordinates, as many.
     texts: What to say of each point beside its values, as many or none.
-    line: "solid", "dashed" or "none" (points only).
+    line: "solid", "dashed" (a reference) or "none" (points only).
+    emphasised: Whether the chart is about this one.
   """
 
   label: str
@@ -40,6 +53,25 @@ class Series:
   y: tuple[float, ...]
   texts: tuple[str, ...] = ()
   line: str = "solid"
+  emphasised: bool = False
+
+
+class Style(NamedTuple):
+  """How a series is drawn; lengths are points of a page.
+
+  Attributes:
+    colour: As CSS has it.
+    marker: Corners of a polygon of radius 1, x to the right and y upwards.
+    radius: Of the marker.
+    width: Of the line, 0 for none.
+    dash: Lengths of dashes and gaps as multiples of the width; none if solid.
+  """
+
+  colour: str
+  marker: tuple[tuple[float, float], ...]
+  radius: float
+  width: float
+  dash: tuple[float, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +93,27 @@ class Chart:
   log_x: bool = False
 
 
+def style(index: int, series: Series) -> Style:
+  """The style of the series of an index in its chart."""
+  points, inner, turn = _STARS[index % len(_STARS)]
+  corners = []
+  for i in range(2 * points):
+    angle = 2 * math.pi * (turn + i / (2 * points))
+    radius = inner if i % 2 else 1.0
+    corners.append((radius * math.sin(angle), radius * math.cos(angle)))
+  dash = _DASHES[index % len(_DASHES)]
+  if series.line == "dashed":
+    dash = _REFERENCE_DASH
+  width = 0.0 if series.line == "none" else 1.4
+  return Style(
+    COLOURS[index % len(COLOURS)],
+    tuple((round(x, 3), round(y, 3)) for x, y in corners),
+    radius=5.4 if series.emphasised else 4.2,
+    width=3.2 if series.emphasised else width,
+    dash=() if series.emphasised else dash,
+  )
+
+
 def rate_distortion_chart(
   curves: Iterable[rate_distortion.Curve], distortion: str, title: str
 ) -> Chart:
@@ -76,7 +129,8 @@ def rate_distortion_chart(
       x, y, qualities = zip(*points)
       texts = tuple("" if q is None else f"quality {q:g}" for q in qualities)
       line = "dashed" if curve.published else "solid"
-      series.append(Series(curve.label, x, y, texts, line))
+      learned = bool(curve.codec.get("model_id"))
+      series.append(Series(curve.label, x, y, texts, line, learned))
   name = rate_distortion.DISTORTIONS[distortion]
   return Chart(title, RATE_LABEL, name, tuple(series), log_x=True)
 
@@ -113,15 +167,18 @@ def draw_task(task: tuple[tuple[Chart, ...], str]) -> None:
 
 def _draw_axes(axes: Any, chart: Chart) -> None:
   for i, series in enumerate(chart.series):
+    look = style(i, series)
     axes.plot(
       series.x,
       series.y,
-      linestyle=series.line,
-      marker="o",
-      markersize=3 if series.line != "none" else 4,
-      linewidth=1.4,
-      color=COLOURS[i % len(COLOURS)],
+      linestyle=(0, look.dash) if look.dash else "-",
+      linewidth=look.width,
+      marker=look.marker,
+      markersize=1.6 * look.radius,
+      markeredgewidth=0,
+      color=look.colour,
       label=series.label,
+      zorder=3 if series.emphasised else 2,
     )
   if chart.log_x:
     axes.set_xscale("log")
@@ -129,10 +186,11 @@ def _draw_axes(axes: Any, chart: Chart) -> None:
     axes.xaxis.set_minor_formatter(
       lambda value, _: f"{value:g}" if f"{value:.0e}"[0] in "25" else ""
     )
+  axes.tick_params(which="both", length=3)
   axes.set(title=chart.title, xlabel=chart.x_label, ylabel=chart.y_label)
   axes.grid(True, which="both", color="#e0e0e0", linewidth=0.6)
   if chart.series:
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, handlelength=4)
 
 
 def _matplotlib_figure() -> Any:

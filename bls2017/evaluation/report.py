@@ -2,7 +2,8 @@
 
 Curves, tables and pictures are in the page itself, as JSON and as base64; its
 script draws. JPEG, WebP and AVIF pictures are the very files that were
-measured; what browsers do not show is embedded decoded, as lossless WebP.
+measured. What browsers do not show is decoded and embedded as a fine AVIF file,
+which the eye cannot tell from the decoded pixels; all figures are of those.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import base64
 import dataclasses
 import html
-import io
 import json
 import math
 import os
@@ -19,13 +19,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 import bls2017
 from bls2017.evaluation import (
   comparison,
   image_codecs,
-  measurement,
   plots,
   rate_distortion,
   studies,
@@ -36,6 +34,10 @@ from bls2017.images import image_io
 FILE_NAME = "report.html"
 
 _TEMPLATE = os.path.join(os.path.dirname(__file__), "templates", "report.html")
+_PICTURE_QUALITY = 90
+"""AVIF files of this quality have some 45 dB, at an eighth of the bytes that a
+lossless file has."""
+
 _MEASURES = (
   ("quality", "quality", "g"),
   ("bpp", "bpp", ".3f"),
@@ -66,20 +68,22 @@ def render(
   """
   with open(_TEMPLATE, encoding="utf-8") as f:
     template = string.Template(f.read())
-  count = len(result.evaluation.images)
+  shared = _Shared()
   data = {
-    "colours": plots.COLOURS,
     "distortions": rate_distortion.DISTORTIONS,
-    "curves": _curves(result),
-    "comparisons": [_comparison(c) for c in comparisons],
-    "studies": [dataclasses.asdict(s) for s in study_results],
+    "curves": _curves(result, shared),
+    "comparisons": [_comparison(c, shared) for c in comparisons],
+    "studies": [_study(s, shared) for s in study_results],
+    "styles": [style._asdict() for style in shared.styles],
+    "pictures": list(shared.pictures),
   }
   text = json.dumps(rate_distortion.to_json(data), allow_nan=False)
   return template.substitute(
-    version=bls2017.__version__,
-    subtitle=f"{count} image{'s' if count != 1 else ''}",
+    title=html.escape(f"Compression of {result.data_name}"),
+    subtitle=html.escape(_subtitle(result)),
     note=html.escape(result.note),
-    deltas=_delta_table(result),
+    headline=_headline(result),
+    deltas=_delta_tables(result),
     means=_mean_tables(result),
     checks=_check_table(result),
     codecs=_codec_table(result),
@@ -89,7 +93,47 @@ def render(
   )
 
 
-def _curves(result: summary.Summary) -> list[dict[str, Any]]:
+class _Shared:
+  """What the page holds once; its parts name it by an index.
+
+  Attributes:
+    styles: Styles of series, with their indices.
+    pictures: Files as data URIs, with their indices.
+  """
+
+  def __init__(self) -> None:
+    self.styles: dict[plots.Style, int] = {}
+    self.pictures: dict[str, int] = {}
+
+  def chart(self, chart: plots.Chart) -> dict[str, Any]:
+    """A chart whose series name their styles."""
+    values = dataclasses.asdict(chart)
+    for i, series in enumerate(chart.series):
+      index = self.styles.setdefault(plots.style(i, series), len(self.styles))
+      values["series"][i]["style"] = index
+      for axis in ("x", "y"):
+        numbers = values["series"][i][axis]
+        values["series"][i][axis] = [float(f"{v:.6g}") for v in numbers]
+    return values
+
+  def picture(self, media_type: str, file: bytes) -> int:
+    """The index of a picture."""
+    uri = f"data:{media_type};base64,{base64.b64encode(file).decode()}"
+    return self.pictures.setdefault(uri, len(self.pictures))
+
+
+def _subtitle(result: summary.Summary) -> str:
+  images = result.evaluation.images
+  sizes = sorted({(i.width, i.height) for i in images})
+  size = " and ".join(f"{w}\u00d7{h}" for w, h in sizes) + " pixels"
+  if len(sizes) > 2:
+    mean = sum(i.width * i.height for i in images) / len(images) / 1e6
+    size = f"{mean:.2g} megapixels on average"
+  count = f"{len(images)} image{'s' if len(images) != 1 else ''}"
+  return f"{count} of {size}, compressed by bls2017 {bls2017.__version__}."
+
+
+def _curves(result: summary.Summary, shared: _Shared) -> list[dict[str, Any]]:
   groups = [("Mean over all images", list(result.curves))]
   if len(result.evaluation.images) > 1:
     groups += [
@@ -100,7 +144,7 @@ def _curves(result: summary.Summary) -> list[dict[str, Any]]:
     {
       "name": name,
       "charts": {
-        key: dataclasses.asdict(plots.rate_distortion_chart(curves, key, name))
+        key: shared.chart(plots.rate_distortion_chart(curves, key, name))
         for key in rate_distortion.DISTORTIONS
       },
     }
@@ -108,81 +152,109 @@ def _curves(result: summary.Summary) -> list[dict[str, Any]]:
   ]
 
 
-def _comparison(case: comparison.Comparison) -> dict[str, Any]:
-  original = image_io.read_rgb(case.image.path)
-  items = [
-    {
-      "label": "Original",
-      "caption": "24 bpp",
-      "source": _lossless(original),
-    }
-  ]
+def _study(result: studies.Result, shared: _Shared) -> dict[str, Any]:
+  charts = [shared.chart(chart) for chart in result.charts]
+  return dataclasses.asdict(result) | {"charts": charts}
+
+
+def _comparison(case: comparison.Comparison, shared: _Shared) -> dict[str, Any]:
+  original = _browser_file(image_io.read_rgb(case.image.path))
+  panels = [("Original", "24 bpp", original)]
   for label, match in case.matches.items():
-    items.append(
-      {
-        "label": label,
-        "caption": comparison.caption(match),
-        "source": _source(match),
-      }
-    )
+    media_type = image_codecs.REGISTRY[match.row.codec].media_type
+    file = (media_type, match.data)
+    if not media_type:
+      file = _browser_file(match.decoded)
+    panels.append((label, comparison.caption(match), file))
   first = next(iter(case.matches.values()), None)
   bpp = first.row.bpp if first else case.bpp
   return {
     "name": f"{case.image.name} at {bpp:.3f} bpp",
     "width": case.image.width,
     "height": case.image.height,
-    "items": items,
+    "items": [
+      {"label": label, "caption": text, "picture": shared.picture(*file)}
+      for label, text, file in panels
+    ],
   }
 
 
-def _source(match: measurement.Match) -> str:
-  media_type = image_codecs.REGISTRY[match.row.codec].media_type
-  if not media_type:
-    return _lossless(match.decoded)
-  return _data_uri(media_type, match.data)
+def _browser_file(x: np.ndarray) -> tuple[str, bytes]:
+  """A picture as a file that browsers show, with its media type before it.
+
+  Lossless files would make the page several times as large.
+  """
+  codec: image_codecs.PillowCodec = image_codecs.Jpeg444()
+  if image_codecs.Avif.is_available():
+    codec = image_codecs.Avif()
+  return codec.media_type, codec.encode(x, _PICTURE_QUALITY).data
 
 
-def _lossless(x: np.ndarray) -> str:
-  buffer = io.BytesIO()
-  try:
-    Image.fromarray(x).save(buffer, "WEBP", lossless=True, method=4)
-  except (KeyError, OSError, ValueError):  # No WebP here, or too large for it.
-    return _data_uri("image/png", image_io.encode(x))
-  return _data_uri("image/webp", buffer.getvalue())
-
-
-def _data_uri(media_type: str, data: bytes) -> str:
-  return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
-
-
-def _delta_table(result: summary.Summary) -> str:
-  rows = []
-  pairs = dict.fromkeys((d.test, d.anchor) for d in result.deltas)
-  for test, anchor in pairs:
-    cells = [html.escape(test), html.escape(anchor)]
-    for key in rate_distortion.DISTORTIONS:
-      delta = next(
-        d
-        for d in result.deltas
-        if (d.test, d.anchor, d.distortion) == (test, anchor, key)
+def _headline(result: summary.Summary) -> str:
+  """A card for each rival of each learned codec, the easiest one first."""
+  key, *others = summary.HEADLINE_MEASURES
+  deltas = {(d.test, d.anchor, d.distortion): d.bd_rate for d in result.deltas}
+  parts = []
+  for test in dict.fromkeys(d.test for d in result.deltas):
+    rates = {
+      anchor: rate
+      for (name, anchor, distortion), rate in deltas.items()
+      if (name, distortion) == (test, key) and not math.isnan(rate)
+    }
+    cards = []
+    for anchor, rate in sorted(rates.items(), key=lambda pair: pair[1]):
+      small = "".join(
+        f"<small>at equal {summary.HEADLINE_MEASURES[other]}:"
+        f" {_fewer(deltas[test, anchor, other])}</small>"
+        for other in others
+        if not math.isnan(deltas[test, anchor, other])
       )
-      if math.isnan(delta.bd_rate):
-        cells.append("–")
-        continue
-      low, high = delta.overlap
-      cells.append(
-        f"<b>{delta.bd_rate:+.1f}%</b> <small>{delta.bd_quality:+.2f}&nbsp;dB"
-        f"<br>{low:.1f}–{high:.1f}&nbsp;dB, {delta.overlap_share:.0%}</small>"
+      cards.append(
+        f'<li class="{"fewer" if rate < 0 else "more"}">'
+        f"<b>{_fewer(rate)}</b> than {html.escape(anchor)}{small}</li>"
       )
-    rows.append(cells)
-  head = [
-    "codec",
-    "against",
-    *map(html.escape, rate_distortion.DISTORTIONS.values()),
-  ]
-  if not rows:
+    if cards:
+      parts.append(
+        f"<h2>Bits that {html.escape(test)} needs at equal"
+        f" {summary.HEADLINE_MEASURES[key]}</h2>"
+        f'<ul class="cards">{"".join(cards)}</ul>'
+      )
+  return "".join(parts)
+
+
+def _fewer(rate: float) -> str:
+  return f"{abs(rate):.1f}% {'fewer' if rate < 0 else 'more'}"
+
+
+def _delta_tables(result: summary.Summary) -> str:
+  if not result.deltas:
     return "<p>No learned codec was evaluated.</p>"
-  return _table(head, rows)
+  tests = list(dict.fromkeys(d.test for d in result.deltas))
+  parts = []
+  for test in tests:
+    for key, name in rate_distortion.DISTORTIONS.items():
+      rows = [
+        [html.escape(d.anchor), *_delta_cells(d)]
+        for d in result.deltas
+        if (d.test, d.distortion) == (test, key)
+      ]
+      measure = name.removesuffix(" (dB)")
+      caption = f"{test}: {measure}" if len(tests) > 1 else measure
+      head = ["against", "BD-rate", "gain, dB", "range, dB", "of both"]
+      parts.append(_table(head, rows, html.escape(caption), numeric=True))
+  return f'<div class="deltas">{"".join(parts)}</div>'
+
+
+def _delta_cells(delta: rate_distortion.Delta) -> list[str]:
+  if math.isnan(delta.bd_rate):
+    return ["\u2013"] * 4
+  low, high = delta.overlap
+  return [
+    f"<b>{delta.bd_rate:+.1f}%</b>",
+    f"{delta.bd_quality:+.2f}",
+    f"{low:.1f}\u2013{high:.1f}",
+    f"{delta.overlap_share:.0%}",
+  ]
 
 
 def _mean_tables(result: summary.Summary) -> str:
@@ -197,7 +269,8 @@ def _mean_tables(result: summary.Summary) -> str:
       ]
       for v in values
     ]
-    table = _table([html.escape(name) for _, name, _ in columns], rows)
+    head = [html.escape(name) for _, name, _ in columns]
+    table = _table(head, rows, numeric=True)
     parts.append(
       f"<details><summary>{html.escape(curve.label)}</summary>{table}</details>"
     )
@@ -232,12 +305,10 @@ def _codec_table(result: summary.Summary) -> str:
   rows = []
   for curve in result.curves:
     codec = curve.codec
-    settings = codec.get("settings", codec.get("source", ""))
-    if codec.get("model_id"):
-      settings += f", model {codec['model_id']}"
-    cells = (curve.label, codec.get("version", "published"), settings)
+    settings = codec.get("description", codec.get("source", ""))
+    cells = (curve.label, settings, codec.get("version", "published"))
     rows.append([html.escape(c) for c in cells])
-  return _table(["codec", "version", "settings"], rows)
+  return _table(["codec", "settings", "version"], rows)
 
 
 def _failures(result: summary.Summary) -> str:
@@ -254,14 +325,27 @@ def _known(value: float | None) -> bool:
   return value is not None and not math.isnan(value)
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-  """A table of cells that are HTML already."""
+def _table(
+  head: Sequence[str],
+  rows: Sequence[Sequence[str]],
+  caption: str = "",
+  numeric: bool = False,
+) -> str:
+  """A table of cells that are HTML already.
+
+  Args:
+    head: Names of the columns.
+    rows: Cells.
+    caption: Stands above the table.
+    numeric: Whether all columns but the first one hold numbers.
+  """
   top = "".join(f"<th>{cell}</th>" for cell in head)
   body = "".join(
     "<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>"
     for row in rows
   )
   return (
-    f'<div class="scroll"><table><thead><tr>{top}</tr></thead>'
+    f'<div class="scroll"><table{" class=numeric" if numeric else ""}>'
+    f"<caption>{caption}</caption><thead><tr>{top}</tr></thead>"
     f"<tbody>{body}</tbody></table></div>"
   )

@@ -1,17 +1,23 @@
 """The file `summary.json`: what an evaluation comes to.
 
-Means per quality, Bjontegaard deltas of the learned codec to everything else,
-and, where the images are the Kodak set, published curves beside them.
+Means per quality, Bjontegaard deltas of the learned codec to everything else
+and what they say in words, and, where the images are the Kodak set, published
+curves beside them.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
+import os
 from typing import Any
 
 from bls2017.evaluation import grid, image_codecs, rate_distortion
 
 FILE_NAME = "summary.json"
+
+HEADLINE_MEASURES = {"psnr_rgb": "PSNR", "ms_ssim_rgb_db": "MS-SSIM"}
+"""What the result is said for, with names for people; both of RGB."""
 
 _OWN_PAPER = "balle2017"
 
@@ -21,6 +27,8 @@ class Summary:
   """What an evaluation comes to.
 
   Attributes:
+    data_name: What to call the images.
+    headline: The result in sentences.
     evaluation: All rows.
     curves: A mean curve for each codec, then the paper's published ones where
       they may stand beside them.
@@ -29,6 +37,8 @@ class Summary:
     note: Why published curves are there, or are not.
   """
 
+  data_name: str
+  headline: tuple[str, ...]
   evaluation: grid.Measurements
   curves: tuple[rate_distortion.Curve, ...]
   deltas: tuple[rate_distortion.Delta, ...]
@@ -42,36 +52,47 @@ def summarize(measured: grid.Measurements) -> Summary:
   Raises:
     errors.UsageError: if the package `bjontegaard` is not installed.
   """
-  own = measured.curves()
+  curves = measured.curves()
   published, note = _published(measured)
   paper = [c for c in published if c.codec["name"].startswith(_OWN_PAPER)]
-  learned = [c for c in own if c.codec["name"] == image_codecs.Learned.name]
+  learned = [c for c in curves if c.codec["name"] == image_codecs.Learned.name]
   deltas = [
     rate_distortion.compare(test, anchor, distortion)
     for test in learned
-    for anchor in [*own, *paper]
+    for anchor in [*curves, *paper]
     for distortion in rate_distortion.DISTORTIONS
     if anchor is not test
   ]
   checks = [
     _check(curve, reference, distortion)
-    for curve in own
+    for curve in curves
     for reference in published
     if curve.codec["name"] == reference.codec["name"]
     for distortion in ("psnr_rgb", "psnr_y")
   ]
-  return Summary(measured, (*own, *paper), tuple(deltas), tuple(checks), note)
+  name = _data_name(measured)
+  return Summary(
+    name,
+    _headline(name, deltas),
+    measured,
+    (*curves, *paper),
+    tuple(deltas),
+    tuple(checks),
+    note,
+  )
 
 
 def to_json(summary: Summary) -> dict[str, Any]:
   """The content of the file."""
   measured = summary.evaluation
-  own = [c for c in summary.curves if not c.published]
+  means = [c for c in summary.curves if not c.published]
   return rate_distortion.to_json(
     {
+      "data": summary.data_name,
+      "headline": list(summary.headline),
       "images": [dataclasses.asdict(i) for i in measured.images],
       "failures": [dataclasses.asdict(f) for f in measured.failures],
-      "means": [dataclasses.asdict(c) for c in own],
+      "means": [dataclasses.asdict(c) for c in means],
       "bjontegaard": {
         "package": "bjontegaard",
         "method": rate_distortion.METHOD,
@@ -87,6 +108,44 @@ def to_json(summary: Summary) -> dict[str, Any]:
       },
     }
   )
+
+
+def _data_name(measured: grid.Measurements) -> str:
+  images = measured.images
+  if {image.hash for image in images} == rate_distortion.kodak_hashes():
+    return "the Kodak set"
+  if len(images) == 1:
+    return images[0].name
+  folder = os.path.commonpath(
+    [os.path.dirname(os.path.abspath(image.path)) for image in images]
+  )
+  return os.path.basename(folder) or "images"
+
+
+def _headline(
+  data_name: str, deltas: list[rate_distortion.Delta]
+) -> tuple[str, ...]:
+  """How the files of each learned codec compare with the others' in size."""
+  sentences = []
+  for test in dict.fromkeys(d.test for d in deltas):
+    for distortion, name in HEADLINE_MEASURES.items():
+      rates = sorted(
+        (d.bd_rate, d.anchor)
+        for d in deltas
+        if (d.test, d.distortion) == (test, distortion)
+        and math.isfinite(d.bd_rate)
+      )
+      clauses = []
+      for word, is_smaller in (("smaller", True), ("larger", False)):
+        rivals = [f"{a} ({r:+.1f}%)" for r, a in rates if (r < 0) == is_smaller]
+        if rivals:
+          clauses.append(f"{word} than those of {', '.join(rivals)}")
+      if clauses:
+        sentences.append(
+          f"At equal {name} on {data_name}, files of {test} are"
+          f" {' and '.join(clauses)}."
+        )
+  return tuple(sentences)
 
 
 def _published(

@@ -44,25 +44,27 @@ PROBE = """
   await wait();
   notes.width = document.documentElement.clientWidth;
   notes.scrolls = document.documentElement.scrollWidth > notes.width + 1;
-  notes.charts = all("#curves svg").length;
-  notes.lines = all("#curves svg g").length;
-  notes.sizes = all("#curves svg").map((s) => s.getBoundingClientRect().width);
-  const dot = $("#curves svg circle").getBoundingClientRect();
-  $("#curves svg").dispatchEvent(new PointerEvent("pointermove", {
+  notes.charts = all("#curves .chart > svg").length;
+  notes.lines = all("#curves .chart > svg > g").length;
+  notes.sizes = all("#curves .chart > svg").map(
+    (s) => s.getBoundingClientRect().width);
+  const dot = $("#curves .chart > svg .marker").getBoundingClientRect();
+  $("#curves .chart > svg").dispatchEvent(new PointerEvent("pointermove", {
     clientX: dot.x + dot.width / 2, clientY: dot.y + dot.height / 2,
     bubbles: true}));
   const tip = $("#curves .tip");
   notes.tip = tip.hidden ? "" : tip.textContent;
   const button = $("#curves .legend button");
   button.click();
-  notes.hidden = $("#curves svg g").style.display === "none";
+  notes.hidden = [...$("#curves .chart > svg").children].some(
+    (g) => g.style.display === "none");
   button.click();
   const group = $("#group");
   if (group.options.length > 1) {
     group.value = "1";
     group.dispatchEvent(new Event("change"));
     await wait();
-    notes.other = all("#curves svg").length;
+    notes.other = all("#curves .chart > svg").length;
     group.value = "0";
     group.dispatchEvent(new Event("change"));
   }
