@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -145,3 +148,12 @@ def test_without_live_channels_streams_are_empty():
   assert NUMPY.decode([b""] * 3, 9, tables).shape == (9, 0)
   with pytest.raises(errors.BitstreamError):
     NUMPY.decode([b"", b"\0", b""], 9, tables)
+
+
+def test_tensorflow_is_not_imported():
+  script = (
+    "import sys; sys.modules['tensorflow'] = None\n"
+    "from bls2017.bitstream import range_coder_numpy\n"
+    "range_coder_numpy.NumpyRangeCoder()"
+  )
+  subprocess.run([sys.executable, "-c", script], check=True)
