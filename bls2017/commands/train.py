@@ -12,20 +12,21 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import tqdm
-import tqdm.contrib.logging
 from absl import flags
 
 from bls2017 import errors
 from bls2017.commands import config_flags
+from bls2017.commands import progress as progress_lib
 from bls2017.common import config
 from bls2017.training import train_config
 
-USAGE = "bls2017 train --train_glob=PATTERN --train_dir=DIR [FLAGS]"
+USAGE = "bls2017 train --train_glob=FOLDER --train_dir=DIR [FLAGS]"
 
 _TRAIN_DIR = flags.DEFINE_string(
   "train_dir", None, "Directory of the run: configuration, checkpoints, logs."
@@ -37,33 +38,45 @@ EXIT_TERMINATED = 128 + signal.SIGTERM
 EXIT_INTERRUPTED = 128 + signal.SIGINT
 
 
-class ProgressBar:
+class Progress:
   """Shows loss, bpp, PSNR, steps a second and the time left.
 
-  Averages over the last steps. Where standard error is no terminal, a line a
-  minute.
+  Loss, bpp and PSNR are averages over the last steps and all levels. Where
+  standard error is no terminal there is no bar, but a line a minute.
   """
 
   SMOOTHING = 0.98
+  SECONDS_BETWEEN_LINES = 60
+  LINE = (
+    "step {n_fmt}/{total_fmt}, {elapsed} spent, {remaining} left,"
+    " {rate_fmt}{postfix}"
+  )
 
   def __init__(self) -> None:
     self._bar: Any = None
     self._mean: np.ndarray | None = None
+    self._next_line = 0.0
+    self._devnull = open(os.devnull, "w")
 
   def on_start(self, step: int, steps: int) -> None:
     """Shows an empty bar."""
+    self._next_line = time.monotonic() + self.SECONDS_BETWEEN_LINES
+    # A bar that nobody sees keeps count for the lines.
+    terminal = sys.stderr.isatty()
     self._bar = tqdm.tqdm(
       initial=step,
       total=steps,
       unit="step",
-      mininterval=1 if sys.stderr.isatty() else 60,
+      mininterval=1,
       smoothing=0.05,
       dynamic_ncols=True,
+      file=sys.stderr if terminal else self._devnull,
+      bar_format=None if terminal else self.LINE,
     )
 
-  def on_step(self, report: Any) -> None:
+  def on_step(self, measured: Any) -> None:
     """Adds a step, a `reports.Measurement`, to the averages."""
-    now = np.array([report.loss, report.bpp.mean(), report.psnr.mean()])
+    now = np.array([measured.loss, measured.bpp.mean(), measured.psnr.mean()])
     if self._mean is None:
       self._mean = now
     self._mean = self.SMOOTHING * self._mean + (1 - self.SMOOTHING) * now
@@ -72,11 +85,20 @@ class ProgressBar:
       f"loss {loss:.4f}, {bpp:.3f} bpp, {psnr:.2f} dB", refresh=False
     )
     self._bar.update()
+    if time.monotonic() >= self._next_line:
+      self._write_line()
 
   def close(self) -> None:
     """Ends the bar's line."""
     if self._bar is not None:
+      self._write_line()
       self._bar.close()
+    self._devnull.close()
+
+  def _write_line(self) -> None:
+    self._next_line = time.monotonic() + self.SECONDS_BETWEEN_LINES
+    if not sys.stderr.isatty():
+      print(str(self._bar), file=sys.stderr, flush=True)
 
 
 def run(arguments: list[str]) -> int:
@@ -95,13 +117,13 @@ def run(arguments: list[str]) -> int:
   from bls2017.training import train_loop
 
   trainer = train_loop.Trainer(model, settings, _TRAIN_DIR.value)
-  bar = ProgressBar()
+  progress = Progress()
   with _stopped_by_signals(trainer.stop) as received:
     try:
-      with tqdm.contrib.logging.logging_redirect_tqdm():
-        trainer.run(bar)
+      with progress_lib.messages_above_bars():
+        trainer.run(progress)
     finally:
-      bar.close()
+      progress.close()
   skipped = trainer.reader.skipped.reasons
   where = os.path.abspath(_TRAIN_DIR.value)
   print(

@@ -95,9 +95,7 @@ def train(
     errors.TrainingError: if the loss is not finite in the end.
   """
   model = make(variant)
-  settings = TrainConfig(
-    steps=steps, warmup_steps=min(_WARMUP_STEPS, steps // 2)
-  )
+  settings = TrainConfig(steps=steps, warmup_steps=_WARMUP_STEPS)
   training_step = TrainingStep(model, settings)
   levels = model.config.num_levels
 

@@ -165,9 +165,7 @@ def load_model(
     errors.ModelError: if there is no checkpoint that can be used.
   """
   values = config.read_json(os.path.join(train_dir, CONFIG_FILE))
-  model = model_lib.BLS2017Model(
-    config.from_json(config.ModelConfig, values.get("model", {}))
-  )
+  model = model_lib.BLS2017Model(model_config(train_dir))
   average = WeightAverage(model, values.get("train", {}).get("ema_decay", 0.0))
   step = tf.Variable(0, dtype=tf.int64)
   directory = os.path.join(train_dir, DIRECTORY)
@@ -178,6 +176,21 @@ def load_model(
   reader.read_newest(paths)
   average.apply()
   return model, int(step.numpy())
+
+
+def model_config(train_dir: str) -> config.ModelConfig:
+  """The model that a run trains.
+
+  Raises:
+    errors.ModelError: if its configuration cannot be read.
+  """
+  values = config.read_json(os.path.join(train_dir, CONFIG_FILE))
+  return config.from_json(config.ModelConfig, values.get("model", {}))
+
+
+def exist(train_dir: str) -> bool:
+  """Whether a run has saved anything."""
+  return bool(find(os.path.join(train_dir, DIRECTORY)))
 
 
 def find(directory: str) -> list[str]:

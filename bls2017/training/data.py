@@ -41,7 +41,8 @@ def split_files(
   A file stays on its side when others are added or removed.
 
   Args:
-    pattern: Glob pattern; "**" spans directories.
+    pattern: Glob pattern, where "**" spans directories; or a directory, of
+      which all images are taken, at any depth.
     validation_fraction: Share of the files for validation, in [0, 1).
 
   Returns:
@@ -50,9 +51,7 @@ def split_files(
   Raises:
     errors.UnreadableInputError: if no file for training matches.
   """
-  paths = sorted(
-    p for p in glob.glob(pattern, recursive=True) if os.path.isfile(p)
-  )
+  paths = _find_images(pattern)
   train: list[str] = []
   validation: list[str] = []
   for path in paths:
@@ -63,6 +62,17 @@ def split_files(
   if not train:
     raise errors.UnreadableInputError(f"no training image matches {pattern!r}")
   return train, validation
+
+
+def _find_images(pattern: str) -> list[str]:
+  """The files of a pattern, or the images below a directory, sorted."""
+  if not os.path.isdir(pattern):
+    paths = glob.glob(pattern, recursive=True)
+    return sorted(path for path in paths if os.path.isfile(path))
+  endings = tuple(Image.registered_extensions())
+  below = os.path.join(glob.escape(pattern), "**", "*")
+  paths = glob.glob(below, recursive=True)
+  return sorted(path for path in paths if path.lower().endswith(endings))
 
 
 @dataclasses.dataclass

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from bls2017.common import config
 from bls2017.images import metrics
 from bls2017.training import checkpoints
 
@@ -33,6 +34,18 @@ class Measurement:
   bpp: np.ndarray
   psnr: np.ndarray
   distortion: np.ndarray
+
+
+def to_text(measured: Measurement, model_config: config.ModelConfig) -> str:
+  """The loss, and a line for each level that says what its numbers are."""
+  lines = [f"loss {measured.loss:.4f}"]
+  for k, lmbda in enumerate(model_config.lmbdas):
+    line = f"  level {k + 1} (lambda {lmbda:.4g}): {measured.bpp[k]:.4f} bpp,"
+    line += f" PSNR {measured.psnr[k]:.2f} dB"
+    if model_config.distortion == "ms_ssim":
+      line += f", MS-SSIM {1 - measured.distortion[k]:.4f}"
+    lines.append(line)
+  return "\n".join(lines)
 
 
 def psnr_of_levels(mse: tf.Tensor) -> np.ndarray:

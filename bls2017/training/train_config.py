@@ -18,7 +18,9 @@ class TrainConfig:
   """Everything a run depends on, beside model and images; see `setting`."""
 
   train_glob: str = setting(
-    "", "Pattern of the JPEG or PNG files to train and validate on."
+    "",
+    "The JPEG or PNG files to train and validate on: a pattern, or a folder,"
+    " whose images at any depth are taken.",
   )
   validation_fraction: float = setting(
     0.05, "Share of the files held out for validation, chosen by file name."
@@ -65,7 +67,11 @@ class TrainConfig:
   prior_learning_rate_factor: float = setting(
     5.0, "Rate of the priors as a multiple of learning_rate.", positive=True
   )
-  warmup_steps: int = setting(500, "Steps of linear warm-up.", at_least=0)
+  warmup_steps: int = setting(
+    500,
+    "Steps of linear warm-up; at most half of the run's steps are used.",
+    at_least=0,
+  )
   final_learning_rate: float = setting(
     0.01, "Last rate as a share of the peak; a cosine leads there.", at_least=0
   )
@@ -118,6 +124,3 @@ class TrainConfig:
       0 <= self.validation_fraction < 1, "validation_fraction must be in [0, 1)"
     )
     config.require(self.ema_decay < 1, "ema_decay must be in [0, 1)")
-    config.require(
-      self.warmup_steps < self.steps, "warmup_steps must be below steps"
-    )

@@ -95,7 +95,7 @@ class Trainer:
     _check_patch_size(model_config, train_config)
     self.strategy = distribution.make_strategy(train_config.strategy)
     self._chief = distribution.is_chief(self.strategy)
-    self._write_config()
+    self._take_directory()
     paths, held_out = data.split_files(
       train_config.train_glob, train_config.validation_fraction
     )
@@ -113,6 +113,7 @@ class Trainer:
       train_dir, self._state(), train_config.keep_checkpoints, self._chief
     )
     self._restore_or_initialise()
+    self._write_config()
     # Nothing to convert here, and looking for it would take seconds.
     self._step_function = tf.function(self._distributed_step, autograph=False)
 
@@ -153,22 +154,31 @@ class Trainer:
     with self._average.applied():
       return self.model.get_arrays()
 
-  def _write_config(self) -> None:
-    path = os.path.join(self.train_dir, checkpoints.CONFIG_FILE)
-    values = {
-      "model": config.to_json(self.model_config),
-      "train": config.to_json(self.config),
-    }
-    if os.path.exists(path):
-      if config.read_json(path).get("model") != values["model"]:
+  def _take_directory(self) -> None:
+    """Refuses a directory that another process or another model uses.
+
+    A start that fails leaves no configuration behind, and one without
+    checkpoints claims nothing.
+    """
+    if self._chief:
+      with checkpoints.output_errors(self.train_dir):
+        os.makedirs(self.train_dir, exist_ok=True)
+        directory_lock.hold(self.train_dir)
+    if checkpoints.exist(self.train_dir):
+      model_config = checkpoints.model_config(self.train_dir)
+      if model_config != self.model_config:
         raise errors.UsageError(
           f"{self.train_dir} belongs to a model of another configuration"
         )
+
+  def _write_config(self) -> None:
     if self._chief:
-      with checkpoints.output_errors(path):
-        os.makedirs(self.train_dir, exist_ok=True)
-        directory_lock.hold(self.train_dir)
-        config.write_json(path, values)
+      values = {
+        "model": config.to_json(self.model_config),
+        "train": config.to_json(self.config),
+      }
+      path = os.path.join(self.train_dir, checkpoints.CONFIG_FILE)
+      config.write_json(path, values)
 
   def _state(self) -> dict[str, Any]:
     """What a checkpoint holds."""
@@ -306,13 +316,10 @@ class Trainer:
       result.mean.distortion.numpy(),
     )
     _log.info(
-      "step %d, validation (%.0f s): loss %.4f %s",
+      "step %d, validation in %.0f s: %s",
       measured.step,
       time.monotonic() - started,
-      measured.loss,
-      " ".join(
-        f"({r:.3f}, {p:.2f})" for r, p in zip(measured.bpp, measured.psnr)
-      ),
+      reports.to_text(measured, self.model_config),
     )
     board.write(
       "validation", measured, images=(result.x[0], result.mean.x_hat[0])

@@ -111,7 +111,8 @@ class TrainingStep:
 
 def _schedule(rate: float, train_config: TrainConfig) -> Any:
   """The learning rate at every step, from its peak."""
-  steps, warmup_steps = train_config.steps, train_config.warmup_steps
+  steps = train_config.steps
+  warmup_steps = min(train_config.warmup_steps, steps // 2)
   warmup: dict[str, Any] = {}
   if warmup_steps:
     warmup = {"warmup_target": rate, "warmup_steps": warmup_steps}

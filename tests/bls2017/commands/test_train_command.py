@@ -1,11 +1,16 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import glob
 import os
+import pty
+import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator
 
@@ -49,12 +54,14 @@ def fresh_flags() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+def _started(
+  *arguments: str, stderr: int = subprocess.PIPE
+) -> Iterator[subprocess.Popen[str]]:
   # With one thread sums have one order, so that runs are equal to the bit.
   threads = {"TF_NUM_INTRAOP_THREADS": "1"}
   with subprocess.Popen(
     [sys.executable, "-m", "bls2017.commands.main", *arguments],
-    stderr=subprocess.PIPE,
+    stderr=stderr,
     text=True,
     env={**os.environ, **threads},
   ) as process:
@@ -198,11 +205,64 @@ def test_the_progress_is_short_where_there_is_no_terminal(
   whole: tuple[str, str],
 ) -> None:
   output = whole[1]
-  assert len(output.replace("\r", "\n").splitlines()) < 20
-  last = output.replace("\r", "\n").splitlines()[-2]
+  assert "\r" not in output
+  assert len(output.splitlines()) < 20
+  last = output.splitlines()[-2]
   for part in ("150/150", "loss", "bpp", "dB", "step"):
     assert part in last
   assert f"{STEPS} steps done, 0 images skipped" in output
+
+
+def test_validation_says_what_its_numbers_are(whole: tuple[str, str]) -> None:
+  for step in (75, 150):
+    assert re.search(
+      rf"^step {step}, validation in \d+ s: loss [\d.]+\n"
+      r"  level 1 \(lambda 0.01\): [\d.]+ bpp, PSNR [\d.]+ dB.*\n"
+      r"  level 2 \(lambda 0.1\): [\d.]+ bpp, PSNR [\d.]+ dB.*\n",
+      whole[1],
+      re.MULTILINE,
+    )
+
+
+def test_messages_leave_a_terminals_bar_in_one_piece(
+  photographs: str, tmp_path: os.PathLike
+) -> None:
+  ours, terminal = pty.openpty()
+  size = struct.pack("4H", 24, 100, 0, 0)
+  fcntl.ioctl(terminal, termios.TIOCSWINSZ, size)
+  arguments = _command(
+    photographs, str(tmp_path), "--steps=40", "--validation_steps=10"
+  )
+  with _started(*arguments, stderr=terminal) as process:
+    os.close(terminal)
+    output = b""
+    with contextlib.suppress(OSError):  # Raised at the end of a terminal.
+      while part := os.read(ours, 1 << 16):
+        output += part
+    assert process.wait() == 0
+  os.close(ours)
+  lines = output.decode().split("\n")
+  shown = [line.rstrip("\r").rpartition("\r")[2] for line in lines]
+  messages = [line for line in shown if "validation in" in line]
+  assert len(messages) == 4
+  assert all(re.match(r"step \d+, validation in", m) for m in messages)
+  # Only its last state stays on the screen.
+  (bar,) = [line for line in shown if "%|" in line]
+  assert bar.startswith("100%|") and "loss" in bar
+
+
+def test_a_few_steps_need_no_other_flag(
+  photographs: str, tmp_path: os.PathLike
+) -> None:
+  train_dir = os.path.join(tmp_path, "run")
+  arguments = [
+    "train", f"--train_glob={photographs}", f"--train_dir={train_dir}",
+    "--num_filters=4", "--num_latents=4", "--steps=5",
+  ]  # fmt: skip
+  with _started(*arguments) as process:
+    _, output = process.communicate()
+    assert process.returncode == 0, output
+  assert "5 steps done, 0 images skipped" in output
 
 
 def test_every_flag_is_described(capsys: pytest.CaptureFixture[str]) -> None:

@@ -175,6 +175,21 @@ def test_a_single_file_that_cannot_be_used_is_an_error(
     next(iter(data.training_dataset(_reader([path]), 1)))
 
 
+def test_a_folder_stands_for_the_images_below_it(
+  photographs: str, tmp_path: os.PathLike
+) -> None:
+  folder = os.path.join(tmp_path, "some [photographs]")
+  deep = os.path.join(folder, "deep", "er")
+  shutil.copytree(photographs, deep)
+  with open(os.path.join(folder, "notes.txt"), "w") as f:
+    f.write("no image")
+  paths, held_out = data.split_files(folder, 0.0)
+  assert [os.path.relpath(p, deep) for p in paths] == sorted(
+    os.listdir(photographs)
+  )
+  assert not held_out
+
+
 def test_read_patches_leave_out_what_does_not_fit(
   mixed: dict[str, str], paths: list[str]
 ) -> None:

@@ -139,6 +139,24 @@ def test_another_models_directory_is_refused(
     train_loop.Trainer(other, settings, uninterrupted[1])
 
 
+def test_a_start_that_fails_does_not_stand_in_the_way_of_the_next_one(
+  tiny_config: config.ModelConfig,
+  settings: TrainConfig,
+  tmp_path: os.PathLike,
+) -> None:
+  train_dir = os.path.join(tmp_path, "run")
+  other = dataclasses.replace(tiny_config, num_latents=13)
+  for failing in (
+    dataclasses.replace(settings, train_glob=os.path.join(tmp_path, "none")),
+    dataclasses.replace(settings, initial_weights="missing.npz"),
+  ):
+    with pytest.raises(errors.CodecError):
+      train_loop.Trainer(other, failing, train_dir)
+  once = dataclasses.replace(settings, steps=1)
+  train_loop.Trainer(tiny_config, once, train_dir).run(Recorder())
+  assert checkpoints.load_model(train_dir)[1] == 1
+
+
 def test_a_directory_that_another_run_uses_is_refused(
   tiny_config: config.ModelConfig,
   settings: TrainConfig,
