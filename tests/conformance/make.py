@@ -38,7 +38,7 @@ SOUND = (
 )
 """One lane, several, and more positions along a side than a decoder's tile."""
 
-PIXELS = {"largest_difference": 1, "differing_share": 0.03}
+PIXELS = {"largest_difference": 1, "differing_share": 0.05}
 """How near a decoder's samples must come to those of the PNG files."""
 
 MAX_PIXELS = 2**26
