@@ -93,7 +93,7 @@ def export(
   if not 1 <= max_pixels < 2**31:
     raise errors.UsageError("max_pixels must be from 1 to 2**31 - 1")
   target = os.path.abspath(output_dir)
-  scripts = _tfjs_files(tfjs) if tfjs else None
+  scripts = tfjs_files(tfjs) if tfjs else None
   try:
     if os.path.lexists(target) and (
       not os.path.isdir(target) or os.listdir(target)
@@ -194,13 +194,13 @@ def _write_arrays(
 ) -> dict[str, Any]:
   """Writes a file of arrays; returns what the manifest says of it."""
   data = zlib.compress(b"".join(map(_planes, arrays.values())), 9)
-  digest = hashlib.sha256(data)
-  file = f"{name}-{digest.hexdigest()[:_HASH_CHARACTERS]}.bin"
+  digest = hashlib.sha256(data).hexdigest()
+  file = f"{name}-{digest[:_HASH_CHARACTERS]}.bin"
   (directory / file).write_bytes(data)
   return {
     "file": file,
     "bytes": len(data),
-    "integrity": _integrity(digest),
+    "integrity": integrity(data, "sha256"),
     "arrays": [
       {"name": name, "type": array.dtype.name, "shape": list(array.shape)}
       for name, array in arrays.items()
@@ -214,13 +214,26 @@ def _planes(array: np.ndarray) -> bytes:
   return little.reshape(-1, 1).view(np.uint8).T.tobytes()
 
 
-def _integrity(digest: Any) -> str:
-  encoded = base64.b64encode(digest.digest()).decode()
-  return f"{digest.name}-{encoded}"
+def integrity(data: bytes, algorithm: str) -> str:
+  """The integrity hash of bytes, as HTML's elements and `fetch` take it.
+
+  Args:
+    data: The bytes.
+    algorithm: "sha256" or "sha384".
+  """
+  digest = hashlib.new(algorithm, data).digest()
+  return f"{algorithm}-{base64.b64encode(digest).decode()}"
 
 
-def _tfjs_files(folder: str) -> dict[str, pathlib.Path]:
-  """The files of TensorFlow.js in a folder, by their part."""
+def tfjs_files(folder: str) -> dict[str, pathlib.Path]:
+  """The files of TensorFlow.js in a folder, by their part.
+
+  Args:
+    folder: Where npm installed it, or with the four files themselves.
+
+  Raises:
+    errors.UnreadableInputError: if one is missing.
+  """
   root = pathlib.Path(folder)
   paths = {}
   for part, (package, file, _) in TFJS_FILES.items():
@@ -244,13 +257,18 @@ def _write_tfjs(
 ) -> dict[str, Any]:
   """Copies TensorFlow.js, if given; returns what the manifest says of it."""
   entries = {}
-  for part, (package, file, integrity) in TFJS_FILES.items():
-    address = f"{CDN}/{package}@{TFJS_VERSION}/dist/{file}"
+  for part, (package, file, known_hash) in TFJS_FILES.items():
+    entry = {
+      "file": f"{CDN}/{package}@{TFJS_VERSION}/dist/{file}",
+      "integrity": known_hash,
+    }
     if scripts:
       (site / "tfjs").mkdir(exist_ok=True)
       data = scripts[part].read_bytes()
       (site / "tfjs" / file).write_bytes(data)
-      address = f"../tfjs/{file}"
-      integrity = _integrity(hashlib.sha384(data))
-    entries[part] = {"file": address, "integrity": integrity}
+      entry = {
+        "file": f"../tfjs/{file}",
+        "integrity": integrity(data, "sha384"),
+      }
+    entries[part] = entry
   return entries

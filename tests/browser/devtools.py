@@ -159,11 +159,9 @@ class Page:
 
   def open(self, address: str) -> None:
     """Goes to an address, and waits until it is loaded."""
+    self.evaluate("window.isLeft = true")
     self.call("Page.navigate", url=address)
-    self.wait_for(
-      f"location.href === {json.dumps(address)} &&"
-      " document.readyState === 'complete'"
-    )
+    self.wait_for("!window.isLeft && document.readyState === 'complete'")
 
   def evaluate(self, expression: str) -> Any:
     """The value of an expression, that of a promise once it is there."""
@@ -212,6 +210,11 @@ class Page:
   def mouse(self, kind: str, x: float, y: float, **details: Any) -> None:
     """Moves, presses or releases the mouse, or turns its wheel."""
     self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **details)
+
+  def touch(self, kind: str, *points: tuple[float, float]) -> None:
+    """Sets fingers down, moves them, or lifts them (without points)."""
+    touched = [{"x": x, "y": y, "id": i} for i, (x, y) in enumerate(points)]
+    self.call("Input.dispatchTouchEvent", type=kind, touchPoints=touched)
 
   def screenshot(self, path: pathlib.Path) -> None:
     """Saves what is seen."""

@@ -1,0 +1,1 @@
+"""Files by which a decoder shows that it follows the format."""

@@ -1,0 +1,128 @@
+"""Makes the conformance set anew.
+
+    python -m tests.conformance.make
+
+Only a new version of the format needs it; README.md describes what it writes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pathlib
+import sys
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from bls2017 import codec as codec_lib
+from bls2017 import errors
+from tests import images
+from tests.conformance import broken
+
+ROOT = pathlib.Path(__file__).parents[2]
+FOLDER = pathlib.Path(__file__).parent
+FILES = FOLDER / "files"
+MANIFEST = FOLDER / "conformance.json"
+VERSIONS = (1, 2)
+
+SOUND = (
+  # Name, height, width, quality.
+  ("pixel", 1, 1, 1.0),
+  ("column", 40, 1, 2.0),
+  ("block", 16, 16, 1.5),
+  ("odd", 33, 47, 1.25),
+  ("lanes", 150, 170, 1.875),
+  ("strip", 16, 1300, 2.0),
+)
+"""One lane, several, and more positions along a side than a decoder's tile."""
+
+PIXELS = {"largest_difference": 1, "differing_share": 0.05}
+"""How near a decoder's samples must come to those of the PNG files."""
+
+MAX_PIXELS = 2**26
+"""The limit with which the files are to be decoded."""
+
+
+def digest(array: np.ndarray) -> str:
+  """SHA-256 of an array's bytes, little-endian, hexadecimal."""
+  little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+  return hashlib.sha256(little.tobytes()).hexdigest()
+
+
+def _sound(codec: codec_lib.Codec, version: int) -> list[dict[str, Any]]:
+  entries = []
+  for seed, (name, height, width, quality) in enumerate(SOUND):
+    data = codec.compress(images.photograph(height, width, seed), quality)
+    stem = f"v{version}-{name}"
+    (FILES / f"{stem}.bls").write_bytes(data)
+    symbols, pixels = codec.symbols(data), codec.decompress(data)
+    Image.fromarray(pixels).save(FILES / f"{stem}.png")
+    info = codec.info(data)
+    entries.append(
+      {
+        "file": f"{stem}.bls",
+        "model": f"tests/golden/v{version}/model",
+        "version": info.version,
+        "height": info.height,
+        "width": info.width,
+        "quality": info.quality,
+        "lanes": info.lanes,
+        "positions": list(symbols.shape[:2]),
+        "symbols_sha256": digest(symbols.astype(np.int32)),
+        "pixels": f"{stem}.png",
+        "pixels_sha256": digest(pixels),
+      }
+    )
+  return entries
+
+
+def _broken(codec: codec_lib.Codec, version: int) -> list[dict[str, Any]]:
+  sound = (FILES / f"v{version}-lanes.bls").read_bytes()
+  entries = []
+  for case in broken.cases(sound, version):
+    file = f"v{version}-broken-{case.name}.bls"
+    (FILES / file).write_bytes(case.data)
+    try:
+      codec.decompress(case.data)
+    except errors.CodecError as e:
+      error = type(e).__name__
+      if error != case.error:
+        raise SystemExit(f"{file}: {error}, not {case.error}: {e}") from e
+    else:
+      raise SystemExit(f"{file} was decoded")
+    entries.append(
+      {
+        "file": file,
+        "model": f"tests/golden/v{version}/model",
+        "fault": case.fault,
+        "error": case.error,
+      }
+    )
+  return entries
+
+
+def main() -> int:
+  """Writes the files and their manifest."""
+  FILES.mkdir(exist_ok=True)
+  for path in FILES.iterdir():
+    path.unlink()
+  sound, refused = [], []
+  for version in VERSIONS:
+    codec = codec_lib.Codec.load(str(ROOT / f"tests/golden/v{version}/model"))
+    sound += _sound(codec, version)
+    refused += _broken(codec, version)
+  manifest = {
+    "max_pixels": MAX_PIXELS,
+    "nearness": PIXELS,
+    "sound": sound,
+    "broken": refused,
+  }
+  text = json.dumps(manifest, indent=1) + "\n"
+  MANIFEST.write_text(text, encoding="utf-8")
+  return 0
+
+
+if __name__ == "__main__":
+  sys.exit(main())
