@@ -3,7 +3,7 @@
 Every error a user can cause or meet derives from `CodecError`. Its message is
 one line that says what is wrong and, where something can be done, what. The
 exit codes are the interface of the commands: 2 usage, 3 unreadable input,
-4 corrupt or foreign bitstream, 5 over a limit, 6 output.
+4 corrupt or foreign bitstream, 5 over a limit, 6 output, 7 training.
 """
 
 
@@ -59,3 +59,5 @@ class OutputExistsError(OutputError):
 
 class TrainingError(CodecError):
   """Training that cannot go on, for example because its loss is not finite."""
+
+  exit_code = 7

@@ -237,14 +237,14 @@ def check_done(
     is_older: Whether the input was changed after the output was written.
 
   Raises:
-    errors.OutputError: if the output is of another kind, or older.
+    errors.OutputExistsError: if the output is of another kind, or older.
     errors.CodecError: if the input cannot be read.
   """
   fault = work.mismatch(source, existing)
   if not fault and is_older:
     fault = "is older than its input"
   if fault:
-    raise errors.OutputError(f"{output} {fault}; use --overwrite to replace it")
+    raise errors.OutputExistsError(f"{output} {fault}")
 
 
 class _Crew:

@@ -13,7 +13,7 @@ from absl import flags
 
 from bls2017 import errors
 from bls2017.bulk import worker_threads
-from bls2017.commands import coding_flags
+from bls2017.commands import advice, coding_flags
 
 if TYPE_CHECKING:
   from bls2017 import codec as codec_lib
@@ -73,7 +73,8 @@ def run(
     ATTEMPTS.value,
   )
   for outcome in summary.failures.values():
-    _log.error("bls2017: %s", outcome.error)
+    assert outcome.error is not None
+    _log.error("bls2017: %s", advice.message(outcome.error))
   print(f"bls2017: {summary}", file=sys.stderr)
   return summary.exit_code
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Callable
 from absl import flags
 
 from bls2017.bulk import inputs, worker_threads
-from bls2017.commands import coding_flags, progress
+from bls2017.commands import advice, coding_flags, progress
 from bls2017.common import files
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def for_each(
 
   def report(outcome: worker_threads.Outcome) -> None:
     if outcome.error:
-      _log.error("bls2017: %s", outcome.error)
+      _log.error("bls2017: %s", advice.message(outcome.error))
     elif coding_flags.VERBOSE.value:
       note = outcome.coded.note if outcome.coded else "done before"
       _log.warning("%s: %s", outcome.source, note)

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
   from bls2017 import codec as codec_lib
 
 USAGE = (
-  "bls2017 decompress INPUT [OUTPUT] [FLAGS], or"
-  " bls2017 decompress --output_dir=DIR INPUTS... [FLAGS]"
+  "bls2017 decompress INPUT [OUTPUT] [FLAGS]\n"
+  "bls2017 decompress --output_dir=DIR INPUTS... [FLAGS]"
 )
 SHARED_FLAGS = (
   "base_dir",

@@ -13,12 +13,12 @@ import importlib
 import logging
 import os
 import sys
-import textwrap
-from types import ModuleType
 
 from absl import flags
 
+import bls2017
 from bls2017 import errors
+from bls2017.commands import advice, help
 
 COMMANDS = {
   "example": "write a picture to try the codec with",
@@ -39,11 +39,6 @@ ABSL_FLAGS = {"flagfile", "undefok"}
 
 EXIT_INTERRUPTED = 130
 
-_ADVICE = {
-  errors.OutputExistsError: "; use --overwrite to replace it",
-  errors.ForeignModelError: "; name the right one with --model",
-}
-
 
 def main(argv: list[str] | None = None) -> int:
   """Runs one command line.
@@ -55,38 +50,20 @@ def main(argv: list[str] | None = None) -> int:
     The exit code (`bls2017.errors`).
   """
   arguments = sys.argv[1:] if argv is None else argv
-  if arguments in ([], ["help"], ["--help"], ["-h"]):
-    print(_overview())
-    return 0 if arguments else errors.UsageError.exit_code
-  if arguments[0] not in COMMANDS:
-    return _fail(
-      f"there is no command '{arguments[0]}'; see bls2017 --help",
-      errors.UsageError.exit_code,
-    )
+  if arguments[:1] == ["help"]:
+    arguments = [*arguments[1:2], "--help"]
   # TensorFlow reads it when it is imported.
   os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
   logging.basicConfig(format="%(message)s", level=logging.WARNING)
   logging.getLogger("tensorflow").setLevel(logging.ERROR)
-  command = importlib.import_module(f"bls2017.commands.{arguments[0]}")
-  if "--help" in arguments or "-h" in arguments:
-    print(_help(command))
-    return 0
-  for name in {*flags.FLAGS} - _flag_names(command) - ABSL_FLAGS:
-    delattr(flags.FLAGS, name)
-  # Flags may stand after the inputs.
-  flags.FLAGS.set_gnu_getopt(True)
   try:
-    positional = flags.FLAGS(
-      [f"bls2017 {arguments[0]}", *arguments[1:]],
-      known_only=getattr(command, "TAKES_OTHER_FLAGS", False),
-    )[1:]
-    exit_code = command.run(positional)
+    exit_code = _run(arguments)
     sys.stdout.flush()
     return exit_code
   except flags.Error as e:
     return _fail(str(e), errors.UsageError.exit_code)
   except errors.CodecError as e:
-    return _fail(f"{e}{_ADVICE.get(type(e), '')}", e.exit_code)
+    return _fail(advice.message(e), e.exit_code)
   except KeyboardInterrupt:
     return _fail("interrupted", EXIT_INTERRUPTED)
   except BrokenPipeError:
@@ -99,6 +76,31 @@ def main(argv: list[str] | None = None) -> int:
     return _fail(f"cannot write: {e}", errors.OutputError.exit_code)
 
 
+def _run(arguments: list[str]) -> int:
+  if not arguments or arguments[0] in ("--help", "-h"):
+    print(help.overview(COMMANDS))
+    return 0 if arguments else errors.UsageError.exit_code
+  name = arguments[0]
+  if name == "--version":
+    print("bls2017", bls2017.__version__)
+    return 0
+  if name not in COMMANDS:
+    raise errors.UsageError(f"there is no command '{name}'; see bls2017 --help")
+  command = importlib.import_module(f"bls2017.commands.{name}")
+  if "--help" in arguments or "-h" in arguments:
+    print(help.of_command(command))
+    return 0
+  for flag in {*flags.FLAGS} - help.flag_names(command) - ABSL_FLAGS:
+    delattr(flags.FLAGS, flag)
+  # Flags may stand after the inputs.
+  flags.FLAGS.set_gnu_getopt(True)
+  positional = flags.FLAGS(
+    [f"bls2017 {name}", *arguments[1:]],
+    known_only=getattr(command, "TAKES_OTHER_FLAGS", False),
+  )[1:]
+  return int(command.run(positional))
+
+
 def _discard_output() -> None:
   os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -106,32 +108,6 @@ def _discard_output() -> None:
 def _fail(message: str, exit_code: int) -> int:
   print("bls2017:", " ".join(message.split()), file=sys.stderr)
   return exit_code
-
-
-def _overview() -> str:
-  width = max(map(len, COMMANDS))
-  rows = [f"  {name:{width}}  {what}" for name, what in COMMANDS.items()]
-  usage = "usage: bls2017 COMMAND [FLAGS] ..."
-  more = "bls2017 COMMAND --help tells more."
-  return "\n".join([usage, "", *rows, "", more])
-
-
-def _flag_names(command: ModuleType) -> set[str]:
-  of_module = flags.FLAGS.get_key_flags_for_module(command.__name__)
-  shared = getattr(command, "SHARED_FLAGS", ())
-  return {*shared, *(flag.name for flag in of_module)}
-
-
-def _help(command: ModuleType) -> str:
-  rows = []
-  for name in sorted(_flag_names(command)):
-    flag = flags.FLAGS[name]
-    default = "" if flag.default is None else f" (default: {flag.default})"
-    text = f"{flag.help}{default}"
-    rows.append(f"  --{flag.name}")
-    rows.append(textwrap.indent(textwrap.fill(text, 72), "      "))
-  about = (command.__doc__ or "").strip()
-  return "\n".join([f"usage: {command.USAGE}", "", about, "", "flags:", *rows])
 
 
 if __name__ == "__main__":

@@ -183,7 +183,7 @@ def test_a_rerun_never_passes_another_output_off_as_done(
   summary = worker_threads.run(jobs, finer)
   assert summary.exit_code == errors.OutputError.exit_code
   assert "quality 1.5, not 2" in str(summary.failures[0].error)
-  assert "--overwrite" in str(summary.failures[0].error)
+  assert isinstance(summary.failures[0].error, errors.OutputExistsError)
   ample = bulk_coding.Compression(
     codec, options=options_lib.Options(max_bytes=10**6)
   )

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import bls2017
 from bls2017 import codec as codec_lib
 from bls2017 import errors
+from bls2017.commands import main
 from bls2017.images import image_io
 from bls2017.training import freezing
 from bls2017.transforms import model_directory
@@ -247,22 +249,30 @@ def test_a_flag_that_means_nothing_to_a_command_is_refused():
     assert flag.split("=")[0] not in commands.run(command, "-h").stdout.decode()
 
 
-@pytest.mark.parametrize(
-  "command", ["compress", "decompress", "info", "train", "freeze"]
-)
-def test_help_shows_the_flags(command):
-  done = commands.run(command, "--help")
+@pytest.mark.parametrize("command", main.COMMANDS)
+def test_help_shows_the_flags_within_80_columns(command):
+  done = commands.run("help", command)
   text = done.stdout.decode()
-  assert done.returncode == 0
+  assert (done.returncode, done.stderr) == (0, b"")
   assert text.startswith(f"usage: bls2017 {command}")
   assert "  --" in text
+  assert max(map(len, text.splitlines())) <= 80
+  for remark in ("<mse", "repeat this option", "comma separated", "=string"):
+    assert remark not in text
+  assert commands.run(command, "--help").stdout == done.stdout
 
 
 def test_the_overview_names_every_command():
   done = commands.run("--help")
   assert done.returncode == 0
-  for command in ("compress", "decompress", "info", "train", "freeze"):
+  for command in main.COMMANDS:
     assert f"\n  {command} " in done.stdout.decode()
+  assert commands.run("help").stdout == done.stdout
+
+
+def test_the_version_is_that_of_the_package():
+  done = commands.run("--version")
+  assert done.stdout.decode().split() == ["bls2017", bls2017.__version__]
 
 
 @pytest.mark.parametrize(
