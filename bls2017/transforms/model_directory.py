@@ -1,14 +1,19 @@
 """Model directories: everything that coding needs, in three files.
 
-    config.json  format, model id, the model's configuration
+    config.json  format of the directory, version of the files, model id, the
+                 model's configuration
     weights.npz  the transforms' named arrays (BLS2017Model.get_arrays)
     tables.npz   the arrays of coding_tables.CodingTables; where it has several
                  sets of tables, "cdf_steps" instead of "cdf", the differences
                  of its neighbours modulo 2**16, which compress better
 
+The version of the files that a model writes and reads is a fact of the model.
+Where config.json names none, it is 1 for tables of one activity, and else 2.
+
 The model id is the first 8 bytes of the SHA-256 over the names, types, shapes
 and bytes of all arrays that decoding depends on: the synthesis transform's and
-the tables'. Two models with one id decode every file alike.
+the tables'. From version 3 on, the version precedes them. Two models with one
+id decode every file alike.
 """
 
 from __future__ import annotations
@@ -16,6 +21,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+from typing import Any
 
 import numpy as np
 
@@ -33,6 +39,9 @@ PRETRAINED = os.path.join(
 )
 """The model that comes with the package."""
 
+FORMAT_VERSION = "format_version"
+"""Key of the version of the files in config.json."""
+
 CDF_STEPS = "cdf_steps"
 """Name of the array of the frequencies' differences."""
 
@@ -45,20 +54,35 @@ class FrozenModel:
     config: Its configuration.
     weights: Named float arrays of both transforms.
     tables: Coding tables, gains included.
+    format_version: Version of the files it writes and reads.
     model_id: 8 bytes.
   """
 
   config: config.ModelConfig
   weights: dict[str, np.ndarray]
   tables: coding_tables.CodingTables
+  format_version: int
   model_id: bytes
 
 
 def model_id(
-  weights: dict[str, np.ndarray], tables: coding_tables.CodingTables
+  weights: dict[str, np.ndarray],
+  tables: coding_tables.CodingTables,
+  format_version: int,
 ) -> bytes:
-  """The id that files carry; see the module's description."""
+  """The id that files carry; see the module's description.
+
+  Args:
+    weights: Named float arrays of both transforms.
+    tables: Coding tables.
+    format_version: Version of the files.
+
+  Returns:
+    8 bytes.
+  """
   digest = hashlib.sha256()
+  if format_version > 2:
+    digest.update(f"format_version:{format_version};".encode())
   arrays = {k: v for k, v in weights.items() if k.startswith("synthesis/")}
   arrays.update({f"tables/{k}": v for k, v in tables.arrays().items()})
   for name in sorted(arrays):
@@ -105,7 +129,8 @@ def load(path: str | None = None) -> FrozenModel:
   except TypeError as e:
     raise errors.ModelError(f"{path}: not the expected tables: {e}") from e
   tables.check()
-  identity = model_id(weights, tables)
+  version = _format_version(values, tables, path)
+  identity = model_id(weights, tables, version)
   if values.get("model_id") != identity.hex():
     raise errors.ModelError(
       f"{path} is damaged: its id is {identity.hex()}, it should be"
@@ -115,7 +140,21 @@ def load(path: str | None = None) -> FrozenModel:
   expected = coding_tables.num_qualities(model_config.num_levels)
   if tables.gain.shape != (expected, model_config.num_latents):
     raise errors.ModelError(f"{path}: the tables are not those of the model")
-  return FrozenModel(model_config, weights, tables, identity)
+  return FrozenModel(model_config, weights, tables, version, identity)
+
+
+def _format_version(
+  values: dict[str, Any], tables: coding_tables.CodingTables, path: str
+) -> int:
+  """The version of a model's files, from what its config.json says."""
+  implied = 1 if tables.num_activities == 1 else 2
+  version = values.get(FORMAT_VERSION, implied)
+  if version != implied and version not in range(3, container.VERSION + 1):
+    raise errors.ModelError(
+      f"{path} is for files of version {version}, this program reads versions 1"
+      f" to {container.VERSION}"
+    )
+  return int(version)
 
 
 def _make_tables(arrays: dict[str, np.ndarray]) -> coding_tables.CodingTables:

@@ -40,7 +40,7 @@ def _bad_files(data: bytes) -> dict[str, tuple[bytes, int, str]]:
   return {
     "empty": (b"", 4, "empty"),
     "magic": (b"\x89PNG" + data[4:], 4, "magic"),
-    "version": (data[:4] + b"\3" + data[5:], 4, "version 3"),
+    "version": (data[:4] + b"\x63" + data[5:], 4, "version 99"),
     "header": (data[:20], 4, "cut off"),
     "cut": (data[:-1], 4, "checksum"),
     "height": (_sized(data, 0, 50, body), 4, "pixels"),
@@ -176,7 +176,7 @@ def test_same_tables_but_other_synthesis_weights_are_another_model(
   other = dataclasses.replace(
     codec.model,
     weights=weights,
-    model_id=model_directory.model_id(weights, tables),
+    model_id=model_directory.model_id(weights, tables, 2),
   )
   freezing.save(other, str(tmp_path / "other"))
   loaded = codec_lib.Codec.load(str(tmp_path / "other"))
