@@ -2,7 +2,7 @@
 
 `stock_encoder.encode` and `stock_decoder.decode` are built into graphs that any
 TensorFlow runs; `StockRangeCoder` offers them to numpy.
-`bls2017.bitstream.range_coder` describes the streams.
+bls2017/bitstream/FORMAT.md describes the streams.
 
 A loop takes one step for all lanes at a time. Its steps are a few tiny
 operations each, whose cost is mostly that of starting them, hence:
