@@ -2,7 +2,7 @@
 
 `stock_encoder.encode` and `stock_decoder.decode` are built into graphs that any
 TensorFlow runs; `StockRangeCoder` offers them to NumPy.
-`bls2017.bitstream.range_coder` describes the streams.
+bls2017/bitstream/FORMAT.md describes the streams.
 
 A loop takes one step for the lanes of all images at a time, whatever their
 sizes and qualities. A step is some twenty small operations, which take little
