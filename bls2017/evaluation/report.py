@@ -204,7 +204,7 @@ def _headline(result: summary.Summary) -> str:
     cards = []
     for anchor, rate in sorted(rates.items(), key=lambda pair: pair[1]):
       small = "".join(
-        f"<small>at equal {summary.HEADLINE_MEASURES[other]}:"
+        f"<small>{summary.HEADLINE_MEASURES[other]}:"
         f" {_fewer(deltas[test, anchor, other])}</small>"
         for other in others
         if not math.isnan(deltas[test, anchor, other])
@@ -240,7 +240,7 @@ def _delta_tables(result: summary.Summary) -> str:
       ]
       measure = name.removesuffix(" (dB)")
       caption = f"{test}: {measure}" if len(tests) > 1 else measure
-      head = ["against", "BD-rate", "gain, dB", "range, dB", "of both"]
+      head = ["against", "BD-rate", "gain, dB", "range, dB", "share"]
       parts.append(_table(head, rows, html.escape(caption), numeric=True))
   return f'<div class="deltas">{"".join(parts)}</div>'
 
