@@ -22,6 +22,7 @@ SIGNATURES = (
   "compress",
   "compress_to_size",
   "decompress",
+  "decompress_to_jpeg",
   "compress_image",
   "decompress_image",
   "info",

@@ -324,7 +324,7 @@ def _decode_channels(
   numbers = tf.cumsum(tf.cast(tables.cdf == 0, tf.int32)) - 1
   count = tf.size(tables.totals) * num_activities * tables.channels
   keys = _keys(tables.cdf, numbers, count)
-  raised = stock_streams.for_images(images, raised_of_image, tf.float64)
+  raised = stock_streams.of_images(images, raised_of_image, tf.float64)
   # What fills up the last turn of a lane is certain.
   certain = tf.size(raised)
   raised = tf.concat([raised, _raised(count)[None]], 0)
@@ -368,7 +368,7 @@ def _decode_channels(
   schedule = stock_streams.schedule(lanes.steps, unroll)
   ended, uppers = _run(schedule, loop)
   places = _places(schedule, unroll, lanes.steps, images, tables)
-  starts = stock_streams.for_images(images, starts_of_image, tf.int32)
+  starts = stock_streams.of_images(images, starts_of_image, tf.int32)
   return ended, tf.gather(uppers, places) - 1 - starts
 
 
@@ -417,7 +417,7 @@ def _places(
       0,
     )
 
-  return stock_streams.for_images(
+  return stock_streams.of_images(
     images,
     lambda i: tf.cond(
       counts[i] > 0, lambda: of_image(i), lambda: tf.zeros((0,), tf.int32)

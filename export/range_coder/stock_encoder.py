@@ -112,7 +112,7 @@ def _channel_entries(
     starts = chosen[:, None] * channels.entries + channels.starts
     return tf.reshape(starts, [-1])
 
-  starts = stock_streams.for_images(images, starts_of_image, tf.int32)
+  starts = stock_streams.of_images(images, starts_of_image, tf.int32)
   return indices + starts
 
 
@@ -244,7 +244,8 @@ def _narrow(
     ),
     parallel_iterations=1,
   )
-  return _Narrowed(*(r.concat() for r in recorded), size[0], words[0])
+  added, at_words, lanes = (r.concat() for r in recorded)
+  return _Narrowed(added, at_words, lanes, size[0], words[0])
 
 
 def _finish(narrowed: _Narrowed) -> tuple[tf.Tensor, tf.Tensor]:

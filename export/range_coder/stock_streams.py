@@ -8,6 +8,7 @@ lanes, since a lane is a run of positions.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Callable, NamedTuple
 
 import tensorflow as tf
@@ -228,26 +229,45 @@ def _part(
 
 
 def for_images(
-  images: Images, function: Callable[[tf.Tensor], tf.Tensor], dtype: tf.DType
-) -> tf.Tensor:
+  count: tf.Tensor,
+  function: Callable[[tf.Tensor], tuple[tf.Tensor, ...]],
+  dtypes: Sequence[tf.DType],
+) -> list[tf.Tensor]:
   """Numbers of all images, one image after the other.
 
   Args:
-    images: The images.
-    function: From an image's number, an int32 scalar, to its numbers, [m].
-    dtype: Type of the numbers.
+    count: int32 scalar, how many images there are.
+    function: From an image's number, an int32 scalar, to its numbers, of one
+      dimension each.
+    dtypes: Their types.
   """
-  count = tf.size(images.positions)
-  _, parts = tf.while_loop(
-    lambda i, _: i < count,
-    lambda i, parts: (i + 1, parts.write(i, function(i))),
+
+  def of_image(
+    i: tf.Tensor, *parts: tf.TensorArray
+  ) -> tuple[tf.Tensor | tf.TensorArray, ...]:
+    return i + 1, *(p.write(i, x) for p, x in zip(parts, function(i)))
+
+  _, *parts = tf.while_loop(
+    lambda i, *_: i < count,
+    of_image,
     (
       tf.constant(0),
-      tf.TensorArray(dtype, count, infer_shape=False, element_shape=(None,)),
+      *(
+        tf.TensorArray(dtype, count, infer_shape=False, element_shape=(None,))
+        for dtype in dtypes
+      ),
     ),
     parallel_iterations=1,
   )
-  return parts.concat()
+  return [part.concat() for part in parts]
+
+
+def of_images(
+  images: Images, function: Callable[[tf.Tensor], tf.Tensor], dtype: tf.DType
+) -> tf.Tensor:
+  """`for_images` of a single number each."""
+  count = tf.size(images.positions)
+  return for_images(count, lambda i: (function(i),), (dtype,))[0]
 
 
 class Ending(NamedTuple):
