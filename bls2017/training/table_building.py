@@ -105,7 +105,7 @@ def build(
     name: np.stack([r[name] for r in rows]) for name in rows[0] if name != "cdf"
   }
   tables = coding_tables.CodingTables(
-    **fields, cdf=np.concatenate([r["cdf"] for r in rows])
+    **fields, cdfs=[r["cdf"][None] for r in rows]
   )
   tables.check()
   return tables
