@@ -7,7 +7,9 @@ x_hat <- crop <- synthesis <- x inverse_gain <- + offset <- symbols
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+import functools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -63,6 +65,8 @@ class StreamInfo:
     header_bytes: Bytes of everything that is not a lane's content.
     payload_bytes: Bytes of the lanes.
     lanes: Number of lanes.
+    metadata: Bytes of each box of metadata, by its type; Exif and XMP are
+      "Exif" and "XMP ".
   """
 
   version: int
@@ -74,6 +78,23 @@ class StreamInfo:
   header_bytes: int
   payload_bytes: int
   lanes: int
+  metadata: dict[str, int]
+
+
+class _Unpacked(NamedTuple):
+  """A file whose checks have passed, but those of its lanes' contents.
+
+  Attributes:
+    header: Its fields.
+    tables: The tables of its quality.
+    boxes: Its metadata.
+    streams: Its lanes.
+  """
+
+  header: container.Header
+  tables: coding_tables.QualityTables
+  boxes: list[container.Box]
+  streams: list[bytes]
 
 
 class Codec:
@@ -104,7 +125,7 @@ class Codec:
       model,
       strips.Transforms(model.weights, model.config.num_latents),
       self._pack,
-      container.overhead_bytes,
+      functools.partial(container.overhead_bytes, version=model.format_version),
     )
 
   @classmethod
@@ -124,6 +145,7 @@ class Codec:
     image: np.ndarray,
     quality: float | None = None,
     *,
+    metadata: Sequence[container.Box] = (),
     target_bpp: float | None = None,
     max_bytes: int | None = None,
     target_psnr: float | None = None,
@@ -138,6 +160,8 @@ class Codec:
       image: uint8 [H, W, 3], sRGB, sides of 1 to 65535 pixels.
       quality: 1 (smallest file) to the model's levels (8), in steps of 1/8;
         rounded to the nearest step; 5 where no target is given either.
+      metadata: Boxes that the file holds beside the image: Exif, XMP or others,
+        one of a type. The model's files must be of version 3 or newer.
       target_bpp: Instead, the most bits per pixel of the file.
       max_bytes: Instead, the most bytes of the file, a promise.
       target_psnr: Instead, the least PSNR in dB of the decoded image.
@@ -153,14 +177,14 @@ class Codec:
     Raises:
       errors.UsageError: if the image is no uint8 [H, W, 3], or an argument is
         out of its range or contradicts another one.
-      errors.LimitError: if the image is too large, or cannot be coded in so few
-        bytes or with so high a PSNR.
+      errors.LimitError: if the image or its metadata are too large, or cannot
+        be coded in so few bytes or with so high a PSNR.
       errors.ModelError: if the model gives latents that are not finite.
     """
     options = options_lib.Options(
       target_bpp, max_bytes, target_psnr, effort, metric, roi
     )
-    return self.encode(image, quality, options, observer).data
+    return self.encode(image, quality, options, observer, metadata).data
 
   def encode(
     self,
@@ -168,6 +192,7 @@ class Codec:
     quality: float | None = None,
     options: options_lib.Options | None = None,
     observer: refinement.StepObserver | None = None,
+    metadata: Sequence[container.Box] = (),
   ) -> Encoded:
     """`compress`, together with what it knows of the result."""
     image = np.asarray(image)
@@ -178,13 +203,16 @@ class Codec:
       )
     height, width = image.shape[:2]
     self._check_size(height, width)
+    metadata = tuple(metadata)
+    options = self._without_metadata(options, metadata, height * width)
     plan = plan_lib.Plan(self._prepared, (height, width), quality, options)
     candidate, interrupted = plan.carry_out(image, observer)
+    index = candidate.quality_index
     return Encoded(
-      data=self._pack(candidate.quality_index, candidate.rows, (height, width)),
+      data=self._pack(index, candidate.rows, (height, width), metadata),
       estimated_bits=candidate.bits,
       clipped=candidate.clipped,
-      quality=coding_tables.index_quality(candidate.quality_index),
+      quality=coding_tables.index_quality(index),
       interrupted=interrupted,
     )
 
@@ -202,11 +230,10 @@ class Codec:
       errors.ForeignModelError: if another model wrote them.
       errors.LimitError: if the image is over the limit.
     """
-    header, tables, streams = self._unpack(data)
+    header, tables, _, streams = self._unpack(data)
     rows = self._coder.decode(streams, header.positions, tables)
     h, w = lanes.latent_shape(header.height, header.width)
     rows = rows.reshape(h, w, -1)
-
     return self._prepared.transforms.image(
       lambda first, end: quantization.latents(rows[first:end], tables),
       header.height,
@@ -225,18 +252,32 @@ class Codec:
     Raises:
       As `decompress`.
     """
-    header, tables, streams = self._unpack(data)
+    header, tables, _, streams = self._unpack(data)
     rows = self._coder.decode(streams, header.positions, tables)
     shape = lanes.latent_shape(header.height, header.width)
     return quantization.symbols(rows.reshape(*shape, -1), tables)
 
-  def info(self, data: bytes) -> StreamInfo:
-    """Reads what a file says of itself, without decoding it.
+  def metadata(self, data: bytes) -> tuple[container.Box, ...]:
+    """The metadata of a file, in the order of its types.
+
+    Args:
+      data: The bytes of a file.
 
     Raises:
       As `decompress`.
     """
-    header, _, streams = self._unpack(data)
+    return tuple(self._unpack(data).boxes)
+
+  def info(self, data: bytes) -> StreamInfo:
+    """Reads what a file says of itself, without decoding it.
+
+    Args:
+      data: The bytes of a file.
+
+    Raises:
+      As `decompress`.
+    """
+    header, _, boxes, streams = self._unpack(data)
     payload = sum(map(len, streams))
     return StreamInfo(
       version=header.version,
@@ -248,6 +289,7 @@ class Codec:
       header_bytes=len(data) - payload,
       payload_bytes=payload,
       lanes=len(streams),
+      metadata={box.type.decode("ascii"): len(box.data) for box in boxes},
     )
 
   @property
@@ -266,10 +308,18 @@ class Codec:
     positions = padded // step**2
     columns = len(self.model.tables.gain[0]) + 1
     lane = coding_tables.MAX_LANE_END_BYTES + container.LANE_LENGTH_BYTES
-    return container.HEADER_BYTES + positions * (2 * columns + lane)
+    most = container.HEADER_BYTES + positions * (2 * columns + lane)
+    if self.model.format_version >= container.BOXES_VERSION:
+      most += container.BOXES_LENGTH_BYTES + container.MAX_BOXES_BYTES
+      most += container.LENGTHS_HEADER_BYTES
+    return most
 
   def _pack(
-    self, quality_index: int, rows: np.ndarray, size: tuple[int, int]
+    self,
+    quality_index: int,
+    rows: np.ndarray,
+    size: tuple[int, int],
+    metadata: Sequence[container.Box] = (),
   ) -> bytes:
     """The file of an image.
 
@@ -277,24 +327,22 @@ class Codec:
       quality_index: Index of the quality.
       rows: Integers [positions, columns], as a range coder takes them.
       size: Height and width of the image in pixels.
+      metadata: Boxes, only in files of version 3 or newer.
     """
     tables = self._prepared.tables(quality_index)
-    version = container.version_of(tables.num_activities)
     header = container.Header(
-      *size, quality_index, self.model.model_id, version
+      *size, quality_index, self.model.model_id, self.model.format_version
     )
-    return container.pack(header, self._coder.encode(rows, tables))
+    return container.pack(header, self._coder.encode(rows, tables), metadata)
 
-  def _unpack(
-    self, data: bytes
-  ) -> tuple[container.Header, coding_tables.QualityTables, list[bytes]]:
+  def _unpack(self, data: bytes) -> _Unpacked:
     header = container.unpack_header(data)
     if header.model_id != self.model.model_id:
       raise errors.ForeignModelError(
         f"the file was written with model {header.model_id.hex()}, this is"
         f" model {self.model.model_id.hex()}"
       )
-    version = container.version_of(self.model.tables.num_activities)
+    version = self.model.format_version
     if header.version != version:
       raise errors.BitstreamError(
         f"the file has version {header.version}, those of its model have"
@@ -304,11 +352,49 @@ class Codec:
       raise errors.BitstreamError("the file has a quality the model lacks")
     self._check_size(header.height, header.width)
     tables = self._prepared.tables(header.quality_index)
+    boxes = container.unpack_boxes(data, header)
     streams = container.unpack_lanes(data, header, tables.lane_positions)
-    longest = tables.max_lane_bytes(tables.lane_positions)
-    if any(len(stream) > longest for stream in streams):
+    last = lanes.last_lane_positions(header.positions, tables.lane_positions)
+    if (
+      len(streams[-1]) > tables.max_lane_bytes(last)
+      or max(map(len, streams)) > tables.max_lane_bytes(tables.lane_positions)
+    ):  # fmt: skip
       raise errors.BitstreamError("a lane is longer than its symbols can need")
-    return header, tables, streams
+    return _Unpacked(header, tables, boxes, streams)
+
+  def _without_metadata(
+    self,
+    options: options_lib.Options | None,
+    metadata: Sequence[container.Box],
+    pixels: int,
+  ) -> options_lib.Options | None:
+    """What is asked of a file, without the part that its metadata takes.
+
+    Args:
+      options: For the whole file.
+      metadata: Boxes.
+      pixels: Height times width of the image.
+
+    Raises:
+      errors.LimitError: if nothing is left for the image.
+      errors.UsageError: if the model's files cannot hold these boxes.
+    """
+    version = self.model.format_version
+    taken = len(container.pack_boxes(version, metadata))
+    taken -= len(container.pack_boxes(version, ()))
+    if options is None or not taken:
+      return options
+    left = {}
+    for name, size in (
+      ("max_bytes", taken),
+      ("target_bpp", 8 * taken / pixels),
+    ):
+      value = getattr(options, name)
+      if value is not None:
+        left[name] = value - size
+        if left[name] <= 0 < value:
+          raise errors.LimitError(f"the metadata alone takes {taken} bytes")
+    return dataclasses.replace(options, **left)
 
   def _check_size(self, height: int, width: int) -> None:
     if not (height and width):

@@ -29,7 +29,7 @@ from bls2017 import errors
 from bls2017.bitstream import coding_tables
 from bls2017.common import blocks
 from bls2017.encoder import activities, quantization
-from bls2017.training import table_building
+from bls2017.training import freezing, table_building
 from bls2017.transforms import model_directory, strips
 
 PRIOR_WEIGHT = 20.0
@@ -96,16 +96,9 @@ def calibrate(
   }
   if sets > 1:
     changes["activity_cdf"] = np.stack([f.activity_cdf for f in fitted])
-    changes["lane_positions"] = np.array(
-      [f.lane_positions for f in fitted], model.tables.lane_positions.dtype
-    )
   tables = dataclasses.replace(model.tables, **changes)
   tables.check()
-  return dataclasses.replace(
-    model,
-    tables=tables,
-    model_id=model_directory.model_id(model.weights, tables),
-  )
+  return freezing.with_tables(model, tables, model.format_version)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,12 +108,10 @@ class _Fitted:
   Attributes:
     cdf: uint16 [sets * S].
     activity_cdf: uint16 [sets + 1, sets], of the activities.
-    lane_positions: Positions of a lane.
   """
 
   cdf: np.ndarray
   activity_cdf: np.ndarray
-  lane_positions: int
 
 
 class _Fit:
@@ -180,7 +171,6 @@ class _Fit:
       self._tables,
       cdf=fitted.cdf.reshape(len(fitted.activity_cdf) - 1, -1).astype(np.int32),
       activity_cdf=fitted.activity_cdf.astype(np.int32),
-      lane_positions=fitted.lane_positions,
     )
     rows = (
       quantization.Quantizer(tables)
@@ -208,16 +198,7 @@ class _Fit:
     frequency = np.stack([table_building.frequencies(p) for p in masses])
     activity_cdf = np.zeros((sets + 1, sets), np.uint16)
     activity_cdf[:, 1:] = np.cumsum(frequency, axis=1)[:, :-1]
-    bits = self._costs(-np.log2(density))
-    bits = np.take_along_axis(bits, chosen[:, None], 1).mean()
-    bits += -np.log2(masses[-1][chosen]).mean()
-    return _Fitted(
-      cdf=cdf.ravel(),
-      activity_cdf=activity_cdf,
-      lane_positions=table_building.lane_positions(
-        float(bits), len(self._tables.live) + (sets > 1)
-      ),
-    )
+    return _Fitted(cdf=cdf.ravel(), activity_cdf=activity_cdf)
 
   def _take(self, symbols: np.ndarray) -> None:
     """Takes the symbols of the live channels, [positions, L]."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import os
 import shutil
@@ -14,7 +15,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from bls2017 import errors
-from bls2017.bitstream import coding_tables
+from bls2017.bitstream import coding_tables, container
 from bls2017.common import config, files
 from bls2017.training import model as model_lib
 from bls2017.training import table_building
@@ -48,8 +49,33 @@ def freeze(
   tables = table_building.build(
     model.prior, arrays["gain"], arrays["inverse_gain"]
   )
+  version = container.VERSION
   return model_directory.FrozenModel(
-    model.config, weights, tables, model_directory.model_id(weights, tables)
+    model.config,
+    weights,
+    tables,
+    version,
+    model_directory.model_id(weights, tables, version),
+  )
+
+
+def with_tables(
+  model: model_directory.FrozenModel,
+  tables: coding_tables.CodingTables,
+  format_version: int = container.VERSION,
+) -> model_directory.FrozenModel:
+  """A model with the same weights, other tables, and an id of its own.
+
+  Args:
+    model: The model.
+    tables: The tables, with any lanes; the model's own to change nothing but
+      the version of its files.
+    format_version: Version of the files, which decides on their lanes.
+  """
+  tables = table_building.with_lanes(tables, format_version)
+  identity = model_directory.model_id(model.weights, tables, format_version)
+  return dataclasses.replace(
+    model, tables=tables, format_version=format_version, model_id=identity
   )
 
 
@@ -109,10 +135,12 @@ def _write(model: model_directory.FrozenModel, directory: str) -> None:
     os.path.join(directory, model_directory.CONFIG_FILE),
     {
       "format": model_directory.FORMAT,
+      model_directory.FORMAT_VERSION: model.format_version,
       "model_id": identity.hex(),
       "model": config.to_json(model.config),
       model_directory.DIGESTS: {
-        k: model_directory.digest(identity, v) for k, v in contents.items()
+        name: model_directory.digest(identity, model.format_version, content)
+        for name, content in contents.items()
       },
     },
   )

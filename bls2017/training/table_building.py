@@ -18,6 +18,7 @@ the symbols of photographs.
 
 from __future__ import annotations
 
+import dataclasses
 import heapq
 import math
 
@@ -44,13 +45,17 @@ less than a tenth.
 MAX_HALF_WIDTH = 2047
 """Largest distance of a table's end from its middle."""
 
-LANE_COST_BITS = 8 * (
-  container.LANE_LENGTH_BYTES + coding_tables.MEAN_LANE_END_BYTES
-)
-"""What a lane costs: the two bytes of its length, and what its end takes."""
-
 LANE_OVERHEAD = 0.005
 """Share of the expected file that the lanes may cost."""
+
+MAX_LANE_OVERHEAD = 0.008
+"""Likewise, where a lane would have more than `MANY_STEPS` steps otherwise."""
+
+MANY_STEPS = 1500
+"""Table indices of a lane that a vectorised decoder is better off without.
+
+It takes a step for each, for all lanes at once.
+"""
 
 MAX_LANE_POSITIONS = 4096
 
@@ -69,7 +74,7 @@ def build(
     inverse_gain: float32 [levels, C].
 
   Returns:
-    Tables for every quality.
+    Tables for every quality, with lanes for files of the newest version.
   """
   levels = len(gain)
   cumulative = prior.cumulative()
@@ -105,8 +110,11 @@ def build(
     name: np.stack([r[name] for r in rows]) for name in rows[0] if name != "cdf"
   }
   tables = coding_tables.CodingTables(
-    **fields, cdfs=[r["cdf"][None] for r in rows]
+    **fields,
+    cdfs=[r["cdf"][None] for r in rows],
+    lane_positions=np.ones(len(rows), np.uint16),
   )
+  tables = with_lanes(tables, container.VERSION)
   tables.check()
   return tables
 
@@ -235,7 +243,6 @@ def _quantize_channels(mass: np.ndarray, start: int) -> dict[str, np.ndarray]:
     "minimum": np.array([minimum for minimum, _ in tables], np.int16),
     "size": np.array([len(cdf) for cdf in cdfs], np.uint16),
     "cdf": np.concatenate(cdfs),
-    "lane_positions": _lane_positions(cdfs),
   }
 
 
@@ -287,29 +294,50 @@ def frequencies(probability: np.ndarray) -> np.ndarray:
   return np.array(frequency, np.int64)
 
 
-def _lane_positions(cdfs: list[np.ndarray]) -> np.ndarray:
-  """Positions of a lane, from the tables of one quality."""
-  bits, live = 0.0, 0
-  for cdf in cdfs:
-    if len(cdf) > 1:
-      p = (
-        np.diff(cdf.astype(np.int64), append=coding_tables.TOTAL)
-        / coding_tables.TOTAL
-      )
-      bits -= float(np.sum(p * np.log2(p)))
-      live += 1
-  return np.array(lane_positions(bits, live), np.uint16)
-
-
-def lane_positions(bits: float, columns: int) -> int:
-  """Positions of a lane: as few as the lanes' own cost allows.
+def with_lanes(
+  tables: coding_tables.CodingTables, format_version: int
+) -> coding_tables.CodingTables:
+  """The same tables, with the lanes that suit a version of the format.
 
   Args:
-    bits: What a position takes on average.
-    columns: Its symbols.
+    tables: Of a model, with any lanes.
+    format_version: Version of the files.
   """
-  longest = (
-    coding_tables.MAX_LANE_BYTES - coding_tables.MAX_LANE_END_BYTES
-  ) // (2 * max(columns, 1))
-  wanted = math.ceil(LANE_COST_BITS / (LANE_OVERHEAD * max(bits, 1e-3)))
-  return max(1, min(wanted, longest, MAX_LANE_POSITIONS))
+  qualities = map(tables.for_quality, range(len(tables)))
+  positions = [lane_positions(q, format_version) for q in qualities]
+  return dataclasses.replace(
+    tables, lane_positions=np.array(positions, np.uint16)
+  )
+
+
+def lane_positions(
+  tables: coding_tables.QualityTables, format_version: int
+) -> int:
+  """Positions of a lane: as few as the lanes' cost allows.
+
+  Args:
+    tables: Of the quality, with any lanes.
+    format_version: Version of the files.
+  """
+  share = _masses_of(tables.activity_cdf)
+  activity_bits = (share * tables.activity_lengths).sum(1)
+  symbol_bits = (_masses_of(tables.cdf) * tables.code_lengths).sum(1)
+  # A lane's first activity is coded without one before it.
+  anywhere, first_bits = share[-1], activity_bits[-1]
+  later_bits = float(anywhere @ activity_bits[:-1])
+  bits = max(float(anywhere @ symbol_bits) + later_bits, 1e-3)
+  costs = [container.overhead_bytes(n, format_version) for n in (0, 1)]
+  cost = 8 * (costs[1] - costs[0]) + float(first_bits) - later_bits
+  columns = max(tables.columns, 1)
+  positions = math.ceil(cost / (LANE_OVERHEAD * bits))
+  if positions * columns > MANY_STEPS:
+    fewest = math.ceil(cost / (MAX_LANE_OVERHEAD * bits))
+    positions = max(fewest, MANY_STEPS // columns)
+  room = coding_tables.MAX_LANE_BYTES - coding_tables.MAX_LANE_END_BYTES
+  longest = room // (2 * columns)
+  return max(1, min(positions, longest, MAX_LANE_POSITIONS))
+
+
+def _masses_of(cdf: np.ndarray) -> np.ndarray:
+  """The share of each table index in its table: float64, shaped as `cdf`."""
+  return (coding_tables.upper_ends(cdf) - cdf) / coding_tables.TOTAL

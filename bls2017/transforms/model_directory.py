@@ -1,7 +1,7 @@
 """Model directories: everything that coding needs.
 
-    config.json       format, model id, the model's configuration, and digests
-                      of the other files
+    config.json       format of the directory, version of the model's files, its
+                      id, its configuration, and digests of the other files
     weights.npz       the transforms' named arrays (BLS2017Model.get_arrays)
     tables.npz        the arrays of coding_tables.CodingTables; "cdf_steps/0",
                       "cdf_steps/1" ... are the differences of neighbours in the
@@ -9,11 +9,15 @@
     analysis.tflite   the transforms as LiteRT runs them, made of the weights
     synthesis.tflite  (litert_graphs)
 
+The version of the files that a model writes and reads is a fact of the model.
+Where config.json names none, it is 1 for tables of one activity, and else 2.
+
 The model id is the first 8 bytes of the SHA-256 over the names, types, shapes
 and bytes of all arrays that decoding depends on: the synthesis transform's and
-the tables'. Two models with one id decode every file alike.
+the tables'. From version 3 on, the version precedes them. Two models with one
+id decode every file alike.
 
-A digest is the SHA-256 of the model id and a file's bytes, in hexadecimal: it
+A digest is the SHA-256 of the model id, the version and a file's bytes: it
 belongs to this model and this file. So a file can be read when something of it
 is needed, and be known to be the model's without the others.
 
@@ -52,6 +56,9 @@ PRETRAINED = os.path.join(
 )
 """The model that comes with the package."""
 
+FORMAT_VERSION = "format_version"
+"""Key of the version of the files in config.json."""
+
 CDF_STEPS = "cdf_steps"
 """Name of the arrays of the frequencies' differences."""
 
@@ -69,6 +76,7 @@ class FrozenModel:
     config: Its configuration.
     weights: Named float arrays of both transforms.
     tables: Coding tables, gains included.
+    format_version: Version of the files it writes and reads.
     model_id: 8 bytes.
     graphs: `GRAPHS` of the weights, as LiteRT runs them; none where the model
       was not read from a directory that has them.
@@ -77,15 +85,29 @@ class FrozenModel:
   config: config.ModelConfig
   weights: Mapping[str, np.ndarray]
   tables: coding_tables.CodingTables
+  format_version: int
   model_id: bytes
   graphs: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
 
 
 def model_id(
-  weights: Mapping[str, np.ndarray], tables: coding_tables.CodingTables
+  weights: Mapping[str, np.ndarray],
+  tables: coding_tables.CodingTables,
+  format_version: int,
 ) -> bytes:
-  """The id that files carry; see the module's description."""
+  """The id that files carry; see the module's description.
+
+  Args:
+    weights: Named float arrays of both transforms.
+    tables: Coding tables.
+    format_version: Version of the files.
+
+  Returns:
+    8 bytes.
+  """
   digest = hashlib.sha256()
+  if format_version > 2:
+    digest.update(f"format_version:{format_version};".encode())
   arrays = {k: v for k, v in weights.items() if k.startswith("synthesis/")}
   arrays.update({f"tables/{k}": v for k, v in tables.arrays().items()})
   for name in sorted(arrays):
@@ -109,14 +131,17 @@ def check_finite(arrays: Mapping[str, np.ndarray], where: str = "") -> None:
       raise errors.ModelError(f"{where}{name} has values that are not finite")
 
 
-def digest(identity: bytes, content: bytes) -> str:
-  """What config.json holds of a file.
+def digest(identity: bytes, format_version: int, content: bytes) -> str:
+  """What config.json holds of a file, hexadecimal.
 
   Args:
     identity: The model's id.
-    content: Of the file.
+    format_version: Version of the model's files.
+    content: Of the file in its directory.
   """
-  return hashlib.sha256(identity + content).hexdigest()
+  return hashlib.sha256(
+    identity + bytes([format_version]) + content
+  ).hexdigest()
 
 
 def load(path: str | None = None) -> FrozenModel:
@@ -154,12 +179,13 @@ def _opened(path: str, values: dict[str, Any]) -> FrozenModel:
   try:
     identity = bytes.fromhex(values["model_id"])
     digests = dict(values[DIGESTS])
+    version = int(values[FORMAT_VERSION])
   except (KeyError, TypeError, ValueError) as e:
     raise errors.ModelError(f"{path}: {CONFIG_FILE} is damaged: {e!r}") from e
 
   def read(name: str) -> bytes:
     content = _content(path, name)
-    if digest(identity, content) != digests.get(name):
+    if digest(identity, version, content) != digests.get(name):
       raise errors.ModelError(
         f"{path} is damaged: {name} is not that of model {identity.hex()}"
       )
@@ -174,10 +200,12 @@ def _opened(path: str, values: dict[str, Any]) -> FrozenModel:
   arrays = _arrays(path, TABLES_FILE, read(TABLES_FILE))
   steps = [name for name in arrays if name.startswith(CDF_STEPS)]
   fields = {name: arrays[name] for name in arrays if name not in steps}
+  tables = _tables(path, fields, _StoredFrequencies(arrays, len(steps)))
   return FrozenModel(
     config.from_json(config.ModelConfig, values.get("model", {})),
     _Lazy(weights),
-    _tables(path, fields, _StoredFrequencies(arrays, len(steps))),
+    tables,
+    _format_version(values, tables, path),
     identity,
     _Lazy(graphs),
   )
@@ -197,14 +225,29 @@ def _read(path: str, values: dict[str, Any]) -> FrozenModel:
   except (KeyError, ValueError, ZeroDivisionError) as e:
     raise errors.ModelError(f"{path}: not the expected tables: {e!r}") from e
   tables = _tables(path, fields, cdfs)
-  identity = model_id(_finite(path, weights), tables)
+  version = _format_version(values, tables, path)
+  identity = model_id(_finite(path, weights), tables, version)
   if values.get("model_id") != identity.hex():
     raise errors.ModelError(
       f"{path} is damaged: its id is {identity.hex()}, it should be"
       f" {values.get('model_id')}"
     )
   model_config = config.from_json(config.ModelConfig, values.get("model", {}))
-  return FrozenModel(model_config, weights, tables, identity)
+  return FrozenModel(model_config, weights, tables, version, identity)
+
+
+def _format_version(
+  values: dict[str, Any], tables: coding_tables.CodingTables, path: str
+) -> int:
+  """The version of a model's files, from what its config.json says."""
+  implied = 1 if tables.num_activities == 1 else 2
+  version = values.get(FORMAT_VERSION, implied)
+  if version != implied and version not in range(3, container.VERSION + 1):
+    raise errors.ModelError(
+      f"{path} is for files of version {version}, this program reads versions 1"
+      f" to {container.VERSION}"
+    )
+  return int(version)
 
 
 def _tables(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 import tensorflow as tf
 
+from bls2017 import errors
 from bls2017.bitstream import container
 from bls2017.common import config
 from bls2017.transforms import frozen_transforms
@@ -52,13 +53,20 @@ class FrozenGraph:
       model: The model.
       runtime: One of `export.RUNTIMES`.
       max_pixels: Limit of width times height.
+
+    Raises:
+      errors.ModelError: if graphs do not know the version of its files.
     """
+    if model.format_version >= container.BOXES_VERSION:
+      raise errors.ModelError(
+        f"graphs do not read files of version {model.format_version}"
+      )
     self.model_id = model.model_id
     self.num_levels = model.config.num_levels
     self.max_pixels = max_pixels
     self._transforms = frozen_transforms.FrozenTransforms(model.weights)
     self._tables = graph_tables.GraphTables(model.tables)
-    self._version = container.version_of(self._tables.activities)
+    self._version = model.format_version
     self._coder = entropy_coders.make(runtime, self._tables.activities)
     self._channels = model.config.num_latents
     self._encode = _traced(self._encode_image, _IMAGE, _SCALAR)
@@ -248,7 +256,7 @@ class FrozenGraph:
     self, latents: tf.Tensor, index: tf.Tensor, strength: tf.Tensor
   ) -> tf.Tensor:
     tables = self._tables.for_quality(index)
-    return sized_encoder.expected_size(latents, tables, strength)
+    return sized_encoder.expected_size(latents, tables, strength, self._version)
 
   def _pack_latents(
     self,

@@ -166,7 +166,10 @@ class SizedEncoder:
 
 
 def expected_size(
-  latents: tf.Tensor, tables: graph_tables.QualityTables, strength: tf.Tensor
+  latents: tf.Tensor,
+  tables: graph_tables.QualityTables,
+  strength: tf.Tensor,
+  version: int,
 ) -> tf.Tensor:
   """Bytes that a file is expected to take, float32 scalar.
 
@@ -174,12 +177,14 @@ def expected_size(
     latents: float32 [positions, C].
     tables: Of the quality.
     strength: float32 scalar.
+    version: Of the format.
   """
   rows = graph_quantization.quantize(latents, tables, strength)
   bits = graph_quantization.bits(rows, tables)
   lane_positions = tables.coding.lane_positions
   count = (tf.shape(rows)[0] + lane_positions - 1) // lane_positions
-  return container.overhead_bytes(tf.cast(count, tf.float32)) + bits / 8
+  overhead = container.overhead_bytes(tf.cast(count, tf.float32), version)
+  return overhead + bits / 8
 
 
 def _integer(index: tf.Tensor | int) -> tf.Tensor:

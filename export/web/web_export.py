@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from bls2017 import errors
-from bls2017.bitstream import coding_tables, container
+from bls2017.bitstream import coding_tables
 from bls2017.images import image_io
 from bls2017.transforms import model_directory
 
@@ -147,7 +147,7 @@ def _write_model(
 
 def format_version(model: model_directory.FrozenModel) -> int:
   """The version of the files that a model writes and reads."""
-  return container.version_of(len(model.tables.for_quality(0).cdf))
+  return model.format_version
 
 
 def _weights(model: model_directory.FrozenModel) -> dict[str, np.ndarray]:

@@ -20,3 +20,9 @@ def golden_model_dir() -> str:
 @pytest.fixture(scope="session")
 def codec(golden_model_dir) -> codec_lib.Codec:
   return codec_lib.Codec.load(golden_model_dir)
+
+
+@pytest.fixture(scope="session")
+def newest_codec() -> codec_lib.Codec:
+  """The same transforms and frequencies, with files of version 3."""
+  return codec_lib.Codec.load(str(GOLDEN / "v3" / "model"))

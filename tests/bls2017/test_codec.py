@@ -48,14 +48,18 @@ def test_no_file_is_longer_than_the_codec_says(codec, max_pixels):
       assert len(data) <= codec.max_file_bytes
 
 
+@pytest.mark.parametrize("fixture", ["codec", "newest_codec"])
 @laws.examples(20)
 @given(
-  height=st.integers(1, 70),
-  width=st.integers(1, 70),
+  height=st.integers(1, 170),
+  width=st.integers(1, 170),
   eighths=st.integers(0, 8),
   seed=st.integers(0, 1000),
 )
-def test_coding_is_exact_and_repeatable(codec, height, width, eighths, seed):
+def test_coding_is_exact_and_repeatable(
+  request, fixture, height, width, eighths, seed
+):
+  codec = request.getfixturevalue(fixture)
   x = images.photograph(height, width, seed)
   quality = 1 + eighths / 8
   data = codec.compress(x, quality)
@@ -232,3 +236,68 @@ def test_qualities_and_indices_are_inverse(levels):
   for index in range(coding_tables.num_qualities(levels)):
     quality = coding_tables.index_quality(index)
     assert coding_tables.quality_index(quality, levels) == index
+
+
+EXIF = container.Box(container.EXIF, b"MM\0*" + bytes(200))
+XMP = container.Box(container.XMP, b"<x:xmpmeta/>")
+
+
+def test_metadata_comes_back_and_changes_no_pixel(newest_codec):
+  x = images.photograph(90, 140)
+  plain = newest_codec.compress(x, 2)
+  data = newest_codec.compress(x, 2, metadata=[XMP, EXIF])
+  assert newest_codec.metadata(data) == (EXIF, XMP)
+  assert newest_codec.metadata(plain) == ()
+  np.testing.assert_array_equal(
+    newest_codec.decompress(data), newest_codec.decompress(plain)
+  )
+  info = newest_codec.info(data)
+  assert info.metadata == {"Exif": 204, "XMP ": 12}
+  assert info.header_bytes == newest_codec.info(plain).header_bytes + 232
+  assert info.header_bytes + info.payload_bytes == len(data)
+
+
+@pytest.mark.parametrize("effort", [3, 4])
+def test_a_size_is_kept_with_its_metadata(newest_codec, effort):
+  x = images.photograph(128, 160)
+  for max_bytes in (700, 1000):
+    for target in (
+      {"max_bytes": max_bytes},
+      {"target_bpp": 8 * max_bytes / (128 * 160)},
+    ):
+      data = newest_codec.compress(x, metadata=[EXIF], effort=effort, **target)
+      assert 0.8 * max_bytes < len(data) <= max_bytes
+
+
+def test_metadata_that_leaves_no_room_is_refused(newest_codec):
+  x = images.photograph(128, 160)
+  with pytest.raises(errors.LimitError, match="212 bytes"):
+    newest_codec.compress(x, max_bytes=200, metadata=[EXIF])
+  with pytest.raises(errors.UsageError, match="positive"):
+    newest_codec.compress(x, max_bytes=-1, metadata=[EXIF])
+
+
+def test_files_of_older_models_hold_no_metadata(codec):
+  with pytest.raises(errors.UsageError, match="metadata"):
+    codec.compress(images.photograph(20, 20), 1, metadata=[EXIF])
+
+
+def test_a_file_of_another_version_is_not_the_models(codec, newest_codec):
+  # The same model id, but files of the version before.
+  model = dataclasses.replace(
+    newest_codec.model, format_version=codec.model.format_version
+  )
+  older = codec_lib.Codec(model)
+  x = images.photograph(90, 140)
+  for writer, reader in ((older, newest_codec), (newest_codec, older)):
+    with pytest.raises(errors.BitstreamError, match="version"):
+      reader.decompress(writer.compress(x, 1))
+
+
+def test_packed_lengths_of_lanes_save_most_of_what_lanes_cost(
+  codec, newest_codec
+):
+  x = images.photograph(512, 768)
+  old, new = (c.info(c.compress(x, 2)) for c in (codec, newest_codec))
+  assert new.lanes > 1.5 * old.lanes
+  assert new.header_bytes < 0.9 * old.header_bytes

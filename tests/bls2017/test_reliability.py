@@ -176,7 +176,7 @@ def test_same_tables_but_other_synthesis_weights_are_another_model(
   other = dataclasses.replace(
     codec.model,
     weights=weights,
-    model_id=model_directory.model_id(weights, tables),
+    model_id=model_directory.model_id(weights, tables, 2),
   )
   freezing.save(other, str(tmp_path / "other"))
   loaded = codec_lib.Codec.load(str(tmp_path / "other"))

@@ -53,7 +53,8 @@ def check(data: bytes, sealed_share: int = 1) -> tuple[int, int]:
   Raises:
     AssertionError: if a law does not hold.
   """
-  codec = codec_lib.Codec.load(str(GOLDEN / "v2" / "model"))
+  version = data[container.VERSION_OFFSET]
+  codec = codec_lib.Codec.load(str(GOLDEN / f"v{version}" / "model"))
   other = codec_lib.Codec(codec.model, range_coder_stock.StockRangeCoder())
   refused = decoded = 0
   for kind, files in damaged(data).items():
@@ -86,7 +87,7 @@ def _is_large(data: bytes) -> bool:
 def main() -> None:
   """Prints what was tried."""
   files = [pathlib.Path(p) for p in sys.argv[1:]] or sorted(
-    GOLDEN.glob("v2/*.bls")
+    GOLDEN.glob("v[23]/*.bls")
   )
   for path in files:
     refused, decoded = check(path.read_bytes())

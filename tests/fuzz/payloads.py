@@ -35,7 +35,7 @@ import time
 import numpy as np
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
-NEWEST = 2
+NEWEST = 3
 RUNTIMES = ("tfc", "stock", "numpy", "export_tfc", "export_stock")
 
 SLOW_SECONDS = 1.0
@@ -95,7 +95,7 @@ class Forger:
     height, width = _SIZES[int(rng.integers(len(_SIZES)))]
     index = int(rng.integers(len(self._codec.model.tables)))
     model = self._codec.model
-    version = container.version_of(model.tables.num_activities)
+    version = model.format_version
     header = container.Header(height, width, index, model.model_id, version)
     tables = self._codec._prepared.tables(index)
     streams = list(self._sound_streams(header))
@@ -106,7 +106,10 @@ class Forger:
     all_hostile = rng.random() < 0.5
     for lane in range(count) if all_hostile else [int(rng.integers(count))]:
       streams[lane] = self._hostile(streams[lane], longest)
-    return container.pack(header, streams), count
+    boxes = []
+    if version >= container.BOXES_VERSION and rng.random() < 0.3:
+      boxes.append(container.Box(b"fuzz", rng.bytes(int(rng.integers(1, 40)))))
+    return container.pack(header, streams, boxes), count
 
   def _sound_streams(self, header) -> list[bytes]:
     from tests.bls2017.bitstream import tables_strategy
@@ -199,7 +202,8 @@ def check_codec(codec, other, data: bytes) -> bool:
   coder = codec._coder
   streams = container.unpack_lanes(data, header, tables.lane_positions)
   rows = coder.decode(streams, header.positions, tables)
-  again = container.pack(header, coder.encode(rows, tables))
+  boxes = codec.metadata(data)
+  again = container.pack(header, coder.encode(rows, tables), boxes)
   assert again == data, "two byte strings for one image"
   assert codec.decompress(data).shape == (header.height, header.width, 3)
   return True

@@ -13,8 +13,14 @@ from tests import laws
 from tests.fuzz import container as container_fuzz
 from tests.fuzz import exhaustive, payloads
 
-FILES = {p.name: p.read_bytes() for p in exhaustive.GOLDEN.glob("v2/*.bls")}
-SMALLEST = min(FILES.values(), key=len)
+FILES = {
+  version: [
+    p.read_bytes() for p in sorted(exhaustive.GOLDEN.glob(f"v{version}/*.bls"))
+  ]
+  for version in (2, 3)
+}
+SMALLEST = min(FILES[2], key=len)
+SMALLEST_WITH_BOXES = FILES[3][1]
 
 
 @laws.examples(300)
@@ -25,7 +31,7 @@ def test_bytes_are_refused_or_one_spelling(data):
 
 @laws.examples(200)
 @given(
-  data=st.sampled_from(sorted(FILES.values())),
+  data=st.sampled_from(FILES[2] + FILES[3]),
   changes=st.lists(st.tuples(st.integers(0), st.integers(0, 255)), max_size=4),
   end=st.integers(-40, 40),
 )
@@ -58,15 +64,26 @@ def test_sealing_makes_a_readable_version_of_any():
     container.unpack_header(container_fuzz.seal(bytes(data)))
 
 
-def test_all_that_can_happen_to_the_smallest_file():
-  refused, decoded = exhaustive.check(SMALLEST, sealed_share=40)
-  assert refused > 9 * len(SMALLEST)
+@pytest.mark.parametrize(
+  ("data", "sealed_share"),
+  [(SMALLEST, 40), (SMALLEST_WITH_BOXES, 100)],
+  ids=["smallest", "boxes"],
+)
+def test_all_that_can_happen_to_a_file(data, sealed_share):
+  refused, decoded = exhaustive.check(data, sealed_share)
+  assert refused > 9 * len(data)
   assert decoded > 20
 
 
-@pytest.mark.parametrize("runtime", payloads.RUNTIMES)
-def test_hostile_payloads_are_refused_or_one_spelling(runtime):
-  worker = payloads.Worker(runtime, 1)
+@pytest.mark.parametrize(
+  ("runtime", "version"),
+  [
+    ("tfc", 2), ("stock", 2), ("export_stock", 2), ("export_tfc", 2),
+    ("tfc", 3), ("stock", 3),
+  ],
+)  # fmt: skip
+def test_hostile_payloads_are_refused_or_one_spelling(runtime, version):
+  worker = payloads.Worker(runtime, 1, version)
   worker.run(seed=0, streams=1)  # Builds the graphs.
   tally = worker.run(seed=1, streams=2000)
   assert not tally.failures

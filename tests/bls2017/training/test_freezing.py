@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from bls2017 import errors
+from bls2017.bitstream import container
 from bls2017.common import config
 from bls2017.training import freezing
 from bls2017.training import model as model_lib
@@ -28,6 +29,7 @@ def test_loading_inverts_saving(model, tmp_path, half_precision):
   loaded = model_directory.load(str(tmp_path / "model"))
   assert loaded.model_id == frozen.model_id
   assert loaded.config == CONFIG
+  assert loaded.format_version == frozen.format_version == container.VERSION
   for name, array in frozen.weights.items():
     np.testing.assert_array_equal(loaded.weights[name], array)
   for name, array in frozen.tables.arrays().items():
@@ -92,3 +94,12 @@ def test_kernels_beyond_half_precision_are_not_frozen():
   assert freezing.freeze(model).model_id
   with pytest.raises(errors.ModelError, match="not finite"):
     freezing.freeze(model, half_precision=True)
+
+
+def test_a_models_files_can_get_another_version(codec, tmp_path):
+  model = freezing.with_tables(codec.model, codec.model.tables)
+  assert (codec.model.format_version, model.format_version) == (2, 3)
+  assert model.model_id != codec.model.model_id
+  np.testing.assert_array_equal(model.tables.cdf, codec.model.tables.cdf)
+  freezing.save(model, str(tmp_path / "model"))
+  assert model_directory.load(str(tmp_path / "model")).format_version == 3

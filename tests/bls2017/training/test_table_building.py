@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bls2017.bitstream import coding_tables
+from bls2017.bitstream import coding_tables, container
 from bls2017.training import priors, table_building
 from tests import laws
 
@@ -135,3 +137,40 @@ def test_channels_that_sleep_at_a_level_wake_right_above_it():
     np.testing.assert_allclose(
       tables.inverse_gain[index, 3], tables.inverse_gain[index, 2], rtol=1e-6
     )
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_lanes_are_as_short_as_their_cost_allows(codec, version):
+  made = table_building.with_lanes(codec.model.tables, version)
+  for index in range(len(made)):
+    quality = made.for_quality(index)
+    lane = container.overhead_bytes(1, version)
+    lane -= container.overhead_bytes(0, version)
+    bits = _mean_bits(quality)
+    share = 8 * lane / (quality.lane_positions * bits)
+    assert 0.004 < share < 0.0082
+    # What the first activity of a lane costs more is not counted here.
+    assert share < 0.0052 or quality.lane_positions * quality.columns > 1400
+
+
+def test_long_lanes_may_cost_more(codec):
+  # The same bits in three times as many columns: a lane has many steps.
+  tables = codec.model.tables.for_quality(0)
+  positions = table_building.lane_positions(tables, 2)
+  assert positions * tables.columns <= 1500
+  few = dataclasses.replace(tables, live=np.repeat(tables.live, 3))
+  fewer = table_building.lane_positions(few, 2)
+  assert fewer < positions
+  assert fewer * few.columns > 1500
+
+
+def _mean_bits(tables):
+  """Bits of a position whose activity follows the table of the first ones."""
+  share = _masses(tables.activity_cdf)
+  activity = (share * tables.activity_lengths).sum(1)
+  symbols = (_masses(tables.cdf) * tables.code_lengths).sum(1)
+  return float(share[-1] @ (symbols + activity[:-1]))
+
+
+def _masses(cdf):
+  return (coding_tables.upper_ends(cdf) - cdf) / coding_tables.TOTAL

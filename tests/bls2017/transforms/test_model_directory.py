@@ -43,15 +43,19 @@ def _rewrite(path, change):
   np.savez(path, **arrays)
 
 
+def _id(weights, model):
+  return model_directory.model_id(weights, model.tables, model.format_version)
+
+
 def test_the_id_covers_what_decoding_depends_on(codec):
   model = codec.model
   for name in ("synthesis/0/kernel", "synthesis/igdn_in/beta"):
     weights = dict(model.weights)
     weights[name] = weights[name] + np.float32(1e-3)
-    assert model_directory.model_id(weights, model.tables) != model.model_id
+    assert _id(weights, model) != model.model_id
   weights = dict(model.weights)
   weights["analysis/0/bias"] = weights["analysis/0/bias"] + 1
-  assert model_directory.model_id(weights, model.tables) == model.model_id
+  assert _id(weights, model) == model.model_id
 
 
 def test_a_model_is_read_without_tensorflow(codec, golden_model_dir):
@@ -89,7 +93,7 @@ def test_damaged_files_are_an_error(damaged, name, damage):
 def test_files_are_read_when_they_are_needed(written, tiny_config):
   model, weights, graphs = _use(written)
   assert model.config == tiny_config
-  assert model_directory.model_id(weights, model.tables) == model.model_id
+  assert _id(weights, model) == model.model_id
   assert set(graphs) == set(model_directory.GRAPHS)
   for name in ("weights.npz", "analysis.tflite", "synthesis.tflite"):
     (written / name).unlink()
@@ -131,8 +135,7 @@ def test_files_of_another_model_are_refused(written, golden_model_dir):
 
 def test_the_packaged_model_has_the_id_of_its_arrays():
   model = model_directory.load()
-  identity = model_directory.model_id(model.weights, model.tables)
-  assert identity == model.model_id
+  assert _id(model.weights, model) == model.model_id
   assert set(model.graphs) == set(model_directory.GRAPHS)
 
 
@@ -164,3 +167,30 @@ def test_a_config_that_does_not_fit_is_refused(damaged, key, value):
   path.write_text(json.dumps({**values, key: value}))
   with pytest.raises(errors.ModelError):
     model_directory.load(str(damaged))
+
+
+@pytest.mark.parametrize("version", [1, 3, 4, 0, "3", None])
+def test_a_version_that_does_not_fit_is_refused(damaged, version):
+  # The id covers version 3, and tables of several activities are not of 1.
+  path = damaged / "config.json"
+  values = json.loads(path.read_text())
+  path.write_text(json.dumps({**values, "format_version": version}))
+  with pytest.raises(errors.ModelError):
+    model_directory.load(str(damaged))
+
+
+def test_a_model_may_name_the_version_that_its_tables_imply(damaged):
+  path = damaged / "config.json"
+  values = json.loads(path.read_text())
+  path.write_text(json.dumps({**values, "format_version": 2}))
+  assert model_directory.load(str(damaged)).format_version == 2
+
+
+def test_the_id_covers_the_version_from_3_on(codec):
+  model = codec.model
+  ids = [
+    model_directory.model_id(model.weights, model.tables, version)
+    for version in (1, 2, 3, 4)
+  ]
+  assert ids[0] == ids[1] == model.model_id
+  assert len(set(ids)) == 3

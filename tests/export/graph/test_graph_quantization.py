@@ -53,7 +53,9 @@ def test_symbols_and_sizes_are_the_librarys(
   np.testing.assert_array_equal(rows, expected.rows)
   bits = graph_quantization.bits(rows, graph)
   assert float(bits) == pytest.approx(expected.bits, rel=1e-5)
-  size = sized_encoder.expected_size(latents, graph, tf.constant(strength))
+  size = sized_encoder.expected_size(
+    latents, graph, tf.constant(strength), codec.model.format_version
+  )
   assert float(size) > expected.bits / 8 + container.HEADER_BYTES
 
 
