@@ -111,7 +111,7 @@ def build(
   }
   tables = coding_tables.CodingTables(
     **fields,
-    cdf=np.concatenate([r["cdf"] for r in rows]),
+    cdfs=[r["cdf"][None] for r in rows],
     lane_positions=np.ones(len(rows), np.uint16),
   )
   tables = with_lanes(tables, container.VERSION)

@@ -21,6 +21,7 @@ depends on its size, and `rsqrt` on the place in a vector.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
@@ -56,7 +57,7 @@ class _Rows(Protocol):
 class FrozenTransforms:
   """Both transforms of a model, ready to be traced into a graph."""
 
-  def __init__(self, weights: dict[str, np.ndarray]):
+  def __init__(self, weights: Mapping[str, np.ndarray]):
     """Prepares the constants.
 
     Args:

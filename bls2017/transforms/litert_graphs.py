@@ -6,6 +6,7 @@ within `MAX_LEVELS` and `MAX_DECIBELS` of what 32 bits give; else they have 32.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Callable
 
 import numpy as np
@@ -24,7 +25,7 @@ _PICTURE = 128
 
 
 def convert(
-  weights: dict[str, np.ndarray], num_latents: int
+  weights: Mapping[str, np.ndarray], num_latents: int
 ) -> dict[str, bytes]:
   """The graphs of a model, for images of any size.
 

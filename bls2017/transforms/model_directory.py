@@ -1,11 +1,13 @@
-"""Model directories: everything that coding needs, in three files.
+"""Model directories: everything that coding needs.
 
-    config.json  format of the directory, version of the files, model id, the
-                 model's configuration
-    weights.npz  the transforms' named arrays (BLS2017Model.get_arrays)
-    tables.npz   the arrays of coding_tables.CodingTables; where it has several
-                 sets of tables, "cdf_steps" instead of "cdf", the differences
-                 of its neighbours modulo 2**16, which compress better
+    config.json       format of the directory, version of the model's files, its
+                      id, its configuration, and digests of the other files
+    weights.npz       the transforms' named arrays (BLS2017Model.get_arrays)
+    tables.npz        the arrays of coding_tables.CodingTables; "cdf_steps/0",
+                      "cdf_steps/1" ... are the differences of neighbours in the
+                      tables of a quality modulo 2**16, which compress better
+    analysis.tflite   the transforms as LiteRT runs them, made of the weights
+    synthesis.tflite  (litert_graphs)
 
 The version of the files that a model writes and reads is a fact of the model.
 Where config.json names none, it is 1 for tables of one activity, and else 2.
@@ -14,14 +16,24 @@ The model id is the first 8 bytes of the SHA-256 over the names, types, shapes
 and bytes of all arrays that decoding depends on: the synthesis transform's and
 the tables'. From version 3 on, the version precedes them. Two models with one
 id decode every file alike.
+
+A digest is the SHA-256 of the model id, the version and a file's bytes: it
+belongs to this model and this file. So a file can be read when something of it
+is needed, and be known to be the model's without the others.
+
+Directories of format 1 have no digests and no graphs, and all tables in one
+array, "cdf", or its differences, "cdf_steps". They are read as a whole.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
+import io
 import os
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Callable, TypeVar
 
 import numpy as np
 
@@ -29,7 +41,12 @@ from bls2017 import errors
 from bls2017.bitstream import coding_tables, container
 from bls2017.common import config
 
-FORMAT = 1
+FORMAT = 2
+"""The format that is written; 1 is read as well."""
+
+DIGESTS = "files"
+"""Key of the digests in config.json, by the files' names."""
+
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "weights.npz"
 TABLES_FILE = "tables.npz"
@@ -43,7 +60,12 @@ FORMAT_VERSION = "format_version"
 """Key of the version of the files in config.json."""
 
 CDF_STEPS = "cdf_steps"
-"""Name of the array of the frequencies' differences."""
+"""Name of the arrays of the frequencies' differences."""
+
+GRAPHS = ("analysis", "synthesis")
+GRAPH_ENDING = ".tflite"
+
+_T = TypeVar("_T")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,17 +78,20 @@ class FrozenModel:
     tables: Coding tables, gains included.
     format_version: Version of the files it writes and reads.
     model_id: 8 bytes.
+    graphs: `GRAPHS` of the weights, as LiteRT runs them; none where the model
+      was not read from a directory that has them.
   """
 
   config: config.ModelConfig
-  weights: dict[str, np.ndarray]
+  weights: Mapping[str, np.ndarray]
   tables: coding_tables.CodingTables
   format_version: int
   model_id: bytes
+  graphs: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
 
 
 def model_id(
-  weights: dict[str, np.ndarray],
+  weights: Mapping[str, np.ndarray],
   tables: coding_tables.CodingTables,
   format_version: int,
 ) -> bytes:
@@ -94,7 +119,7 @@ def model_id(
   return digest.digest()[: container.MODEL_ID_BYTES]
 
 
-def check_finite(arrays: dict[str, np.ndarray], where: str = "") -> None:
+def check_finite(arrays: Mapping[str, np.ndarray], where: str = "") -> None:
   """Raises errors.ModelError if a value of named arrays is not finite.
 
   Args:
@@ -119,40 +144,108 @@ def read_config(path: str | None = None) -> config.ModelConfig:
   return config.from_json(config.ModelConfig, values.get("model", {}))
 
 
+def digest(identity: bytes, format_version: int, content: bytes) -> str:
+  """What config.json holds of a file, hexadecimal.
+
+  Args:
+    identity: The model's id.
+    format_version: Version of the model's files.
+    content: Of the file in its directory.
+  """
+  return hashlib.sha256(
+    identity + bytes([format_version]) + content
+  ).hexdigest()
+
+
 def load(path: str | None = None) -> FrozenModel:
   """Reads and checks a model directory.
+
+  Weights, graphs and each quality's tables are read when they are needed; only
+  what format 1 has no digests of is read at once.
 
   Args:
     path: The directory; the package's own model by default.
 
   Raises:
     errors.ModelError: if it is missing, damaged, of another format, or holds
-      values that are not finite.
+      values that are not finite. For what is read later, when it is used.
   """
   path = PRETRAINED if path is None else path
   values = config.read_json(os.path.join(path, CONFIG_FILE))
-  if values.get("format") != FORMAT:
+  if values.get("format") == FORMAT:
+    model = _opened(path, values)
+  elif values.get("format") == 1:
+    model = _read(path, values)
+  else:
     raise errors.ModelError(
-      f"{path} has format {values.get('format')}, this program reads {FORMAT}"
+      f"{path} has format {values.get('format')}, this program reads formats 1"
+      f" to {FORMAT}"
     )
-  weights = _read_arrays(os.path.join(path, WEIGHTS_FILE))
-  check_finite(weights, f"{path}: ")
+  expected = coding_tables.num_qualities(model.config.num_levels)
+  if model.tables.gain.shape != (expected, model.config.num_latents):
+    raise errors.ModelError(f"{path}: the tables are not those of the model")
+  return model
+
+
+def _opened(path: str, values: dict[str, Any]) -> FrozenModel:
+  """A directory whose files are read when they are needed."""
   try:
-    tables = _make_tables(_read_arrays(os.path.join(path, TABLES_FILE)))
-  except TypeError as e:
-    raise errors.ModelError(f"{path}: not the expected tables: {e}") from e
-  tables.check()
+    identity = bytes.fromhex(values["model_id"])
+    digests = dict(values[DIGESTS])
+    version = int(values[FORMAT_VERSION])
+  except (KeyError, TypeError, ValueError) as e:
+    raise errors.ModelError(f"{path}: {CONFIG_FILE} is damaged: {e!r}") from e
+
+  def read(name: str) -> bytes:
+    content = _content(path, name)
+    if digest(identity, version, content) != digests.get(name):
+      raise errors.ModelError(
+        f"{path} is damaged: {name} is not that of model {identity.hex()}"
+      )
+    return content
+
+  def weights() -> dict[str, np.ndarray]:
+    return _finite(path, dict(_arrays(path, WEIGHTS_FILE, read(WEIGHTS_FILE))))
+
+  def graphs() -> dict[str, bytes]:
+    return {name: read(f"{name}{GRAPH_ENDING}") for name in GRAPHS}
+
+  arrays = _arrays(path, TABLES_FILE, read(TABLES_FILE))
+  steps = [name for name in arrays if name.startswith(CDF_STEPS)]
+  fields = {name: arrays[name] for name in arrays if name not in steps}
+  tables = _tables(path, fields, _StoredFrequencies(arrays, len(steps)))
+  return FrozenModel(
+    config.from_json(config.ModelConfig, values.get("model", {})),
+    _Lazy(weights),
+    tables,
+    _format_version(values, tables, path),
+    identity,
+    _Lazy(graphs),
+  )
+
+
+def _read(path: str, values: dict[str, Any]) -> FrozenModel:
+  """A directory of format 1."""
+  weights = _all_arrays(path, WEIGHTS_FILE)
+  fields = _all_arrays(path, TABLES_FILE)
+  if CDF_STEPS in fields:
+    fields["cdf"] = np.cumsum(fields.pop(CDF_STEPS), dtype=np.uint16)
+  try:
+    cdf, totals = fields.pop("cdf"), fields["size"].sum(1, dtype=np.int64)
+    ends = np.cumsum(totals) * (len(cdf) // int(totals.sum()))
+    parts = zip(np.split(cdf, ends[:-1]), totals)
+    cdfs = [part.reshape(-1, total) for part, total in parts]
+  except (KeyError, ValueError, ZeroDivisionError) as e:
+    raise errors.ModelError(f"{path}: not the expected tables: {e!r}") from e
+  tables = _tables(path, fields, cdfs)
   version = _format_version(values, tables, path)
-  identity = model_id(weights, tables, version)
+  identity = model_id(_finite(path, weights), tables, version)
   if values.get("model_id") != identity.hex():
     raise errors.ModelError(
       f"{path} is damaged: its id is {identity.hex()}, it should be"
       f" {values.get('model_id')}"
     )
   model_config = config.from_json(config.ModelConfig, values.get("model", {}))
-  expected = coding_tables.num_qualities(model_config.num_levels)
-  if tables.gain.shape != (expected, model_config.num_latents):
-    raise errors.ModelError(f"{path}: the tables are not those of the model")
   return FrozenModel(model_config, weights, tables, version, identity)
 
 
@@ -170,15 +263,83 @@ def _format_version(
   return int(version)
 
 
-def _make_tables(arrays: dict[str, np.ndarray]) -> coding_tables.CodingTables:
-  if CDF_STEPS in arrays:
-    arrays["cdf"] = np.cumsum(arrays.pop(CDF_STEPS), dtype=np.uint16)
-  return coding_tables.CodingTables(**arrays)
-
-
-def _read_arrays(path: str) -> dict[str, np.ndarray]:
+def _tables(
+  path: str, fields: dict[str, np.ndarray], cdfs: Sequence[np.ndarray]
+) -> coding_tables.CodingTables:
   try:
-    with np.load(path, allow_pickle=False) as f:
-      return {name: f[name] for name in f.files}
+    tables = coding_tables.CodingTables(**fields, cdfs=cdfs)
+  except TypeError as e:
+    raise errors.ModelError(f"{path}: not the expected tables: {e}") from e
+  tables.check()
+  return tables
+
+
+def _finite(path: str, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+  check_finite(weights, f"{path}: ")
+  return weights
+
+
+def _content(path: str, name: str) -> bytes:
+  try:
+    with open(os.path.join(path, name), "rb") as f:
+      return f.read()
+  except OSError as e:
+    raise errors.ModelError(f"cannot read {path}/{name}: {e}") from e
+
+
+def _arrays(path: str, name: str, content: bytes) -> Mapping[str, np.ndarray]:
+  """The arrays of an .npz file, each of which is read when it is asked for."""
+  try:
+    arrays: Mapping[str, np.ndarray] = np.load(
+      io.BytesIO(content), allow_pickle=False
+    )
+    return arrays
   except Exception as e:  # Damaged archives raise errors of many kinds.
-    raise errors.ModelError(f"cannot read {path}: {e}") from e
+    raise errors.ModelError(f"cannot read {path}/{name}: {e}") from e
+
+
+def _all_arrays(path: str, name: str) -> dict[str, np.ndarray]:
+  """The arrays of an .npz file without a digest."""
+  arrays = _arrays(path, name, _content(path, name))
+  try:
+    return {key: arrays[key] for key in arrays}
+  except Exception as e:  # As above.
+    raise errors.ModelError(f"cannot read {path}/{name}: {e}") from e
+
+
+class _StoredFrequencies(Sequence[np.ndarray]):
+  """`CodingTables.cdfs` that are read and summed up when they are asked for."""
+
+  def __init__(self, arrays: Mapping[str, np.ndarray], qualities: int):
+    self._arrays = arrays
+    self._qualities = qualities
+
+  def __len__(self) -> int:
+    return self._qualities
+
+  def __getitem__(self, index: Any) -> Any:
+    if not 0 <= index < self._qualities:
+      raise IndexError(index)
+    steps = self._arrays[f"{CDF_STEPS}/{index}"]
+    cdf = np.cumsum(steps, dtype=np.uint16)
+    return cdf.reshape(steps.shape)
+
+
+class _Lazy(Mapping[str, _T]):
+  """Named values that are made, all of them, when one is asked for."""
+
+  def __init__(self, make: Callable[[], dict[str, _T]]):
+    self._make = make
+
+  @functools.cached_property
+  def _values(self) -> dict[str, _T]:
+    return self._make()
+
+  def __getitem__(self, name: str) -> _T:
+    return self._values[name]
+
+  def __iter__(self) -> Iterator[str]:
+    return iter(self._values)
+
+  def __len__(self) -> int:
+    return len(self._values)
