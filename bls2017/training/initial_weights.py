@@ -18,7 +18,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -50,7 +50,7 @@ class _Source:
     share: float64 [n, K], how often an activity is chosen.
   """
 
-  transforms: dict[str, np.ndarray]
+  transforms: Mapping[str, np.ndarray]
   lmbdas: np.ndarray
   gain: np.ndarray
   inverse_gain: np.ndarray

@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 
 import tensorflow as tf
 
+from bls2017.bitstream import range_coder_tfc
 from export.graph import byte_fields, graph_tables
 from export.range_coder import stock_decoder, stock_encoder, stock_streams
 
@@ -105,10 +106,7 @@ class TfcCoder:
     """Takes the tables of the model."""
     self._tables = tables
     self._activities = tables.num_activities
-    # Not before it is asked for: everything else runs without the package.
-    import tensorflow_compression as tfc
-
-    self._ops = tfc
+    self._ops = range_coder_tfc.operations()
 
   def encode(self, rows: Rows, images: stock_streams.Images) -> Streams:
     """See `EntropyCoder.encode`."""
