@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Callable
+import functools
+from typing import Any, Callable
 
 import numpy as np
 
@@ -78,6 +79,13 @@ class PreparedModel:
       quantizer = quantization.Quantizer(self.tables(quality_index))
       self._quantizers[quality_index] = quantizer
     return self._quantizers[quality_index]
+
+  @functools.cached_property
+  def synthesis(self) -> Callable[..., Any]:
+    """The synthesis of tensors, float32 [N, h, w, C]; it has gradients."""
+    from bls2017.transforms import frozen_transforms
+
+    return frozen_transforms.FrozenTransforms(self.model.weights).synthesis
 
   def lmbda(self, quality_index: int) -> float:
     """The weight of the distortion against bpp at a quality."""

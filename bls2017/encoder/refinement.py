@@ -279,9 +279,8 @@ class _Progress:
     )
     geometry = window_loss.Geometry(rows, columns)
     if geometry not in self._losses:
-      synthesis = self.image.model.transforms.frozen.synthesis
       self._losses[geometry] = window_loss.WindowLoss(
-        geometry, self.tables, synthesis, self._metric
+        geometry, self.tables, self.image.model.synthesis, self._metric
       )
     return self._losses[geometry]
 
