@@ -175,6 +175,55 @@ def test_bad_items_get_a_status_and_leave_their_neighbours_alone(
   assert (tensors["image"][1::2] == png).all()
 
 
+def test_batches_may_mix_sizes_qualities_and_faults(
+  session_model, codec, photographs
+):
+  rng = np.random.default_rng(0)
+  sound = [(x, q) for x in photographs for q in QUALITIES]
+  files = [codec.compress(x, q) for x, q in sound]
+  bad = [item for item, status in _bad_files(files[0]).values() if status == 4]
+  order = rng.permutation(len(files) + len(bad))
+  mixed = [(files + bad)[i] for i in order]
+  expected = [0 if i < len(files) else 4 for i in order]
+  outputs = session_model("decompress", compressed_bytes=mixed)
+  assert _status(outputs) == expected
+  for data, png in zip(mixed, outputs["image_bytes"]):
+    alone = session_model("decompress", compressed_bytes=[data])
+    assert alone["image_bytes"].tolist() == [png]
+  pngs = [_png(x) for x, _ in sound] + [b"x", b""]
+  qualities = [q for _, q in sound] + [1.0, 9.0]
+  order = rng.permutation(len(pngs))
+  outputs = session_model(
+    "compress",
+    image_bytes=[pngs[i] for i in order],
+    quality=[qualities[i] for i in order],
+  )
+  found = outputs["compressed_bytes"]
+  assert [found[i] for i in np.argsort(order)] == [*files, b"", b""]
+  statuses = np.array(_status(outputs))[np.argsort(order)]
+  assert statuses.tolist() == [0] * len(files) + [3, 2]
+
+
+def test_jpeg_files_for_those_who_can_show_nothing_else(
+  session_model, codec, photographs
+):
+  data = [codec.compress(x, 2.0) for x in photographs]
+  outputs = session_model(
+    "decompress_to_jpeg",
+    compressed_bytes=[data[0], data[3], data[0], data[0], b"x", data[3]],
+    jpeg_quality=[95, 95, 0, 101, 50, 10],
+  )
+  assert _status(outputs) == [0, 0, 2, 2, 4, 0]
+  files = outputs["image_bytes"]
+  assert [bool(file) for file in files] == [True] * 2 + [False] * 3 + [True]
+  assert len(files[5]) < len(files[1])
+  for file, d in zip(files, data[::3]):
+    image = Image.open(io.BytesIO(file))
+    assert image.format == "JPEG"
+    difference = np.array(image).astype(int) - codec.decompress(d)
+    assert np.abs(difference).mean() < 8
+
+
 @pytest.mark.parametrize("kind", ["cut", "bit", "zero", "appended"])
 def test_every_damage_is_refused(session_model, codec, kind):
   data = codec.compress(images.photograph(20, 20, 9), 1)
@@ -321,6 +370,10 @@ def test_the_signatures_are_the_documented_ones(session_model):
       {**data, **status},
     ),
     "decompress": (data, {**file, **status}),
+    "decompress_to_jpeg": (
+      {**data, "jpeg_quality": (number, [-1])},
+      {**file, **status},
+    ),
     "compress_image": ({**image, **quality}, {**data, **status}),
     "decompress_image": (data, {**image, **status}),
     "info": (
