@@ -49,12 +49,14 @@ def _bad_files(data: bytes) -> dict[str, tuple[bytes, int]]:
   def sized(height: int, width: int) -> bytes:
     return fields[:6] + struct.pack("<HH", height, width) + fields[10:]
 
-  short = struct.pack("<H", struct.unpack_from("<H", body)[0] - 1)
+  boxes, lanes = body[:4], body[4:]
+  smallest = struct.unpack_from("<H", lanes)[0]
   return {
     "empty": (b"", 4),
     "magic": (b"\x89PNG" + data[4:], 4),
     "part of the magic": (data[:3], 4),
-    "version": (data[:4] + b"\3" + data[5:], 4),
+    "version": (data[:4] + b"\4" + data[5:], 4),
+    "older version": (resealed(fields[:4] + b"\2" + fields[5:], body), 4),
     "header cut": (data[:25], 4),
     "cut": (data[:-1], 4),
     "appended": (data + b"\0", 4),
@@ -67,13 +69,15 @@ def _bad_files(data: bytes) -> dict[str, tuple[bytes, int]]:
     "over the limit": (resealed(sized(129, 128), body), 5),
     "largest": (resealed(sized(65535, 65535), b""), 5),
     "too short": (resealed(sized(128, 128), b""), 4),
-    "lanes": (resealed(fields, short + body[2:]), 4),
-    "trailing zero": (
-      resealed(
-        fields, struct.pack("<H", struct.unpack_from("<H", body)[0] + 1)
-        + body[2:] + b"\0",
-      ), 4,
+    "boxes cut off": (resealed(fields, b"\1\0\0\0" + body), 4),
+    "boxes too long": (resealed(fields, b"\0\0\0\2" + lanes), 4),
+    "empty box": (
+      resealed(fields, b"\x08\0\0\0XMP \0\0\0\0" + lanes), 4
     ),
+    "lanes": (
+      resealed(fields, boxes + struct.pack("<H", smallest + 1) + lanes[2:]), 4
+    ),
+    "trailing zero": (resealed(fields, body + b"\0"), 4),
     "payload": (resealed(fields, body[:-2] + b"\0\0"), 4),
   }  # fmt: skip
 
@@ -155,7 +159,7 @@ def test_impossible_sizes_get_a_status(session_model, codec, photographs):
 def test_bad_items_get_a_status_and_leave_their_neighbours_alone(
   session_model, codec, photographs
 ):
-  data = codec.compress(photographs[0], 1.5)
+  data = codec.compress(photographs[3], 1.5)  # Of two lanes.
   bad = _bad_files(data)
   mixed, expected = [], []
   for name, (item, status) in bad.items():
@@ -175,18 +179,29 @@ def test_bad_items_get_a_status_and_leave_their_neighbours_alone(
   assert (tensors["image"][1::2] == png).all()
 
 
+def test_metadata_is_checked_and_skipped(session_model, codec, photographs):
+  data = codec.compress(photographs[0], 1.5)
+  boxes = [container.Box(b"XMP ", b"<x/>"), container.Box(b"abcd", b"?")]
+  body = container.pack_boxes(3, boxes) + data[30:]
+  sealed = data[:18] + container.checksum(data[:18] + body) + body
+  assert codec.info(sealed).lanes == codec.info(data).lanes
+  outputs = session_model("decompress", compressed_bytes=[data, sealed])
+  assert _status(outputs) == [0, 0]
+  assert outputs["image_bytes"][0] == outputs["image_bytes"][1]
+
+
 def test_batches_may_mix_sizes_qualities_and_faults(
   session_model, codec, photographs
 ):
   rng = np.random.default_rng(0)
   sound = [(x, q) for x in photographs for q in QUALITIES]
   files = [codec.compress(x, q) for x, q in sound]
-  bad = [item for item, status in _bad_files(files[0]).values() if status == 4]
+  bad = [item for item, _ in _bad_files(files[-1]).values()]
+  statuses = [0] * len(files) + [s for _, s in _bad_files(files[-1]).values()]
   order = rng.permutation(len(files) + len(bad))
   mixed = [(files + bad)[i] for i in order]
-  expected = [0 if i < len(files) else 4 for i in order]
   outputs = session_model("decompress", compressed_bytes=mixed)
-  assert _status(outputs) == expected
+  assert _status(outputs) == [statuses[i] for i in order]
   for data, png in zip(mixed, outputs["image_bytes"]):
     alone = session_model("decompress", compressed_bytes=[data])
     assert alone["image_bytes"].tolist() == [png]
