@@ -13,7 +13,10 @@ import re
 import numpy as np
 import pytest
 
+from bls2017 import codec as codec_lib
 from bls2017.bitstream import container
+from bls2017.transforms import model_directory
+from tests import images
 
 ROOT = pathlib.Path(__file__).parents[3]
 TEXT = (ROOT / "bls2017/bitstream/FORMAT.md").read_text(encoding="utf-8")
@@ -39,6 +42,9 @@ class Tables:
         [*row, 1 << 16] for row in arrays["activity_cdf"][index].tolist()
       ]
     start = self.activities * size[:index].sum()
+    if f"cdf_steps/{index}" in arrays:
+      steps = arrays[f"cdf_steps/{index}"]
+      arrays["cdf"], start = np.cumsum(steps, dtype=np.uint16), 0
     self.channels = []
     for _ in range(self.activities):
       channels = []
@@ -96,10 +102,9 @@ def _lane_lengths(data: bytes, count: int) -> tuple[list[int], int]:
   return [*lengths, len(data) - at - sum(lengths)], at
 
 
-def _decode(folder: pathlib.Path, name: str) -> tuple[np.ndarray, list[Step]]:
-  """The symbols of a golden file, and the steps of its first lane."""
-  data = (folder / name).read_bytes()
-  tables = Tables(folder / "model/tables.npz", data[5] - 8)
+def _decode(model: pathlib.Path, data: bytes) -> tuple[np.ndarray, list[Step]]:
+  """The symbols of a file, and the steps of its first lane."""
+  tables = Tables(model / "tables.npz", data[5] - 8)
   height, width = np.frombuffer(data, "<u2", 2, 6).tolist()
   h, w = -(-height // 16), -(-width // 16)
   count = -(-h * w // tables.lane_positions)
@@ -130,9 +135,17 @@ def _decode(folder: pathlib.Path, name: str) -> tuple[np.ndarray, list[Step]]:
 @pytest.mark.parametrize("version", [1, 2, 3])
 def test_a_decoder_written_from_the_document_reads_golden_files(version, name):
   folder = GOLDEN / f"v{version}"
-  symbols, _ = _decode(folder, f"{name}.bls")
+  data = (folder / f"{name}.bls").read_bytes()
+  symbols, _ = _decode(folder / "model", data)
   with np.load(folder / f"{name}.npz") as f:
     np.testing.assert_array_equal(symbols, f["symbols"])
+
+
+def test_a_decoder_written_from_the_document_reads_the_packaged_models_files():
+  codec = codec_lib.Codec.load()
+  data = codec.compress(images.photograph(40, 60), 1, effort=1)
+  symbols, _ = _decode(pathlib.Path(model_directory.PRETRAINED), data)
+  np.testing.assert_array_equal(symbols, codec.symbols(data))
 
 
 def test_the_bytes_of_the_example_are_those_of_the_files():
@@ -150,7 +163,8 @@ def test_the_bytes_of_the_example_are_those_of_the_files():
 
 
 def test_the_steps_of_the_example_are_those_of_a_decoder():
-  symbols, steps = _decode(GOLDEN / "v3", "q1.bls")
+  data = (GOLDEN / "v3/q1.bls").read_bytes()
+  symbols, steps = _decode(GOLDEN / "v3/model", data)
   positions = symbols.shape[0] * symbols.shape[1]
   taken = {f"activity {i},": steps[i] for i in range(positions)}
   taken |= {f"channel {i} ": steps[positions + i] for i in range(24)}
