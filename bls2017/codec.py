@@ -26,7 +26,7 @@ from bls2017.encoder import analysis, quantization
 from bls2017.encoder import options as options_lib
 from bls2017.encoder import plan as plan_lib
 from bls2017.images import image_io
-from bls2017.transforms import model_directory, strips
+from bls2017.transforms import model_directory, regions, strips
 
 if TYPE_CHECKING:
   from bls2017.encoder import refinement
@@ -219,29 +219,57 @@ class Codec:
       interrupted=interrupted,
     )
 
-  def decompress(self, data: bytes) -> np.ndarray:
-    """Decompresses an image.
+  def decompress(
+    self,
+    data: bytes,
+    *,
+    region: tuple[int, int, int, int] | None = None,
+    reduce: int = 1,
+  ) -> np.ndarray:
+    """Decompresses an image, or a part of it.
 
     Args:
       data: The bytes of a file.
+      region: Columns left of the part and rows above it, its width and its
+        height, in pixels; the whole image by default. Only the lanes and the
+        latents that the part depends on are decoded; its pixels are those of
+        the whole image.
+      reduce: 2, 4 or 8 for an image of that fraction of the size, whose samples
+        are means of boxes of pixels. It is decoded in full, and made smaller.
 
     Returns:
-      uint8 [H, W, 3].
+      uint8 [H, W, 3] of the image or of the part, both sides divided by
+      `reduce` and rounded up.
 
     Raises:
-      errors.BitstreamError: if the bytes are not a whole, unchanged file.
+      errors.BitstreamError: if the bytes are not a whole, unchanged file. Where
+        a region is given, lanes outside of it are not looked into.
       errors.ForeignModelError: if another model wrote them.
       errors.LimitError: if the image is over the limit.
+      errors.UsageError: if the region is empty or not inside of the image, or
+        the image cannot be reduced so.
     """
-    header, tables, _, streams = self._unpack(data)
-    rows = self._coder.decode(streams, header.positions, tables)
-    h, w = lanes.latent_shape(header.height, header.width)
-    rows = rows.reshape(h, w, -1)
-    return self._prepared.transforms.image(
+    if reduce not in regions.REDUCTIONS:
+      raise errors.UsageError(
+        f"an image can be reduced by one of {regions.REDUCTIONS}, not {reduce}"
+      )
+    unpacked = self._unpack(data)
+    height, width = unpacked.header.height, unpacked.header.width
+    part = regions.Region(*(region or (0, 0, width, height)))
+    part.check(height, width)
+    positions = part.positions(height, width)
+    rows, tables = self._rows(unpacked, positions), unpacked.tables
+    # Up to the end of the last position, or of the image.
+    left = positions.x * config.DOWNSAMPLING
+    top = positions.y * config.DOWNSAMPLING
+    image = self._prepared.transforms.image(
       lambda first, end: quantization.latents(rows[first:end], tables),
-      header.height,
-      header.width,
+      min(positions.height * config.DOWNSAMPLING, height - top),
+      min(positions.width * config.DOWNSAMPLING, width - left),
     )
+    y, x = part.y - top, part.x - left
+    image = image[y : y + part.height, x : x + part.width]
+    return regions.reduced(image, reduce)
 
   def symbols(self, data: bytes) -> np.ndarray:
     """The rounded latents of a file, the same on every machine.
@@ -255,10 +283,10 @@ class Codec:
     Raises:
       As `decompress`.
     """
-    header, tables, _, streams = self._unpack(data)
-    rows = self._coder.decode(streams, header.positions, tables)
-    shape = lanes.latent_shape(header.height, header.width)
-    return quantization.symbols(rows.reshape(*shape, -1), tables)
+    unpacked = self._unpack(data)
+    h, w = lanes.latent_shape(unpacked.header.height, unpacked.header.width)
+    rows = self._rows(unpacked, regions.Region(0, 0, w, h))
+    return quantization.symbols(rows, unpacked.tables)
 
   def metadata(self, data: bytes) -> tuple[container.Box, ...]:
     """The metadata of a file, in the order of its types.
@@ -337,6 +365,36 @@ class Codec:
       *size, quality_index, self.model.model_id, self.model.format_version
     )
     return container.pack(header, self._coder.encode(rows, tables), metadata)
+
+  def _rows(self, unpacked: _Unpacked, part: regions.Region) -> np.ndarray:
+    """The rows of a part of the positions, from the lanes that hold them.
+
+    Args:
+      unpacked: The file.
+      part: Positions.
+
+    Returns:
+      int32 [part.height, part.width, columns].
+    """
+    header, tables, _, streams = unpacked
+    length = tables.lane_positions
+    _, columns = lanes.latent_shape(header.height, header.width)
+    indices = part.indices(columns)
+    needed = np.unique(indices // length)
+    positions = len(needed) * length
+    if needed[-1] == len(streams) - 1:
+      last = lanes.last_lane_positions(header.positions, length)
+      positions += last - length
+    rows = self._coder.decode(
+      [streams[lane] for lane in needed], positions, tables
+    )
+    if len(needed) == len(streams):
+      return rows.reshape(-1, columns, tables.columns)[
+        part.y : part.y + part.height, part.x : part.x + part.width
+      ]
+    return rows[
+      np.searchsorted(needed, indices // length) * length + indices % length
+    ]
 
   def _unpack(self, data: bytes) -> _Unpacked:
     header = container.unpack_header(data)

@@ -297,3 +297,87 @@ def test_packed_lengths_of_lanes_save_most_of_what_lanes_cost(
   old, new = (c.info(c.compress(x, 2)) for c in (codec, newest_codec))
   assert new.lanes > 1.5 * old.lanes
   assert new.header_bytes < 0.9 * old.header_bytes
+
+
+@pytest.mark.parametrize("fixture", ["codec", "newest_codec"])
+def test_a_region_has_the_pixels_of_the_whole(request, fixture):
+  codec = request.getfixturevalue(fixture)
+  rng = np.random.default_rng(0)
+  # The last one has several strips.
+  for height, width in ((45, 70), (250, 330), (1700, 1300)):
+    data = codec.compress(images.photograph(height, width), 2)
+    whole = codec.decompress(data)
+    for _ in range(12):
+      left, right = np.sort(rng.integers(0, width + 1, 2))
+      top, bottom = np.sort(rng.integers(0, height + 1, 2))
+      region = (left, top, max(right - left, 1), max(bottom - top, 1))
+      if left == width or top == height:
+        continue
+      part = codec.decompress(data, region=region)
+      x, y, w, h = region
+      np.testing.assert_array_equal(part, whole[y : y + h, x : x + w])
+    for x, y, w, h in (
+      (0, 0, 1, 1),
+      (width - 1, height - 1, 1, 1),
+      (0, height - 1, width, 1),
+      (0, 0, width, height),
+    ):
+      part = codec.decompress(data, region=(x, y, w, h))
+      np.testing.assert_array_equal(part, whole[y : y + h, x : x + w])
+
+
+def test_a_region_decodes_only_the_lanes_that_it_needs(newest_codec):
+  decoded = []
+
+  class Counting:
+    def encode(self, rows, tables):
+      return newest_codec._coder.encode(rows, tables)
+
+    def decode(self, streams, positions, tables):
+      decoded.append(len(streams))
+      return newest_codec._coder.decode(streams, positions, tables)
+
+  codec = codec_lib.Codec(newest_codec.model, Counting())
+  data = codec.compress(images.photograph(512, 768), 2)
+  codec.decompress(data)
+  codec.decompress(data, region=(300, 200, 32, 32))
+  assert decoded[0] == codec.info(data).lanes
+  # Of 7 rows of positions, each in one or two lanes of 24.
+  assert decoded[1] <= 14 < decoded[0] / 4
+
+
+@pytest.mark.parametrize(
+  "region",
+  [
+    (-1, 0, 5, 5), (0, -1, 5, 5), (0, 0, 0, 5), (0, 0, 5, 0), (0, 0, 71, 45),
+    (0, 0, 70, 46), (70, 0, 1, 1), (0, 45, 1, 1), (60, 40, -5, 3),
+  ],
+)  # fmt: skip
+def test_a_region_outside_of_the_image_is_refused(codec, region):
+  data = codec.compress(images.photograph(45, 70), 1)
+  with pytest.raises(errors.UsageError, match="region"):
+    codec.decompress(data, region=region)
+
+
+@pytest.mark.parametrize("factor", [1, 2, 4, 8])
+def test_a_reduced_image_holds_the_means_of_boxes(codec, factor):
+  data = codec.compress(images.photograph(45, 70), 2)
+  whole = codec.decompress(data).astype(float)
+  small = codec.decompress(data, reduce=factor)
+  assert small.shape == (-(-45 // factor), -(-70 // factor), 3)
+  for i, j in np.ndindex(small.shape[:2]):
+    box = whole[i * factor : (i + 1) * factor, j * factor : (j + 1) * factor]
+    mean = box.mean((0, 1))
+    assert np.all(np.abs(small[i, j] - mean) <= 0.5)
+  part = codec.decompress(data, region=(16, 8, 32, 16), reduce=factor)
+  first, left = 8 // factor, 16 // factor
+  np.testing.assert_array_equal(
+    part, small[first : first + len(part), left : left + part.shape[1]]
+  )
+
+
+@pytest.mark.parametrize("factor", [0, 3, 16, -2])
+def test_other_reductions_are_refused(codec, factor):
+  data = codec.compress(images.photograph(16, 16), 1)
+  with pytest.raises(errors.UsageError, match="reduced"):
+    codec.decompress(data, reduce=factor)
