@@ -26,7 +26,7 @@ from bls2017.encoder import analysis, quantization
 from bls2017.encoder import options as options_lib
 from bls2017.encoder import plan as plan_lib
 from bls2017.images import image_io
-from bls2017.transforms import model_directory, strips
+from bls2017.transforms import model_directory
 
 if TYPE_CHECKING:
   from bls2017.encoder import refinement
@@ -123,7 +123,6 @@ class Codec:
     self._coder = coder or range_coder_tfc.TfcRangeCoder()
     self._prepared = analysis.PreparedModel(
       model,
-      strips.Transforms(model.weights, model.config.num_latents),
       self._pack,
       functools.partial(container.overhead_bytes, version=model.format_version),
     )
@@ -212,7 +211,7 @@ class Codec:
       data=self._pack(index, candidate.rows, (height, width), metadata),
       estimated_bits=candidate.bits,
       clipped=candidate.clipped,
-      quality=coding_tables.index_quality(index),
+      quality=self.model.config.index_quality(index),
       interrupted=interrupted,
     )
 
@@ -234,7 +233,8 @@ class Codec:
     rows = self._coder.decode(streams, header.positions, tables)
     h, w = lanes.latent_shape(header.height, header.width)
     rows = rows.reshape(h, w, -1)
-    return self._prepared.transforms.image(
+    transforms = self._prepared.transforms(header.quality_index)
+    return transforms.image(
       lambda first, end: quantization.latents(rows[first:end], tables),
       header.height,
       header.width,
@@ -283,7 +283,7 @@ class Codec:
       version=header.version,
       height=header.height,
       width=header.width,
-      quality=coding_tables.index_quality(header.quality_index),
+      quality=self.model.config.index_quality(header.quality_index),
       model_id=header.model_id.hex(),
       bpp=8 * len(data) / (header.height * header.width),
       header_bytes=len(data) - payload,

@@ -12,7 +12,7 @@ from typing import Callable
 import numpy as np
 
 from bls2017.bitstream import coding_tables, lanes
-from bls2017.common import blocks, config
+from bls2017.common import blocks
 from bls2017.encoder import quantization
 from bls2017.images import metrics
 from bls2017.transforms import model_directory, strips
@@ -43,7 +43,6 @@ class PreparedModel:
 
   Attributes:
     model: The frozen model.
-    transforms: Analysis and synthesis.
     pack: Gives the file of a quality's index, of the rows of an image, and of
       its height and width.
     overhead_bytes: Gives the mean number of bytes that a file of so many lanes
@@ -53,17 +52,25 @@ class PreparedModel:
   def __init__(
     self,
     model: model_directory.FrozenModel,
-    transforms: strips.Transforms,
     pack: Callable[[int, np.ndarray, tuple[int, int]], bytes],
     overhead_bytes: Callable[[int], float],
   ):
     """Takes the parts as they are."""
     self.model = model
-    self.transforms = transforms
     self.pack = pack
     self.overhead_bytes = overhead_bytes
+    self._transforms: dict[int, strips.Transforms] = {}
     self._tables: dict[int, coding_tables.QualityTables] = {}
     self._quantizers: dict[int, quantization.Quantizer] = {}
+
+  def transforms(self, quality_index: int) -> strips.Transforms:
+    """Analysis and synthesis of a quality."""
+    pair = self.model.tables.pair_of(quality_index)
+    if pair not in self._transforms:
+      self._transforms[pair] = strips.Transforms(
+        self.model.pairs[pair].weights, self.model.config.num_latents
+      )
+    return self._transforms[pair]
 
   def tables(self, quality_index: int) -> coding_tables.QualityTables:
     """The coding tables of a quality."""
@@ -81,15 +88,32 @@ class PreparedModel:
 
   def lmbda(self, quality_index: int) -> float:
     """The weight of the distortion against bpp at a quality."""
-    return lmbda_at(quality_index, self.model.config.lmbdas)
+    return self.model.config.lmbda(quality_index)
 
 
-def lmbda_at(quality_index: int, lmbdas: tuple[float, ...]) -> float:
-  """The lambda of a quality: trained, or geometrically in between."""
-  level, step = divmod(quality_index, config.QUALITY_STEPS)
-  above = min(level + 1, len(lmbdas) - 1)
-  fraction = step / config.QUALITY_STEPS
-  return float(lmbdas[level] ** (1 - fraction) * lmbdas[above] ** fraction)
+class Latents:
+  """The latents of one image, analysed when they are first asked for.
+
+  Every pair of transforms of the model has latents of its own.
+  """
+
+  def __init__(self, pixels: np.ndarray, model: PreparedModel):
+    """Takes the image, uint8 [H, W, 3], and the model."""
+    self._pixels = pixels
+    self._model = model
+    self._of_pairs: dict[int, np.ndarray] = {}
+
+  def at(self, quality_index: int) -> np.ndarray:
+    """The latents that a quality quantizes, float32 [positions, C]."""
+    pair = self._model.model.tables.pair_of(quality_index)
+    if pair not in self._of_pairs:
+      latents = self._model.transforms(quality_index).latents(self._pixels)
+      self._of_pairs[pair] = latents.reshape(-1, latents.shape[-1])
+    return self._of_pairs[pair]
+
+  def are_known(self, quality_index: int) -> bool:
+    """Whether a quality needs no further analysis."""
+    return self._model.model.tables.pair_of(quality_index) in self._of_pairs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +122,7 @@ class AnalysedImage:
 
   Attributes:
     pixels: uint8 [H, W, 3].
-    latents: float32 [positions, C].
+    latents: Its latents.
     model: The model that analysed it.
     error_weights: float32 [H, W], what a squared error at each pixel counts;
       None for 1 everywhere.
@@ -108,7 +132,7 @@ class AnalysedImage:
   """
 
   pixels: np.ndarray
-  latents: np.ndarray
+  latents: Latents
   model: PreparedModel
   error_weights: np.ndarray | None = None
   optimised: bool = False
@@ -130,7 +154,9 @@ class AnalysedImage:
 
   def scaled(self, quality_index: int) -> np.ndarray:
     """The latents in a quality's unit, float32 [positions, C]."""
-    return self.model.quantizer(quality_index).scaled(self.latents)
+    return self.model.quantizer(quality_index).scaled(
+      self.latents.at(quality_index)
+    )
 
   def candidate(
     self,
@@ -150,7 +176,7 @@ class AnalysedImage:
     strengths = self.strength + strength
     if scaled is None:
       quantized = quantizer.quantize_latents(
-        self.latents, strengths, self.optimised
+        self.latents.at(quality_index), strengths, self.optimised
       )
     else:
       quantized = quantizer.quantize(scaled, strengths, self.optimised)
@@ -181,7 +207,8 @@ class AnalysedImage:
     """The image that a candidate's file decodes to: uint8 [H, W, 3]."""
     tables = self.model.tables(candidate.quality_index)
     rows = candidate.rows.reshape(*self.shape, -1)
-    return self.model.transforms.image(
+    transforms = self.model.transforms(candidate.quality_index)
+    return transforms.image(
       lambda first, end: quantization.latents(rows[first:end], tables),
       *self.size,
     )

@@ -45,8 +45,9 @@ class Plan:
     options = options or options_lib.Options()
     self._model = model
     self._options = options
-    levels = model.model.config.num_levels
-    self._target = targets.target(quality, options, size[0] * size[1], levels)
+    self._target = targets.target(
+      quality, options, size[0] * size[1], model.model.config
+    )
     self._brightness = None
     if options.roi is not None:
       self._brightness = region_of_interest.brightness(options.roi, size)
@@ -89,14 +90,13 @@ class Plan:
     return candidate, interrupted
 
   def _analysed(self, pixels: np.ndarray) -> analysis.AnalysedImage:
-    latents = self._model.transforms.latents(pixels)
     optimised = self._options.effort >= options_lib.OPTIMISED_EFFORT
     error_weights = None
     if self._brightness is not None:
       error_weights = region_of_interest.error_weights(self._brightness)
     return analysis.AnalysedImage(
       pixels,
-      latents.reshape(-1, latents.shape[-1]),
+      analysis.Latents(pixels, self._model),
       self._model,
       error_weights,
       # Its thresholds were chosen by the squared error.

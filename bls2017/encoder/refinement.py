@@ -235,7 +235,7 @@ class _Window:
     self._loss = window_loss.WindowLoss(
       _view(image, objective, area, symbols),
       self._rates,
-      image.model.transforms.frozen.synthesis,
+      image.model.transforms(quality_index).frozen.synthesis,
     )
     self._u = tf.constant(scaled[area.changed], tf.float32)
 

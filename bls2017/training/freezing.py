@@ -24,17 +24,24 @@ _TRANSFORMS = ("analysis/", "synthesis/")
 
 
 def freeze(
-  model: model_lib.BLS2017Model, half_precision: bool = False
+  model: model_lib.BLS2017Model,
+  half_precision: bool = False,
+  quality_steps: int = config.QUALITY_STEPS,
+  neighbours: table_building.Neighbours | None = None,
 ) -> model_directory.FrozenModel:
   """Freezes a model: makes its tables and its id.
 
   Args:
     model: The trained model.
     half_precision: Whether kernels are kept as 16-bit floats, half the size.
+    quality_steps: Qualities to a level.
+    neighbours: Of a model that becomes a pair of a larger one
+      (`bls2017.training.joining`); it has qualities beyond its levels then.
 
   Raises:
     errors.ModelError: if a weight is not finite.
   """
+  model_config = dataclasses.replace(model.config, quality_steps=quality_steps)
   arrays = model.get_arrays()
   model_directory.check_finite(arrays)
   weights = {k: v for k, v in arrays.items() if k.startswith(_TRANSFORMS)}
@@ -46,15 +53,20 @@ def freeze(
       }
     model_directory.check_finite(weights)
   tables = table_building.build(
-    model.prior, arrays["gain"], arrays["inverse_gain"]
+    model.prior,
+    arrays["gain"],
+    arrays["inverse_gain"],
+    model_config,
+    neighbours,
   )
   version = container.VERSION
+  pairs = (model_directory.TransformPair(weights),)
   return model_directory.FrozenModel(
-    model.config,
-    weights,
+    model_config,
+    pairs,
     tables,
     version,
-    model_directory.model_id(weights, tables, version),
+    model_directory.model_id(pairs, tables, version),
   )
 
 
@@ -72,7 +84,7 @@ def with_tables(
     format_version: Version of the files, which decides on their lanes.
   """
   tables = table_building.with_lanes(tables, format_version)
-  identity = model_directory.model_id(model.weights, tables, format_version)
+  identity = model_directory.model_id(model.pairs, tables, format_version)
   return dataclasses.replace(
     model, tables=tables, format_version=format_version, model_id=identity
   )
@@ -121,10 +133,11 @@ def _replace(made: str, path: str, aside: str) -> None:
 
 
 def _write(model: model_directory.FrozenModel, directory: str) -> None:
-  for name, arrays in (
-    (model_directory.WEIGHTS_FILE, model.weights),
-    (model_directory.TABLES_FILE, _table_arrays(model.tables)),
-  ):
+  contents = {model_directory.TABLES_FILE: _table_arrays(model.tables)}
+  for number, pair in enumerate(model.pairs):
+    name = model_directory.weights_file(number, len(model.pairs))
+    contents[name] = dict(pair.weights)
+  for name, arrays in contents.items():
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     files.write(os.path.join(directory, name), buffer.getvalue())

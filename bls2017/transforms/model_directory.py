@@ -2,7 +2,9 @@
 
     config.json  format of the directory, version of the files, model id, the
                  model's configuration
-    weights.npz  the transforms' named arrays (BLS2017Model.get_arrays)
+    weights.npz  the transforms' named arrays (BLS2017Model.get_arrays); in a
+                 model of several pairs of transforms there is weights_0.npz,
+                 weights_1.npz and so on instead, by rising qualities
     tables.npz   the arrays of coding_tables.CodingTables; where it has several
                  sets of tables, "cdf_steps" instead of "cdf", the differences
                  of its neighbours modulo 2**16, which compress better
@@ -11,9 +13,10 @@ The version of the files that a model writes and reads is a fact of the model.
 Where config.json names none, it is 1 for tables of one activity, and else 2.
 
 The model id is the first 8 bytes of the SHA-256 over the names, types, shapes
-and bytes of all arrays that decoding depends on: the synthesis transform's and
-the tables'. From version 3 on, the version precedes them. Two models with one
-id decode every file alike.
+and bytes of all arrays that decoding depends on: those of every synthesis and
+the tables'. The names of several pairs begin with "0/", "1/" and so on. From
+version 3 on, the version precedes them. Two models with one id decode every
+file alike.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,33 +51,59 @@ CDF_STEPS = "cdf_steps"
 
 
 @dataclasses.dataclass(frozen=True)
+class TransformPair:
+  """An analysis and a synthesis, for a range of qualities.
+
+  Attributes:
+    weights: Named float arrays of both (`FrozenTransforms`).
+  """
+
+  weights: Mapping[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
 class FrozenModel:
   """A model that no longer changes.
 
   Attributes:
-    config: Its configuration.
-    weights: Named float arrays of both transforms.
+    config: Its configuration. `num_filters` and `num_latents` are the largest
+      of its pairs, the lambdas those of all of them.
+    pairs: The transforms; each quality has one (`CodingTables.pair_of`).
     tables: Coding tables, gains included.
     format_version: Version of the files it writes and reads.
     model_id: 8 bytes.
   """
 
   config: config.ModelConfig
-  weights: dict[str, np.ndarray]
+  pairs: tuple[TransformPair, ...]
   tables: coding_tables.CodingTables
   format_version: int
   model_id: bytes
 
+  @property
+  def weights(self) -> Mapping[str, np.ndarray]:
+    """The weights of the only pair.
+
+    Raises:
+      errors.ModelError: if there are several pairs.
+    """
+    if len(self.pairs) > 1:
+      raise errors.ModelError(
+        "this needs a model of one pair of transforms, not of"
+        f" {len(self.pairs)}"
+      )
+    return self.pairs[0].weights
+
 
 def model_id(
-  weights: dict[str, np.ndarray],
+  pairs: Sequence[TransformPair],
   tables: coding_tables.CodingTables,
   format_version: int,
 ) -> bytes:
   """The id that files carry; see the module's description.
 
   Args:
-    weights: Named float arrays of both transforms.
+    pairs: The transforms.
     tables: Coding tables.
     format_version: Version of the files.
 
@@ -83,7 +113,12 @@ def model_id(
   digest = hashlib.sha256()
   if format_version > 2:
     digest.update(f"format_version:{format_version};".encode())
-  arrays = {k: v for k, v in weights.items() if k.startswith("synthesis/")}
+  arrays = {}
+  for number, pair in enumerate(pairs):
+    prefix = f"{number}/" if len(pairs) > 1 else ""
+    for name, array in pair.weights.items():
+      if name.startswith("synthesis/"):
+        arrays[prefix + name] = array
   arrays.update({f"tables/{k}": v for k, v in tables.arrays().items()})
   for name in sorted(arrays):
     array = np.ascontiguousarray(arrays[name])
@@ -94,7 +129,15 @@ def model_id(
   return digest.digest()[: container.MODEL_ID_BYTES]
 
 
-def check_finite(arrays: dict[str, np.ndarray], where: str = "") -> None:
+def weights_file(number: int, num_pairs: int) -> str:
+  """The name of the file of a pair's weights; pairs are counted from 0."""
+  if num_pairs == 1:
+    return WEIGHTS_FILE
+  stem, ending = os.path.splitext(WEIGHTS_FILE)
+  return f"{stem}_{number}{ending}"
+
+
+def check_finite(arrays: Mapping[str, np.ndarray], where: str = "") -> None:
   """Raises errors.ModelError if a value of named arrays is not finite.
 
   Args:
@@ -122,25 +165,28 @@ def load(path: str | None = None) -> FrozenModel:
     raise errors.ModelError(
       f"{path} has format {values.get('format')}, this program reads {FORMAT}"
     )
-  weights = _read_arrays(os.path.join(path, WEIGHTS_FILE))
-  check_finite(weights, f"{path}: ")
   try:
     tables = _make_tables(_read_arrays(os.path.join(path, TABLES_FILE)))
   except TypeError as e:
     raise errors.ModelError(f"{path}: not the expected tables: {e}") from e
   tables.check()
   version = _format_version(values, tables, path)
-  identity = model_id(weights, tables, version)
+  pairs = []
+  for number in range(tables.num_pairs):
+    name = weights_file(number, tables.num_pairs)
+    pairs.append(TransformPair(_read_arrays(os.path.join(path, name))))
+    check_finite(pairs[-1].weights, f"{path}: ")
+  identity = model_id(pairs, tables, version)
   if values.get("model_id") != identity.hex():
     raise errors.ModelError(
       f"{path} is damaged: its id is {identity.hex()}, it should be"
       f" {values.get('model_id')}"
     )
   model_config = config.from_json(config.ModelConfig, values.get("model", {}))
-  expected = coding_tables.num_qualities(model_config.num_levels)
+  expected = model_config.num_qualities
   if tables.gain.shape != (expected, model_config.num_latents):
     raise errors.ModelError(f"{path}: the tables are not those of the model")
-  return FrozenModel(model_config, weights, tables, version, identity)
+  return FrozenModel(model_config, tuple(pairs), tables, version, identity)
 
 
 def _format_version(

@@ -13,6 +13,7 @@ one strip needs no loop. `export.graph.graph_strips` has the loop of a graph.
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from typing import Any, Callable
 
 import numpy as np
@@ -49,14 +50,14 @@ class Transforms:
     frozen: What they are made of.
   """
 
-  def __init__(self, weights: dict[str, np.ndarray], num_latents: int):
+  def __init__(self, weights: Mapping[str, np.ndarray], num_latents: int):
     """Prepares the graphs; they are traced when they are first used.
 
     Args:
       weights: As for `frozen_transforms.FrozenTransforms`.
       num_latents: C.
     """
-    self.frozen = frozen_transforms.FrozenTransforms(weights)
+    self.frozen = frozen_transforms.FrozenTransforms(weights, num_latents)
     self._image = tf.TensorSpec((1, None, None, 3), tf.uint8)
     self._latents = tf.TensorSpec((1, None, None, num_latents), tf.float32)
 

@@ -19,8 +19,6 @@ import time
 import numpy as np
 
 from bls2017 import codec as codec_lib
-from bls2017.bitstream import coding_tables
-from bls2017.encoder import analysis
 from bls2017.encoder import options as options_lib
 from bls2017.evaluation import rate_distortion
 from bls2017.images import image_io, metrics
@@ -112,8 +110,7 @@ def _append(path: str, row: dict) -> None:
 
 def _report(codec: codec_lib.Codec, rows: list[dict]) -> None:
   points = {_key(row): row for row in rows}
-  lmbdas = codec.model.config.lmbdas
-  levels = codec.model.config.num_levels
+  model = codec.model.config
   for effort in sorted({key[3] for key in points} - {1}):
     pairs = [
       (points[(*key[:3], 1)], row)
@@ -122,8 +119,8 @@ def _report(codec: codec_lib.Codec, rows: list[dict]) -> None:
     ]
     risen, ratio = 0, []
     for plain, refined in pairs:
-      index = coding_tables.quality_index(float(refined["quality"]), levels)
-      lmbda = analysis.lmbda_at(index, lmbdas)
+      index = model.quality_index(float(refined["quality"]))
+      lmbda = model.lmbda(index)
       before, after = (
         float(row["bpp"]) + lmbda * float(row["mse"])
         for row in (plain, refined)

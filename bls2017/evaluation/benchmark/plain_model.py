@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_compression as tfc
 
-from bls2017.bitstream import coding_tables, range_coder_tfc
+from bls2017.bitstream import range_coder_tfc
 from bls2017.common import config
 from bls2017.evaluation import image_codecs
 from bls2017.transforms import model_directory
@@ -34,7 +34,7 @@ class PlainModel:
       model: The frozen model.
       quality: 1 to the model's levels.
     """
-    index = coding_tables.quality_index(quality, model.config.num_levels)
+    index = model.config.quality_index(quality)
     # Whatever the activity: the plain model has one table for each channel.
     tables = model.tables.for_quality(index)
     self._tables = dataclasses.replace(

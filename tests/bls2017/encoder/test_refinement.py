@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from bls2017 import errors
-from bls2017.bitstream import coding_tables
-from bls2017.encoder import analysis, refinement
 from bls2017.encoder import options as options_lib
+from bls2017.encoder import refinement
 from bls2017.images import metrics
 from tests import images
 
@@ -19,8 +18,8 @@ def x():
 
 
 def _lagrangian(codec, x, encoded):
-  index = coding_tables.quality_index(encoded.quality, 2)
-  lmbda = analysis.lmbda_at(index, codec.model.config.lmbdas)
+  index = codec.model.config.quality_index(encoded.quality)
+  lmbda = codec.model.config.lmbda(index)
   mse = np.mean(np.square(x.astype(float) - codec.decompress(encoded.data)))
   return encoded.estimated_bits / x[..., 0].size + lmbda * mse
 
@@ -108,10 +107,3 @@ def test_ms_ssim_can_be_refined(codec):
 def test_ms_ssim_needs_its_scales(codec, x):
   with pytest.raises(errors.UsageError, match="161"):
     codec.compress(x, effort=4, metric="ms_ssim", quality=1)
-
-
-def test_lambdas_are_the_trained_ones_and_lie_between():
-  lmbdas = [analysis.lmbda_at(i, (0.01, 0.04)) for i in range(9)]
-  assert lmbdas[0] == pytest.approx(0.01)
-  assert lmbdas[4] == pytest.approx(0.02)
-  assert lmbdas[8] == pytest.approx(0.04)

@@ -29,7 +29,8 @@ def _rewrite(path, change):
 
 
 def _id(weights, model):
-  return model_directory.model_id(weights, model.tables, model.format_version)
+  pairs = [model_directory.TransformPair(weights)]
+  return model_directory.model_id(pairs, model.tables, model.format_version)
 
 
 def test_the_id_covers_what_decoding_depends_on(codec):
@@ -125,7 +126,7 @@ def test_a_model_may_name_the_version_that_its_tables_imply(damaged):
 def test_the_id_covers_the_version_from_3_on(codec):
   model = codec.model
   ids = [
-    model_directory.model_id(model.weights, model.tables, version)
+    model_directory.model_id(model.pairs, model.tables, version)
     for version in (1, 2, 3, 4)
   ]
   assert ids[0] == ids[1] == model.model_id
