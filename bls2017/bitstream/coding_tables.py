@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -150,9 +151,10 @@ class CodingTables:
     offset: float32 [Q, C].
     minimum: int16 [Q, C].
     size: uint16 [Q, C], symbols of each table.
-    cdf: uint16 [K * sum of size], for each quality, activity and channel the
-      cumulative frequencies cdf[0] .. cdf[size - 1]; the last one, 65536, is
-      left out.
+    cdfs: Q times uint16 [K, S], for each activity and channel the cumulative
+      frequencies cdf[0] .. cdf[size - 1]; the last one, 65536, is left out. S
+      is the sum of the quality's sizes. It may be a sequence that reads them
+      when they are asked for.
     lane_positions: uint16 [Q].
     activity_cdf: uint16 [Q, K + 1, K], likewise, of the activity itself, for
       each activity of the position before, and for the first of a lane. None
@@ -166,7 +168,7 @@ class CodingTables:
   offset: np.ndarray
   minimum: np.ndarray
   size: np.ndarray
-  cdf: np.ndarray
+  cdfs: Sequence[np.ndarray]
   lane_positions: np.ndarray
   activity_cdf: np.ndarray | None = None
   pair: np.ndarray | None = None
@@ -188,8 +190,16 @@ class CodingTables:
     """The pair of transforms of a quality, by its index."""
     return 0 if self.pair is None else int(self.pair[index])
 
+  @property
+  def cdf(self) -> np.ndarray:
+    """uint16 [K * sum of all sizes]: `cdfs`, one after the other."""
+    return np.concatenate([cdf.ravel() for cdf in self.cdfs])
+
   def check(self) -> None:
-    """Raises errors.ModelError unless these are sound tables."""
+    """Raises errors.ModelError unless these are sound tables.
+
+    All but `cdfs`, which are checked when a quality's are used.
+    """
     shape = self.gain.shape
     sound = (
       len(shape) == 2
@@ -199,7 +209,7 @@ class CodingTables:
       )
       and self._activities_are_sound()
       and self._pairs_are_sound()
-      and self.cdf.shape == (self.num_activities * int(self.size.sum()),)
+      and len(self.cdfs) == len(self)
       and self.lane_positions.shape == shape[:1]
       and all(
         np.all(np.isfinite(a))
@@ -208,12 +218,6 @@ class CodingTables:
       and bool(np.all(self.size >= 1))
       and bool(np.all(self.lane_positions >= 1))
     )
-    if sound:
-      size = np.repeat(self.size[:, None], self.num_activities, axis=1).ravel()
-      starts = np.cumsum(size, dtype=np.int64) - size
-      rises = np.diff(self.cdf.astype(np.int32), append=0) > 0
-      rises[starts - 1] = True  # From the end of a table to the next one.
-      sound = bool(np.all(rises)) and not np.any(self.cdf[starts])
     if not sound:
       raise errors.ModelError("the coding tables are damaged")
 
@@ -240,15 +244,20 @@ class CodingTables:
     )
 
   def for_quality(self, index: int) -> QualityTables:
-    """The tables of one quality, by its index."""
+    """The tables of one quality, by its index.
+
+    Raises:
+      errors.ModelError: if they are not sound.
+    """
     size = self.size[index].astype(np.int32)
     minimum = self.minimum[index].astype(np.int32)
-    sets, total = self.num_activities, int(size.sum())
-    start = sets * int(self.size[:index].sum(dtype=np.int64))
-    cdf = self.cdf[start : start + sets * total].reshape(sets, total)
+    sets = self.num_activities
     activity_cdf = np.zeros((sets + 1, sets), np.int32)
     if self.activity_cdf is not None:
       activity_cdf[:] = self.activity_cdf[index]
+    cdf = self.cdfs[index].astype(np.int32)
+    if not _rises(cdf, sets, size):
+      raise errors.ModelError("the coding tables are damaged")
     return QualityTables(
       gain=self.gain[index],
       inverse_gain=self.inverse_gain[index],
@@ -256,12 +265,23 @@ class CodingTables:
       minimum=minimum,
       maximum=minimum + size - 1,
       live=np.flatnonzero(size > 1).astype(np.int32),
-      cdf=cdf.astype(np.int32),
+      cdf=cdf,
       activity_cdf=activity_cdf,
       lane_positions=int(self.lane_positions[index]),
     )
 
   def arrays(self) -> dict[str, np.ndarray]:
-    """The fields by name, those that are None left out."""
-    fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+    """The arrays by name: the fields, with `cdf` for `cdfs`."""
+    names = {f.name for f in dataclasses.fields(self)} - {"cdfs"} | {"cdf"}
+    fields = {name: getattr(self, name) for name in sorted(names)}
     return {name: a for name, a in fields.items() if a is not None}
+
+
+def _rises(cdf: np.ndarray, sets: int, size: np.ndarray) -> bool:
+  """Whether tables of these sizes begin with 0 and rise: cdf int32 [K, S]."""
+  if cdf.shape != (sets, int(size.sum())):
+    return False
+  begins = np.zeros(cdf.shape[1], bool)
+  begins[np.cumsum(size) - size] = True
+  rises = np.diff(cdf, axis=1) > 0
+  return bool(np.all(rises | begins[1:]) and not np.any(cdf[:, begins]))

@@ -21,6 +21,7 @@ the tables and counted again, a few times: tables and symbols agree then.
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -90,7 +91,9 @@ def calibrate(
     for _ in range(_OPTIMISED_ROUNDS if sets > 1 else 0):
       of_quality = fit.tables(sets, fit.optimise(of_quality))
     fitted.append(of_quality)
-  changes = {"cdf": np.concatenate([f.cdf for f in fitted])}
+  changes: dict[str, Any] = {
+    "cdfs": [f.cdf.reshape(len(f.activity_cdf) - 1, -1) for f in fitted]
+  }
   if sets > 1:
     changes["activity_cdf"] = np.stack([f.activity_cdf for f in fitted])
   tables = dataclasses.replace(model.tables, **changes)

@@ -10,6 +10,7 @@ import io
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from bls2017.bitstream import coding_tables, container
 from bls2017.common import config, files
 from bls2017.training import model as model_lib
 from bls2017.training import table_building
-from bls2017.transforms import model_directory
+from bls2017.transforms import litert_graphs, model_directory
 
 _TRANSFORMS = ("analysis/", "synthesis/")
 
@@ -133,29 +134,44 @@ def _replace(made: str, path: str, aside: str) -> None:
 
 
 def _write(model: model_directory.FrozenModel, directory: str) -> None:
-  contents = {model_directory.TABLES_FILE: _table_arrays(model.tables)}
+  contents = {
+    model_directory.TABLES_FILE: _compressed(_table_arrays(model.tables))
+  }
   for number, pair in enumerate(model.pairs):
-    name = model_directory.weights_file(number, len(model.pairs))
-    contents[name] = dict(pair.weights)
-  for name, arrays in contents.items():
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
-    files.write(os.path.join(directory, name), buffer.getvalue())
+    named = model_directory.PairFiles.of(number, len(model.pairs))
+    graphs = litert_graphs.convert(pair.weights, model.config.num_latents)
+    contents[named.weights] = _compressed(pair.weights)
+    contents.update({named.graphs[k]: v for k, v in graphs.items()})
+  for name, content in contents.items():
+    files.write(os.path.join(directory, name), content)
+  identity = model.model_id
   config.write_json(
     os.path.join(directory, model_directory.CONFIG_FILE),
     {
       "format": model_directory.FORMAT,
       model_directory.FORMAT_VERSION: model.format_version,
-      "model_id": model.model_id.hex(),
+      "model_id": identity.hex(),
       "model": config.to_json(model.config),
+      model_directory.DIGESTS: {
+        name: model_directory.digest(identity, model.format_version, content)
+        for name, content in contents.items()
+      },
     },
   )
+
+
+def _compressed(arrays: Mapping[str, np.ndarray]) -> bytes:
+  """The content of an .npz file."""
+  buffer = io.BytesIO()
+  np.savez_compressed(buffer, **arrays)
+  return buffer.getvalue()
 
 
 def _table_arrays(tables: coding_tables.CodingTables) -> dict[str, np.ndarray]:
   """The arrays of the tables' file."""
   arrays = tables.arrays()
-  if tables.num_activities > 1:
-    cdf = arrays.pop("cdf")
-    arrays[model_directory.CDF_STEPS] = np.diff(cdf, prepend=cdf.dtype.type(0))
+  del arrays["cdf"]
+  for index, cdf in enumerate(tables.cdfs):
+    steps = np.diff(cdf.ravel(), prepend=cdf.dtype.type(0))
+    arrays[f"{model_directory.CDF_STEPS}/{index}"] = steps.reshape(cdf.shape)
   return arrays

@@ -53,7 +53,7 @@ class _Source:
     share: float64 [n, K], how often an activity is chosen.
   """
 
-  transforms: dict[str, np.ndarray]
+  transforms: Mapping[str, np.ndarray]
   lmbdas: np.ndarray
   gain: np.ndarray
   inverse_gain: np.ndarray

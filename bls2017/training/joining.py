@@ -133,7 +133,7 @@ def _pruned_tables(
 ) -> coding_tables.CodingTables:
   """Tables of the used channels, and of absent ones up to a number."""
   spare = channels - len(used)
-  changes = {}
+  changes: dict[str, np.ndarray] = {}
   for name, absent in _ABSENT.items():
     array = getattr(tables, name)[:, used]
     changes[name] = np.pad(array, [(0, 0), (0, spare)], constant_values=absent)
@@ -142,8 +142,8 @@ def _pruned_tables(
     size = quality.maximum - quality.minimum + 1
     is_used = np.isin(np.arange(len(size)), used)
     cdf = quality.cdf[:, np.repeat(is_used, size)]
-    cdfs.append(np.pad(cdf, [(0, 0), (0, spare)]).astype(np.uint16).ravel())
-  return dataclasses.replace(tables, **changes, cdf=np.concatenate(cdfs))
+    cdfs.append(np.pad(cdf, [(0, 0), (0, spare)]).astype(np.uint16))
+  return dataclasses.replace(tables, **changes, cdfs=cdfs)
 
 
 def _joined(
@@ -152,7 +152,11 @@ def _joined(
   """The tables of all pairs, one after the other."""
   if len(tables) == 1:
     return tables[0]
-  arrays = [t.arrays() for t in tables]
-  fields = {n: np.concatenate([a[n] for a in arrays]) for n in arrays[0]}
+  fields = [t.arrays() for t in tables]
+  names = fields[0].keys() - {"cdf"}
   pair = np.repeat(np.arange(len(tables)), [len(t) for t in tables])
-  return coding_tables.CodingTables(**fields, pair=pair.astype(np.uint8))
+  return coding_tables.CodingTables(
+    **{name: np.concatenate([f[name] for f in fields]) for name in names},
+    cdfs=[cdf for t in tables for cdf in t.cdfs],
+    pair=pair.astype(np.uint8),
+  )

@@ -201,7 +201,7 @@ def _joined(rows: list[dict[str, np.ndarray]]) -> coding_tables.CodingTables:
   }
   tables = coding_tables.CodingTables(
     **fields,
-    cdf=np.concatenate([r["cdf"] for r in rows]),
+    cdfs=[r["cdf"][None] for r in rows],
     lane_positions=np.ones(len(rows), np.uint16),
   )
   tables = with_lanes(tables, container.VERSION)

@@ -6,6 +6,7 @@ within `MAX_LEVELS` and `MAX_DECIBELS` of what 32 bits give; else they have 32.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Callable
 
 import numpy as np
@@ -24,7 +25,7 @@ _PICTURE = 128
 
 
 def convert(
-  weights: dict[str, np.ndarray], num_latents: int
+  weights: Mapping[str, np.ndarray], num_latents: int
 ) -> dict[str, bytes]:
   """The graphs of a model, for images of any size.
 
@@ -37,7 +38,7 @@ def convert(
     `FrozenTransforms.analysis` of uint8 [1, H, W, 3], and
     `FrozenTransforms.pixels` of float32 [1, h, w, C].
   """
-  transforms = frozen_transforms.FrozenTransforms(weights)
+  transforms = frozen_transforms.FrozenTransforms(weights, num_latents)
   image = tf.TensorSpec((1, None, None, 3), tf.uint8)
   latents = tf.TensorSpec((1, None, None, num_latents), tf.float32)
   functions = {

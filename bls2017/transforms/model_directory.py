@@ -1,13 +1,16 @@
-"""Model directories: everything that coding needs, in three files.
+"""Model directories: everything that coding needs.
 
-    config.json  format of the directory, version of the files, model id, the
-                 model's configuration
-    weights.npz  the transforms' named arrays (BLS2017Model.get_arrays); in a
-                 model of several pairs of transforms there is weights_0.npz,
-                 weights_1.npz and so on instead, by rising qualities
-    tables.npz   the arrays of coding_tables.CodingTables; where it has several
-                 sets of tables, "cdf_steps" instead of "cdf", the differences
-                 of its neighbours modulo 2**16, which compress better
+    config.json       format of the directory, version of the model's files, its
+                      id, its configuration, and digests of the other files
+    weights.npz       the transforms' named arrays (BLS2017Model.get_arrays)
+    tables.npz        the arrays of coding_tables.CodingTables; "cdf_steps/0",
+                      "cdf_steps/1" ... are the differences of neighbours in the
+                      tables of a quality modulo 2**16, which compress better
+    analysis.tflite   the transforms as LiteRT runs them, made of the weights
+    synthesis.tflite  (litert_graphs)
+
+A model of several pairs of transforms has weights_0.npz, analysis_0.tflite,
+synthesis_0.tflite, weights_1.npz and so on instead, by rising qualities.
 
 The version of the files that a model writes and reads is a fact of the model.
 Where config.json names none, it is 1 for tables of one activity, and else 2.
@@ -17,15 +20,24 @@ and bytes of all arrays that decoding depends on: those of every synthesis and
 the tables'. The names of several pairs begin with "0/", "1/" and so on. From
 version 3 on, the version precedes them. Two models with one id decode every
 file alike.
+
+A digest is the SHA-256 of the model id, the version and a file's bytes: it
+belongs to this model and this file. So a file can be read when something of it
+is needed, and be known to be the model's without the others.
+
+Directories of format 1 have no digests and no graphs, and all tables in one
+array, "cdf", or its differences, "cdf_steps". They are read as a whole.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
+import io
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Callable, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -33,7 +45,12 @@ from bls2017 import errors
 from bls2017.bitstream import coding_tables, container
 from bls2017.common import config
 
-FORMAT = 1
+FORMAT = 2
+"""The format that is written; 1 is read as well."""
+
+DIGESTS = "files"
+"""Key of the digests in config.json, by the files' names."""
+
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "weights.npz"
 TABLES_FILE = "tables.npz"
@@ -47,7 +64,12 @@ FORMAT_VERSION = "format_version"
 """Key of the version of the files in config.json."""
 
 CDF_STEPS = "cdf_steps"
-"""Name of the array of the frequencies' differences."""
+"""Name of the arrays of the frequencies' differences."""
+
+GRAPHS = ("analysis", "synthesis")
+GRAPH_ENDING = ".tflite"
+
+_T = TypeVar("_T")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,9 +78,12 @@ class TransformPair:
 
   Attributes:
     weights: Named float arrays of both (`FrozenTransforms`).
+    graphs: `GRAPHS` of the weights, as LiteRT runs them; none where the pair
+      was not read from a directory that has them.
   """
 
   weights: Mapping[str, np.ndarray]
+  graphs: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,12 +154,24 @@ def model_id(
   return digest.digest()[: container.MODEL_ID_BYTES]
 
 
-def weights_file(number: int, num_pairs: int) -> str:
-  """The name of the file of a pair's weights; pairs are counted from 0."""
-  if num_pairs == 1:
-    return WEIGHTS_FILE
-  stem, ending = os.path.splitext(WEIGHTS_FILE)
-  return f"{stem}_{number}{ending}"
+class PairFiles(NamedTuple):
+  """The names of a pair's files.
+
+  Attributes:
+    weights: Of its weights.
+    graphs: Of its graphs, by `GRAPHS`.
+  """
+
+  weights: str
+  graphs: dict[str, str]
+
+  @classmethod
+  def of(cls, number: int, num_pairs: int) -> PairFiles:
+    """Those of one of several pairs, which are counted from 0."""
+    suffix = f"_{number}" if num_pairs > 1 else ""
+    stem, ending = os.path.splitext(WEIGHTS_FILE)
+    graphs = {name: f"{name}{suffix}{GRAPH_ENDING}" for name in GRAPHS}
+    return cls(f"{stem}{suffix}{ending}", graphs)
 
 
 def check_finite(arrays: Mapping[str, np.ndarray], where: str = "") -> None:
@@ -149,33 +186,118 @@ def check_finite(arrays: Mapping[str, np.ndarray], where: str = "") -> None:
       raise errors.ModelError(f"{where}{name} has values that are not finite")
 
 
+def read_config(path: str | None = None) -> config.ModelConfig:
+  """The configuration of a model directory, without its arrays.
+
+  Args:
+    path: The directory; the package's own model by default.
+
+  Raises:
+    errors.ModelError: if it is missing, damaged or of another format.
+  """
+  values = config.read_json(os.path.join(path or PRETRAINED, CONFIG_FILE))
+  return config.from_json(config.ModelConfig, values.get("model", {}))
+
+
+def digest(identity: bytes, format_version: int, content: bytes) -> str:
+  """What config.json holds of a file, hexadecimal.
+
+  Args:
+    identity: The model's id.
+    format_version: Version of the model's files.
+    content: Of the file in its directory.
+  """
+  return hashlib.sha256(
+    identity + bytes([format_version]) + content
+  ).hexdigest()
+
+
 def load(path: str | None = None) -> FrozenModel:
   """Reads and checks a model directory.
+
+  Weights, graphs and each quality's tables are read when they are needed; only
+  what format 1 has no digests of is read at once.
 
   Args:
     path: The directory; the package's own model by default.
 
   Raises:
     errors.ModelError: if it is missing, damaged, of another format, or holds
-      values that are not finite.
+      values that are not finite. For what is read later, when it is used.
   """
   path = PRETRAINED if path is None else path
   values = config.read_json(os.path.join(path, CONFIG_FILE))
-  if values.get("format") != FORMAT:
+  if values.get("format") == FORMAT:
+    model = _opened(path, values)
+  elif values.get("format") == 1:
+    model = _read(path, values)
+  else:
     raise errors.ModelError(
-      f"{path} has format {values.get('format')}, this program reads {FORMAT}"
+      f"{path} has format {values.get('format')}, this program reads formats 1"
+      f" to {FORMAT}"
     )
+  expected = model.config.num_qualities
+  if model.tables.gain.shape != (expected, model.config.num_latents):
+    raise errors.ModelError(f"{path}: the tables are not those of the model")
+  return model
+
+
+def _opened(path: str, values: dict[str, Any]) -> FrozenModel:
+  """A directory whose files are read when they are needed."""
   try:
-    tables = _make_tables(_read_arrays(os.path.join(path, TABLES_FILE)))
-  except TypeError as e:
-    raise errors.ModelError(f"{path}: not the expected tables: {e}") from e
-  tables.check()
+    identity = bytes.fromhex(values["model_id"])
+    digests = dict(values[DIGESTS])
+    version = int(values[FORMAT_VERSION])
+  except (KeyError, TypeError, ValueError) as e:
+    raise errors.ModelError(f"{path}: {CONFIG_FILE} is damaged: {e!r}") from e
+
+  def read(name: str) -> bytes:
+    content = _content(path, name)
+    if digest(identity, version, content) != digests.get(name):
+      raise errors.ModelError(
+        f"{path} is damaged: {name} is not that of model {identity.hex()}"
+      )
+    return content
+
+  def weights(name: str) -> dict[str, np.ndarray]:
+    return _finite(path, dict(_arrays(path, name, read(name))))
+
+  def pair(number: int) -> TransformPair:
+    named = PairFiles.of(number, tables.num_pairs)
+    return TransformPair(
+      _Lazy(lambda: weights(named.weights)),
+      _Lazy(lambda: {k: read(name) for k, name in named.graphs.items()}),
+    )
+
+  arrays = _arrays(path, TABLES_FILE, read(TABLES_FILE))
+  steps = [name for name in arrays if name.startswith(CDF_STEPS)]
+  fields = {name: arrays[name] for name in arrays if name not in steps}
+  tables = _tables(path, fields, _StoredFrequencies(arrays, len(steps)))
+  return FrozenModel(
+    config.from_json(config.ModelConfig, values.get("model", {})),
+    tuple(map(pair, range(tables.num_pairs))),
+    tables,
+    _format_version(values, tables, path),
+    identity,
+  )
+
+
+def _read(path: str, values: dict[str, Any]) -> FrozenModel:
+  """A directory of format 1."""
+  weights = _all_arrays(path, WEIGHTS_FILE)
+  fields = _all_arrays(path, TABLES_FILE)
+  if CDF_STEPS in fields:
+    fields["cdf"] = np.cumsum(fields.pop(CDF_STEPS), dtype=np.uint16)
+  try:
+    cdf, totals = fields.pop("cdf"), fields["size"].sum(1, dtype=np.int64)
+    ends = np.cumsum(totals) * (len(cdf) // int(totals.sum()))
+    parts = zip(np.split(cdf, ends[:-1]), totals)
+    cdfs = [part.reshape(-1, total) for part, total in parts]
+  except (KeyError, ValueError, ZeroDivisionError) as e:
+    raise errors.ModelError(f"{path}: not the expected tables: {e!r}") from e
+  tables = _tables(path, fields, cdfs)
   version = _format_version(values, tables, path)
-  pairs = []
-  for number in range(tables.num_pairs):
-    name = weights_file(number, tables.num_pairs)
-    pairs.append(TransformPair(_read_arrays(os.path.join(path, name))))
-    check_finite(pairs[-1].weights, f"{path}: ")
+  pairs = (TransformPair(_finite(path, weights)),)
   identity = model_id(pairs, tables, version)
   if values.get("model_id") != identity.hex():
     raise errors.ModelError(
@@ -183,10 +305,7 @@ def load(path: str | None = None) -> FrozenModel:
       f" {values.get('model_id')}"
     )
   model_config = config.from_json(config.ModelConfig, values.get("model", {}))
-  expected = model_config.num_qualities
-  if tables.gain.shape != (expected, model_config.num_latents):
-    raise errors.ModelError(f"{path}: the tables are not those of the model")
-  return FrozenModel(model_config, tuple(pairs), tables, version, identity)
+  return FrozenModel(model_config, pairs, tables, version, identity)
 
 
 def _format_version(
@@ -203,15 +322,83 @@ def _format_version(
   return int(version)
 
 
-def _make_tables(arrays: dict[str, np.ndarray]) -> coding_tables.CodingTables:
-  if CDF_STEPS in arrays:
-    arrays["cdf"] = np.cumsum(arrays.pop(CDF_STEPS), dtype=np.uint16)
-  return coding_tables.CodingTables(**arrays)
-
-
-def _read_arrays(path: str) -> dict[str, np.ndarray]:
+def _tables(
+  path: str, fields: dict[str, np.ndarray], cdfs: Sequence[np.ndarray]
+) -> coding_tables.CodingTables:
   try:
-    with np.load(path, allow_pickle=False) as f:
-      return {name: f[name] for name in f.files}
+    tables = coding_tables.CodingTables(**fields, cdfs=cdfs)
+  except TypeError as e:
+    raise errors.ModelError(f"{path}: not the expected tables: {e}") from e
+  tables.check()
+  return tables
+
+
+def _finite(path: str, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+  check_finite(weights, f"{path}: ")
+  return weights
+
+
+def _content(path: str, name: str) -> bytes:
+  try:
+    with open(os.path.join(path, name), "rb") as f:
+      return f.read()
+  except OSError as e:
+    raise errors.ModelError(f"cannot read {path}/{name}: {e}") from e
+
+
+def _arrays(path: str, name: str, content: bytes) -> Mapping[str, np.ndarray]:
+  """The arrays of an .npz file, each of which is read when it is asked for."""
+  try:
+    arrays: Mapping[str, np.ndarray] = np.load(
+      io.BytesIO(content), allow_pickle=False
+    )
+    return arrays
   except Exception as e:  # Damaged archives raise errors of many kinds.
-    raise errors.ModelError(f"cannot read {path}: {e}") from e
+    raise errors.ModelError(f"cannot read {path}/{name}: {e}") from e
+
+
+def _all_arrays(path: str, name: str) -> dict[str, np.ndarray]:
+  """The arrays of an .npz file without a digest."""
+  arrays = _arrays(path, name, _content(path, name))
+  try:
+    return {key: arrays[key] for key in arrays}
+  except Exception as e:  # As above.
+    raise errors.ModelError(f"cannot read {path}/{name}: {e}") from e
+
+
+class _StoredFrequencies(Sequence[np.ndarray]):
+  """`CodingTables.cdfs` that are read and summed up when they are asked for."""
+
+  def __init__(self, arrays: Mapping[str, np.ndarray], qualities: int):
+    self._arrays = arrays
+    self._qualities = qualities
+
+  def __len__(self) -> int:
+    return self._qualities
+
+  def __getitem__(self, index: Any) -> Any:
+    if not 0 <= index < self._qualities:
+      raise IndexError(index)
+    steps = self._arrays[f"{CDF_STEPS}/{index}"]
+    cdf = np.cumsum(steps, dtype=np.uint16)
+    return cdf.reshape(steps.shape)
+
+
+class _Lazy(Mapping[str, _T]):
+  """Named values that are made, all of them, when one is asked for."""
+
+  def __init__(self, make: Callable[[], dict[str, _T]]):
+    self._make = make
+
+  @functools.cached_property
+  def _values(self) -> dict[str, _T]:
+    return self._make()
+
+  def __getitem__(self, name: str) -> _T:
+    return self._values[name]
+
+  def __iter__(self) -> Iterator[str]:
+    return iter(self._values)
+
+  def __len__(self) -> int:
+    return len(self._values)

@@ -49,7 +49,7 @@ def make_tables(
     offset=0 * ones,
     minimum=rng.integers(-9, 9, (1, channels)).astype(np.int16),
     size=size[None],
-    cdf=np.concatenate(rows).astype(np.uint16),
+    cdfs=[np.concatenate(rows).astype(np.uint16).reshape(activities, -1)],
     lane_positions=np.array([lane_positions], np.uint16),
     activity_cdf=own,
   )

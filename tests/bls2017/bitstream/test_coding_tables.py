@@ -27,15 +27,20 @@ def _damage(tables, name, value):
   ],
 )
 def test_damaged_tables_are_refused(codec, name, value):
+  damaged = _damage(codec.model.tables, name, value)
   with pytest.raises(errors.ModelError):
-    _damage(codec.model.tables, name, value).check()
+    damaged.check()
+    damaged.for_quality(0)
 
 
 def test_tables_that_do_not_rise_are_refused(codec):
   tables = codec.model.tables
-  row = int(np.flatnonzero(tables.size.ravel() > 3)[0])
-  start = int(tables.size.ravel()[:row].sum())
-  cdf = tables.cdf.copy()
-  cdf[start + 1] = cdf[start + 2]
-  with pytest.raises(errors.ModelError):
-    dataclasses.replace(tables, cdf=cdf).check()
+  channel = int(np.flatnonzero(tables.size[1] > 3)[0])
+  start = int(tables.size[1, :channel].sum())
+  for place, value in ((start, 1), (start + 1, 0), (start + 2, 0)):
+    cdfs = [cdf.copy() for cdf in tables.cdfs]
+    cdfs[1][0, place] = value
+    damaged = dataclasses.replace(tables, cdfs=cdfs)
+    damaged.for_quality(0)
+    with pytest.raises(errors.ModelError):
+      damaged.for_quality(1)

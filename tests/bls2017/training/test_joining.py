@@ -117,9 +117,7 @@ def test_every_quality_comes_back_and_finer_ones_are_better(
     decoded = codec.decompress(data)
     # As each pair does alone, whose channels are not pruned.
     prepared = alone[pair]._prepared
-    image = analysis.AnalysedImage(
-      x, analysis.Latents(x, prepared), prepared, optimised=True
-    )
+    image = analysis.AnalysedImage(x, analysis.Latents(x, prepared), prepared)
     candidate = image.candidate(index - first)
     np.testing.assert_allclose(
       decoded.astype(int), image.decoded(candidate), atol=2
@@ -266,7 +264,7 @@ def test_a_run_starts_from_the_pair_of_its_rates(
 def test_a_damaged_pair_is_refused(model_dir: str, tmp_path) -> None:
   path = os.path.join(tmp_path, "model")
   shutil.copytree(model_dir, path)
-  os.remove(os.path.join(path, model_directory.weights_file(1, 3)))
+  os.remove(os.path.join(path, model_directory.PairFiles.of(1, 3).weights))
   with pytest.raises(errors.ModelError):
     damaged = model_directory.load(path)
     damaged.pairs[1].weights["synthesis/2/bias"]

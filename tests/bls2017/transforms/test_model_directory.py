@@ -21,6 +21,21 @@ def damaged(golden_model_dir, tmp_path):
   return path
 
 
+@pytest.fixture
+def written(tiny_model_dir, tmp_path):
+  """A directory of the newest format; the golden one has format 1."""
+  path = tmp_path / "model"
+  shutil.copytree(tiny_model_dir, path)
+  return path
+
+
+def _use(path):
+  """Reads everything of a model directory."""
+  model = model_directory.load(str(path))
+  model.tables.arrays()
+  return model, dict(model.weights), dict(model.pairs[0].graphs)
+
+
 def _rewrite(path, change):
   with np.load(path) as f:
     arrays = {name: f[name] for name in f.files}
@@ -76,6 +91,55 @@ def test_damaged_files_are_an_error(damaged, name, damage):
     model_directory.load(str(damaged))
 
 
+def test_files_are_read_when_they_are_needed(written, tiny_config):
+  model, weights, graphs = _use(written)
+  assert model.config == tiny_config
+  assert _id(weights, model) == model.model_id
+  assert set(graphs) == set(model_directory.GRAPHS)
+  for name in ("weights.npz", "analysis.tflite", "synthesis.tflite"):
+    (written / name).unlink()
+  model = model_directory.load(str(written))
+  assert model.tables.for_quality(1).live.size
+  for values in (model.weights, model.pairs[0].graphs):
+    with pytest.raises(errors.ModelError):
+      dict(values)
+
+
+@pytest.mark.parametrize(
+  "name",
+  ["config.json", "weights.npz", "tables.npz", "analysis.tflite",
+   "synthesis.tflite"],
+)  # fmt: skip
+@pytest.mark.parametrize("damage", ["missing", "empty", "half", "bit"])
+def test_damaged_files_are_an_error_where_they_are_used(written, name, damage):
+  path = written / name
+  data = path.read_bytes()
+  path.unlink()
+  if damage == "bit":
+    changed = bytearray(data)
+    changed[len(data) // 2] ^= 1
+    path.write_bytes(changed)
+  elif damage != "missing":
+    path.write_bytes(data[: len(data) // 2] if damage == "half" else b"")
+  with pytest.raises(errors.ModelError):
+    _use(written)
+
+
+def test_files_of_another_model_are_refused(written, golden_model_dir):
+  # The same file beside another id, as after copying config.json's digests.
+  path = written / "config.json"
+  values = json.loads(path.read_text())
+  path.write_text(json.dumps({**values, "model_id": "00" * 8}))
+  with pytest.raises(errors.ModelError, match="not that of model"):
+    model_directory.load(str(written))
+
+
+def test_the_packaged_model_has_the_id_of_its_arrays():
+  model = model_directory.load()
+  assert _id(model.weights, model) == model.model_id
+  assert set(model.pairs[0].graphs) == set(model_directory.GRAPHS)
+
+
 def test_changed_weights_do_not_pass_for_the_model(damaged):
   def change(arrays):
     arrays["synthesis/2/bias"] = arrays["synthesis/2/bias"] + 1
@@ -96,7 +160,7 @@ def test_weights_that_are_not_finite_are_refused(damaged, value):
 
 
 @pytest.mark.parametrize(
-  ("key", "value"), [("format", 2), ("model_id", "00" * 8), ("model", {"a": 1})]
+  ("key", "value"), [("format", 3), ("model_id", "00" * 8), ("model", {"a": 1})]
 )
 def test_a_config_that_does_not_fit_is_refused(damaged, key, value):
   path = damaged / "config.json"
