@@ -15,6 +15,7 @@ from bls2017 import errors
 from bls2017.bulk import inputs
 from bls2017.common import config, files
 from bls2017.images import image_io
+from bls2017.transforms import runtimes
 
 if TYPE_CHECKING:
   from bls2017 import codec as codec_lib
@@ -47,14 +48,24 @@ FORMAT = flags.DEFINE_string(
 )
 
 
+RUNTIME = flags.DEFINE_enum(
+  "runtime",
+  runtimes.AUTO,
+  runtimes.RUNTIMES,
+  "What codes images; auto is LiteRT where it is installed, else TensorFlow.",
+)
+
+
 @functools.cache
 def load_codec() -> codec_lib.Codec:
-  """The codec that --model and --max_pixels name."""
+  """The codec that --model, --max_pixels and --runtime name."""
   from bls2017 import codec
   from bls2017.transforms import model_directory
 
   return codec.Codec(
-    model_directory.load(MODEL.value), max_pixels=MAX_PIXELS.value
+    model_directory.load(MODEL.value),
+    max_pixels=MAX_PIXELS.value,
+    runtime=RUNTIME.value,
   )
 
 

@@ -47,6 +47,7 @@ SHARED_FLAGS = (
   "output_dir",
   "overwrite",
   "quality",
+  "runtime",
   "verbose",
   "workers",
 )

@@ -36,6 +36,7 @@ SHARED_FLAGS = (
   "model",
   "output_dir",
   "overwrite",
+  "runtime",
   "verbose",
   "workers",
 )

@@ -11,6 +11,7 @@ from __future__ import annotations
 from absl import flags
 
 from bls2017 import errors
+from bls2017.common import packages
 from export import DEFAULT_MAX_PIXELS, RUNTIMES
 
 USAGE = "bls2017 export --output_dir=BASE [FLAGS]"
@@ -38,6 +39,7 @@ def run(arguments: list[str]) -> int:
     raise errors.UsageError(f"unexpected argument '{arguments[0]}'")
   if not _OUTPUT_DIR.value:
     raise errors.UsageError("--output_dir is needed")
+  packages.require_tensorflow("export")
   # They import TensorFlow.
   from bls2017.transforms import model_directory
   from export import export_model

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from bls2017 import errors
+from bls2017.common import packages
 from bls2017.training.train_config import TrainConfig
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def run(arguments: list[str]) -> int:
     raise errors.UsageError("--train_dir and --output_dir are needed")
   if _ACTIVITIES.value != 1 and not _CALIBRATION_GLOB.value:
     raise errors.UsageError("--activities needs --calibration_glob")
+  packages.require_training("freeze")
   from bls2017.training import checkpoints, freezing
 
   model, step = checkpoints.load_model(_TRAIN_DIR.value, _CHECKPOINT.value)

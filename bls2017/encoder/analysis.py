@@ -15,7 +15,7 @@ from bls2017.bitstream import coding_tables, lanes
 from bls2017.common import blocks, config
 from bls2017.encoder import quantization
 from bls2017.images import metrics
-from bls2017.transforms import model_directory, strips
+from bls2017.transforms import model_directory, runtimes
 
 _STRIP = 64
 """Rows of an image that are compared at once."""
@@ -53,7 +53,7 @@ class PreparedModel:
   def __init__(
     self,
     model: model_directory.FrozenModel,
-    transforms: strips.Transforms,
+    transforms: runtimes.Transforms,
     pack: Callable[[int, np.ndarray, tuple[int, int]], bytes],
     overhead_bytes: Callable[[int], float],
   ):

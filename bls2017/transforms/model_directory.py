@@ -89,6 +89,11 @@ class FrozenModel:
   model_id: bytes
   graphs: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
 
+  @property
+  def has_graphs(self) -> bool:
+    """Whether there are `graphs`; a directory's are not read for it."""
+    return isinstance(self.graphs, _Lazy) or bool(self.graphs)
+
 
 def model_id(
   weights: Mapping[str, np.ndarray],

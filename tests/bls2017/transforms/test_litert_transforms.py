@@ -34,7 +34,7 @@ def weights():
 @pytest.fixture(scope="module")
 def transforms(weights):
   graphs = litert_graphs.convert(weights, NUM_LATENTS)
-  return litert_transforms.LiteRtTransforms(graphs, NUM_LATENTS)
+  return litert_transforms.LiteRtTransforms(graphs, weights, NUM_LATENTS)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def packaged():
   num_latents = model.config.num_latents
   graphs = litert_graphs.convert(model.weights, num_latents)
   return (
-    litert_transforms.LiteRtTransforms(graphs, num_latents),
+    litert_transforms.LiteRtTransforms(graphs, model.weights, num_latents),
     strips.Transforms(model.weights, num_latents),
   )
 
@@ -128,13 +128,12 @@ def test_a_process_says_nothing_and_imports_no_tensorflow(tmp_path, weights):
 import pathlib, sys
 sys.modules["tensorflow"] = None
 import numpy as np
-from bls2017.transforms import litert_transforms
-assert litert_transforms.is_installed()
+from bls2017.transforms import litert_transforms, model_directory
 graphs = {{
   name: (pathlib.Path({str(tmp_path)!r}) / name).read_bytes()
-  for name in litert_transforms.GRAPHS
+  for name in model_directory.GRAPHS
 }}
-transforms = litert_transforms.LiteRtTransforms(graphs, {NUM_LATENTS})
+transforms = litert_transforms.LiteRtTransforms(graphs, {{}}, {NUM_LATENTS})
 y = transforms.latents(np.zeros((40, 50, 3), np.uint8))
 transforms.image(lambda first, end: y[first:end], 40, 50)
 print("stays", file=sys.stderr)
