@@ -1,4 +1,4 @@
-"""Export of frozen models as SavedModels for TF Serving.
+"""Export of frozen models: SavedModels for TF Serving, sites for browsers.
 
     from bls2017.transforms import model_directory
     from export import export_model
@@ -11,6 +11,9 @@ Importing this package imports nothing that takes time.
 DEFAULT_MAX_PIXELS = 2**22
 """Images of more pixels are refused by an export, unless it says otherwise."""
 
+FORMATS = ("serving", "web")
+"""What an export is: a model server's version, or a site for browsers."""
+
 RUNTIMES = ("stock", "tfc")
 """Operations of the range coder: TensorFlow's own, or those of tfc."""
 
@@ -19,6 +22,7 @@ SIGNATURES = (
   "compress",
   "compress_to_size",
   "decompress",
+  "decompress_to_jpeg",
   "compress_image",
   "decompress_image",
   "info",

@@ -75,6 +75,10 @@ def requests(compressed: dict[tuple[int, int], bytes]) -> list[Request]:
           "max_bytes": np.array([len(file)], np.int32),
         },
       ),
+      Request(
+        "decompress_to_jpeg",
+        {"compressed_bytes": data, "jpeg_quality": np.array([90], np.int32)},
+      ),
       *(
         Request(name, {"compressed_bytes": data})
         for name in ("decompress", "decompress_image", "info")

@@ -1,6 +1,6 @@
 """The range coder in NumPy, vectorised over lanes.
 
-`bls2017.bitstream.range_coder` describes the streams. A step codes one table
+bls2017/bitstream/FORMAT.md describes the streams. A step codes one table
 index of every lane by a dozen calls on small arrays, whose cost is mostly that
 of calling NumPy. Hence operands have the same shape and type, and results go to
 buffers that are there: a scalar operand, broadcasting or `where=` would take

@@ -147,7 +147,7 @@ def build(pipeline: beam.Pipeline, settings: Settings) -> None:
     pipeline
     | beam.Create([settings.input_glob])
     | fileio.MatchAll(fileio.EmptyMatchTreatment.DISALLOW)
-    # Spreads files over workers, and brings those of one output together.
+    # Spreads files over workers, and brings those of one name together.
     | "ByOutput" >> beam.Map(lambda f: (settings.output(f.path), f))
     | beam.GroupByKey()
     | beam.ParDo(CodeFile(settings)).with_outputs(_FAILURES, main="done")
@@ -163,7 +163,7 @@ def build(pipeline: beam.Pipeline, settings: Settings) -> None:
 
 
 class CodeFile(beam.DoFn):
-  """Codes the input of one output, and writes it."""
+  """Codes the inputs of one name, and writes their outputs."""
 
   def __init__(self, settings: Settings):
     self._settings = settings
@@ -182,26 +182,28 @@ class CodeFile(beam.DoFn):
   ) -> Iterator[beam.pvalue.TaggedOutput]:
     """Gives only failures, as dictionaries."""
     output, matches = element
-    sources = sorted(matches, key=lambda f: f.path)
-    try:
-      if len(sources) > 1:
-        raise errors.UsageError(
-          f"{sources[1].path} would be written to {output}, too"
-        )
-      coded = self._code(sources[0], output)
-    except errors.CodecError as e:
-      self._counters["failures"].inc(len(sources))
-      for file in sources:
-        yield beam.pvalue.TaggedOutput(
-          _FAILURES,
-          {
-            "input": file.path,
-            "output": output,
-            "reason": str(e),
-            "exit_code": e.exit_code,
-          },
-        )
-      return
+    files = sorted(matches, key=lambda f: f.path)
+    paths = [file.path for file in files]
+    names = inputs.output_names(paths, self._settings.extension)
+    folder = _FileSystems.split(output)[0]
+    for file, name in zip(files, names):
+      output = _FileSystems.join(folder, os.path.basename(name))
+      try:
+        if names.count(name) > 1:
+          raise errors.UsageError(f"other inputs become {output}, too")
+        self._do(file, output)
+      except errors.CodecError as e:
+        self._counters["failures"].inc()
+        failure = {
+          "input": file.path,
+          "output": output,
+          "reason": str(e),
+          "exit_code": e.exit_code,
+        }
+        yield beam.pvalue.TaggedOutput(_FAILURES, failure)
+
+  def _do(self, file: filesystem.FileMetadata, output: str) -> None:
+    coded = self._code(file, output)
     if coded is None:
       self._counters["skipped"].inc()
       return

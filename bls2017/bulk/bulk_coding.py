@@ -78,22 +78,29 @@ class Compression:
 class Decompression:
   """Compressed files to photographs; a `worker_threads.Work`."""
 
-  def __init__(self, codec: codec_lib.Codec, kind: str = "PNG"):
+  def __init__(
+    self,
+    codec: codec_lib.Codec,
+    kind: str = "PNG",
+    image_quality: int | None = None,
+  ):
     """Takes what the work needs.
 
     Args:
       codec: Decompresses the files; its limit of pixels holds.
       kind: Pillow's name of the images' format.
+      image_quality: As for `image_io.encode`.
     """
     self._codec = codec
     self._kind = kind
+    self._image_quality = image_quality
 
   def code(self, source: image_io.Source) -> worker_threads.Coded:
     """See `worker_threads.Work.code`."""
     data = self._read(source)
     x_hat = self._codec.decompress(data)
     return worker_threads.Coded(
-      image_io.encode(x_hat, self._kind),
+      image_io.encode(x_hat, self._kind, self._image_quality),
       pixels=x_hat.shape[0] * x_hat.shape[1],
       compressed_bytes=len(data),
       note=f"{x_hat.shape[1]} x {x_hat.shape[0]} pixels",

@@ -59,17 +59,44 @@ def find(
   endings = {BITSTREAM_EXTENSION}
   if extension == BITSTREAM_EXTENSION:
     endings = _image_endings()
-  outputs: dict[str, str] = {}
+  relatives: dict[str, str] = {}
   for argument in arguments:
     for path, relative in _expand(argument, endings):
       if base_dir is not None:
         relative = _below(path, base_dir)
-      folder, name = os.path.split(relative)
-      outputs[path] = os.path.join(output_dir, folder, renamed(name, extension))
-  if not outputs:
+      relatives[path] = relative
+  if not relatives:
     raise errors.UsageError(f"no inputs in {', '.join(arguments)}")
+  names = output_names(list(relatives.values()), extension)
+  outputs = {
+    path: os.path.join(output_dir, name) for path, name in zip(relatives, names)
+  }
   _check(outputs)
   return list(outputs.items())
+
+
+def output_names(paths: Sequence[str], extension: str) -> list[str]:
+  """The names of the outputs of several inputs, in the same folders.
+
+  Where a.png.bls and a.webp.bls would both become a.png, the second one becomes
+  a.webp.png.
+
+  Args:
+    paths: The inputs.
+    extension: Ending of the outputs.
+  """
+  short = [
+    os.path.join(os.path.dirname(path), renamed(path, extension))
+    for path in paths
+  ]
+  names = []
+  for path, name in zip(paths, short):
+    stem, ending = os.path.splitext(path)
+    if ending == BITSTREAM_EXTENSION and short.count(name) > 1:
+      kept = os.path.splitext(stem)[1]
+      name = stem if kept == extension else stem + extension
+    names.append(name)
+  return names
 
 
 def renamed(path: str, extension: str) -> str:

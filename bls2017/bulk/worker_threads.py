@@ -208,6 +208,13 @@ def usable_cores() -> int:
   return os.cpu_count() or 1
 
 
+def naming(source: str, error: errors.CodecError) -> errors.CodecError:
+  """The error with the name of the input, which the codec does not know."""
+  if source in str(error):
+    return error
+  return type(error)(f"{source}: {error}")
+
+
 @contextlib.contextmanager
 def codec_errors_only() -> Iterator[None]:
   """Raises anything else, such as too little memory, as errors.CodecError."""
@@ -308,9 +315,7 @@ class _Crew:
       with codec_errors_only():
         return Outcome(source, output, self._coded(source, output))
     except errors.CodecError as e:
-      # The codec does not know the input's name.
-      named = e if source in str(e) else type(e)(f"{source}: {e}")
-      return Outcome(source, output, error=named)
+      return Outcome(source, output, error=naming(source, e))
 
   def _coded(self, source: str, output: str) -> Coded | None:
     """The result without its data; None where it is there already."""

@@ -34,6 +34,7 @@ TAKES_OTHER_FLAGS = True
 
 def run(arguments: list[str]) -> int:
   """The command; see `bls2017.commands.main`."""
+  coding_flags.check_quality()
   from bls2017.bulk import bulk_coding
 
   make_work = functools.partial(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 
 from bls2017.commands import beam_flags, coding_flags
-from bls2017.images import image_io
 
 USAGE = (
   "bls2017 beam_decompress --input_glob=PATTERN --output_dir=DIR"
@@ -22,6 +21,7 @@ SHARED_FLAGS = (
   "max_pixels",
   "model",
   "output_dir",
+  "output_quality",
   "overwrite",
 )
 TAKES_OTHER_FLAGS = True
@@ -30,8 +30,12 @@ TAKES_OTHER_FLAGS = True
 def run(arguments: list[str]) -> int:
   """The command; see `bls2017.commands.main`."""
   extension = coding_flags.image_extension()
-  kind = image_io.check_format(f"x{extension}")
+  kind = coding_flags.image_kind(f"x{extension}")
   from bls2017.bulk import bulk_coding
 
-  make_work = functools.partial(bulk_coding.Decompression, kind=kind)
+  make_work = functools.partial(
+    bulk_coding.Decompression,
+    kind=kind,
+    image_quality=coding_flags.OUTPUT_QUALITY.value,
+  )
   return beam_flags.run(arguments, extension, make_work)

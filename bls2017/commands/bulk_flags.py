@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Callable
 
 from absl import flags
 
+from bls2017 import errors
 from bls2017.bulk import inputs, worker_threads
 from bls2017.commands import advice, coding_flags, progress
 from bls2017.common import files
@@ -50,6 +51,8 @@ def for_each(
   Returns:
     0, or the exit code of the first input that failed.
   """
+  if coding_flags.OUTPUT.value:
+    raise errors.UsageError("--output names one output, --output_dir many")
   jobs = inputs.find(arguments, output_dir, extension, BASE_DIR.value)
   files.make_directory(output_dir)
   work = make_work(coding_flags.load_codec())

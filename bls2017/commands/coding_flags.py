@@ -6,16 +6,19 @@ A command names those that it knows in `SHARED_FLAGS`; main removes the others.
 from __future__ import annotations
 
 import functools
+import logging
 import os
 from typing import TYPE_CHECKING
 
 from absl import flags
 
 from bls2017 import errors
+from bls2017.bitstream import coding_tables
 from bls2017.bulk import inputs
 from bls2017.common import config, files
+from bls2017.encoder import options
 from bls2017.images import image_io
-from bls2017.transforms import runtimes
+from bls2017.transforms import model_directory, runtimes
 
 if TYPE_CHECKING:
   from bls2017 import codec as codec_lib
@@ -39,15 +42,24 @@ QUALITY = flags.DEFINE_float(
   None,
   "1 (smallest file) to the model's number of levels, in the packaged model"
   f" {len(config.LMBDAS['mse'])} (best image), in steps of"
-  f" 1/{config.QUALITY_STEPS}.",
+  f" 1/{config.QUALITY_STEPS}; {options.DEFAULT_QUALITY:g} where nothing else"
+  " is asked for.",
+  short_name="q",
+)
+OUTPUT = flags.DEFINE_string(
+  "output", None, "The output, instead of a second argument.", short_name="o"
 )
 FORMAT = flags.DEFINE_string(
   "format",
   inputs.IMAGE_EXTENSION,
   "Ending of outputs that are not named: png, tiff, webp, jpg ...",
 )
-
-
+OUTPUT_QUALITY = flags.DEFINE_integer(
+  "output_quality",
+  None,
+  "Quality of JPEG, WebP and AVIF images, 1 to 100; by default WebP images are"
+  " lossless and the others as good as their format can be.",
+)
 RUNTIME = flags.DEFINE_enum(
   "runtime",
   runtimes.AUTO,
@@ -55,12 +67,13 @@ RUNTIME = flags.DEFINE_enum(
   "What codes images; auto is LiteRT where it is installed, else TensorFlow.",
 )
 
+_log = logging.getLogger(__name__)
+
 
 @functools.cache
 def load_codec() -> codec_lib.Codec:
   """The codec that --model, --max_pixels and --runtime name."""
   from bls2017 import codec
-  from bls2017.transforms import model_directory
 
   return codec.Codec(
     model_directory.load(MODEL.value),
@@ -69,16 +82,50 @@ def load_codec() -> codec_lib.Codec:
   )
 
 
+def check_quality() -> None:
+  """Says which step --quality becomes, before anything heavy is imported.
+
+  Raises:
+    errors.UsageError: if the model has no such quality.
+    errors.ModelError: if the model's configuration cannot be read.
+  """
+  if QUALITY.value is None:
+    return
+  levels = model_directory.read_config(MODEL.value).num_levels
+  index = coding_tables.quality_index(QUALITY.value, levels)
+  step = coding_tables.index_quality(index)
+  if step != QUALITY.value:
+    _log.warning("quality %g becomes %g, the nearest step", QUALITY.value, step)
+
+
 def image_extension() -> str:
   """The ending that --format names, with its dot."""
   return f".{FORMAT.value.lstrip('.')}"
+
+
+def image_kind(path: str) -> str:
+  """Pillow's name of the format of an output, after a check of its flags.
+
+  Says so where the format loses again some of what was decoded.
+
+  Raises:
+    errors.UsageError: if Pillow writes no images of this ending, or they do not
+      have --output_quality.
+  """
+  kind = image_io.check_format(path)
+  image_io.check_quality(kind, OUTPUT_QUALITY.value)
+  if kind in image_io.LOSSY_FORMATS and OUTPUT_QUALITY.value is None:
+    _log.warning(
+      "%s images lose a little again, even at their best quality", kind
+    )
+  return kind
 
 
 def pair(arguments: list[str], extension: str) -> tuple[str, str]:
   """Input and output of a command line without --output_dir.
 
   Args:
-    arguments: INPUT [OUTPUT].
+    arguments: INPUT [OUTPUT]; --output may name the output as well.
     extension: Ending of an output that is not named.
 
   Raises:
@@ -87,6 +134,8 @@ def pair(arguments: list[str], extension: str) -> tuple[str, str]:
   """
   stream = files.STANDARD_STREAM
   source = arguments[0]
+  if OUTPUT.value:
+    arguments = [*arguments, OUTPUT.value]
   if len(arguments) > 2 or os.path.isdir(source):
     raise errors.UsageError("several inputs need --output_dir")
   if len(arguments) == 2:
@@ -98,6 +147,11 @@ def pair(arguments: list[str], extension: str) -> tuple[str, str]:
     output = os.path.join(os.path.dirname(source), name)
   if output != stream and _same_file(source, output):
     raise errors.UsageError(f"{output} is input and output")
+  if extension == inputs.BITSTREAM_EXTENSION and image_io.is_image(output):
+    raise errors.UsageError(
+      f"the output {output} is, or is named like, an image; several inputs need"
+      " --output_dir"
+    )
   files.check_output(output, OVERWRITE.value)
   return source, output
 

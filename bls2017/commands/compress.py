@@ -19,6 +19,8 @@ that failed.
 from __future__ import annotations
 
 import functools
+import math
+import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -44,6 +46,7 @@ SHARED_FLAGS = (
   "base_dir",
   "max_pixels",
   "model",
+  "output",
   "output_dir",
   "overwrite",
   "quality",
@@ -52,20 +55,46 @@ SHARED_FLAGS = (
   "workers",
 )
 
+
+class _SizeParser(flags.ArgumentParser[int]):
+  """Numbers of bytes such as 50000, 50k, 1.5M or 64Ki."""
+
+  syntactic_help = "bytes, such as 50000, 50k or 1.5M"
+
+  def parse(self, argument: str | int) -> int:
+    """See `flags.ArgumentParser.parse`."""
+    match = re.fullmatch(r"(\d+(?:\.\d*)?)([kMG]?)(i?)B?", str(argument))
+    if not match:
+      raise ValueError(f"not {self.syntactic_help}")
+    number, prefix, binary = match.groups()
+    base = 1024 if binary else 1000
+    return int(float(number) * base ** " kMG".index(prefix or " "))
+
+  def flag_type(self) -> str:
+    """See `flags.ArgumentParser.flag_type`."""
+    return "size"
+
+
 _TARGET_BPP = flags.DEFINE_float(
   "target_bpp", None, "Instead: the most bits per pixel of the file."
 )
-_MAX_BYTES = flags.DEFINE_integer(
-  "max_bytes", None, "Instead: the most bytes of the file."
+_MAX_BYTES = flags.DEFINE(
+  _SizeParser(),
+  "max_bytes",
+  None,
+  "Instead: the most bytes of the file, such as 50000, 50k or 1.5M.",
 )
 _TARGET_PSNR = flags.DEFINE_float(
   "target_psnr", None, "Instead: the least PSNR in dB."
 )
+_TARGETS = ("quality", "target_bpp", "max_bytes", "target_psnr")
 _EFFORT = flags.DEFINE_integer(
   "effort",
   options_lib.DEFAULT_EFFORT,
   f"1 to {options_lib.MAX_EFFORT}; from {options_lib.REFINING_EFFORT} on the"
   " file is refined, for longer at each effort.",
+  lower_bound=1,
+  upper_bound=options_lib.MAX_EFFORT,
 )
 _METRIC = flags.DEFINE_enum(
   "metric",
@@ -78,10 +107,28 @@ _ROI = flags.DEFINE_string(
 )
 
 
+def _at_most_one(values: dict[str, float | None]) -> bool:
+  return sum(value is not None for value in values.values()) <= 1
+
+
+def _is_positive(value: float | None) -> bool:
+  return value is None or 0 < value < math.inf
+
+
+flags.register_multi_flags_validator(
+  _TARGETS, _at_most_one, "they contradict each other"
+)
+for _name in _TARGETS[1:]:
+  flags.register_validator(_name, _is_positive, "it must be positive")
+
+
 def run(arguments: list[str]) -> int:
   """The command; see `bls2017.commands.main`."""
   if not arguments:
     raise errors.UsageError(f"an input is needed; usage: {USAGE}")
+  coding_flags.check_quality()
+  if coding_flags.OUTPUT_DIR.value and _ROI.value:
+    raise errors.UsageError("--roi is for one image, not for --output_dir")
   extension = inputs.BITSTREAM_EXTENSION
   output_dir = coding_flags.OUTPUT_DIR.value
   if output_dir:
@@ -108,8 +155,6 @@ def run(arguments: list[str]) -> int:
 def _work(codec: codec_lib.Codec) -> worker_threads.Work:
   from bls2017.bulk import bulk_coding
 
-  if _ROI.value:
-    raise errors.UsageError("--roi is for one image, not for --output_dir")
   return bulk_coding.Compression(
     codec,
     coding_flags.QUALITY.value,

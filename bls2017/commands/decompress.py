@@ -34,7 +34,9 @@ SHARED_FLAGS = (
   "format",
   "max_pixels",
   "model",
+  "output",
   "output_dir",
+  "output_quality",
   "overwrite",
   "runtime",
   "verbose",
@@ -49,15 +51,21 @@ def run(arguments: list[str]) -> int:
   extension = coding_flags.image_extension()
   output_dir = coding_flags.OUTPUT_DIR.value
   if output_dir:
-    kind = image_io.check_format(f"x{extension}")
+    kind = coding_flags.image_kind(f"x{extension}")
     return bulk_flags.for_each(
       arguments, output_dir, extension, functools.partial(_work, kind)
     )
   source, output = coding_flags.pair(arguments, extension)
-  image_io.check_format(output)
+  kind = coding_flags.image_kind(output)
   codec = coding_flags.load_codec()
-  x_hat = codec.decompress(files.read(source, codec.max_file_bytes))
-  image_io.write(x_hat, output, coding_flags.OVERWRITE.value)
+  data = files.read(source, codec.max_file_bytes)
+  try:
+    x_hat = codec.decompress(data)
+  except errors.CodecError as e:
+    raise worker_threads.naming(source, e) from e
+  quality = coding_flags.OUTPUT_QUALITY.value
+  coded = image_io.encode(x_hat, kind, quality)
+  files.write(output, coded, coding_flags.OVERWRITE.value)
   if coding_flags.VERBOSE.value:
     print(
       f"{source}: {x_hat.shape[1]} x {x_hat.shape[0]} pixels to {output}",
@@ -69,4 +77,5 @@ def run(arguments: list[str]) -> int:
 def _work(kind: str, codec: codec_lib.Codec) -> worker_threads.Work:
   from bls2017.bulk import bulk_coding
 
-  return bulk_coding.Decompression(codec, kind)
+  quality = coding_flags.OUTPUT_QUALITY.value
+  return bulk_coding.Decompression(codec, kind, quality)

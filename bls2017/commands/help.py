@@ -8,7 +8,12 @@ from types import ModuleType
 from absl import flags
 
 _WIDTH = 79
-_VALUES = {"int": "N", "float": "X", "comma separated list of strings": "A,B"}
+_VALUES = {
+  "int": "N",
+  "float": "X",
+  "size": "N",
+  "comma separated list of strings": "A,B",
+}
 """What stands for a flag's value, by absl's name of its type."""
 
 

@@ -8,6 +8,7 @@ import json
 from absl import flags
 
 from bls2017 import errors
+from bls2017.bulk import worker_threads
 from bls2017.commands import coding_flags
 from bls2017.common import files
 
@@ -23,7 +24,10 @@ def run(arguments: list[str]) -> int:
     raise errors.UsageError(f"one file is needed; usage: {USAGE}")
   codec = coding_flags.load_codec()
   data = files.read(arguments[0], codec.max_file_bytes)
-  values = dataclasses.asdict(codec.info(data))
+  try:
+    values = dataclasses.asdict(codec.info(data))
+  except errors.CodecError as e:
+    raise worker_threads.naming(arguments[0], e) from e
   if _JSON.value:
     print(json.dumps(values, indent=2))
   else:

@@ -90,8 +90,10 @@ def _run(arguments: list[str]) -> int:
   if "--help" in arguments or "-h" in arguments:
     print(help.of_command(command))
     return 0
-  for flag in {*flags.FLAGS} - help.flag_names(command) - ABSL_FLAGS:
-    delattr(flags.FLAGS, flag)
+  known = help.flag_names(command) | ABSL_FLAGS
+  for key in list(flags.FLAGS):
+    if flags.FLAGS[key].name not in known:
+      delattr(flags.FLAGS, key)
   # Flags may stand after the inputs.
   flags.FLAGS.set_gnu_getopt(True)
   positional = flags.FLAGS(

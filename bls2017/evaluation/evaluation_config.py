@@ -17,7 +17,7 @@ class EvaluationConfig:
     images: Pattern of the files.
     output_dir: Where everything goes; created where it is missing.
     models: Directories of models; none for the package's.
-    qualities: By name of the codec, where others than its own are wanted.
+    qualities: By name of the codec, where its own are not to be used.
   """
 
   images: str

@@ -181,7 +181,7 @@ def plan_codecs(
     names: Names in the registry; None for all of `DEFAULT_CODECS` that are
       installed.
     models: Directories of models for the learned codec; none for the package's.
-    qualities: By name, where others than the codec's own are wanted.
+    qualities: By name, where the codec's own are not to be used.
 
   Raises:
     errors.UsageError: if a name or a quality does not fit.

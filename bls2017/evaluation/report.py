@@ -192,31 +192,26 @@ def _browser_file(x: np.ndarray) -> tuple[str, bytes]:
 
 def _headline(result: summary.Summary) -> str:
   """A card for each rival of each learned codec, the easiest one first."""
-  key, *others = summary.HEADLINE_MEASURES
-  deltas = {(d.test, d.anchor, d.distortion): d.bd_rate for d in result.deltas}
   parts = []
   for test in dict.fromkeys(d.test for d in result.deltas):
-    rates = {
-      anchor: rate
-      for (name, anchor, distortion), rate in deltas.items()
-      if (name, distortion) == (test, key) and not math.isnan(rate)
-    }
+    (name, rates), *others = [
+      (name, summary.finite_rates(result.deltas, test, key))
+      for key, name in summary.HEADLINE_MEASURES.items()
+    ]
     cards = []
-    for anchor, rate in sorted(rates.items(), key=lambda pair: pair[1]):
-      small = "".join(
-        f"<small>at equal {summary.HEADLINE_MEASURES[other]}:"
-        f" {_fewer(deltas[test, anchor, other])}</small>"
-        for other in others
-        if not math.isnan(deltas[test, anchor, other])
+    for anchor, rate in rates.items():
+      also = "".join(
+        f"<small>{other}: {_fewer(values[anchor])}</small>"
+        for other, values in others
+        if anchor in values
       )
       cards.append(
         f'<li class="{"fewer" if rate < 0 else "more"}">'
-        f"<b>{_fewer(rate)}</b> than {html.escape(anchor)}{small}</li>"
+        f"<b>{_fewer(rate)}</b> than {html.escape(anchor)}{also}</li>"
       )
     if cards:
       parts.append(
-        f"<h2>Bits that {html.escape(test)} needs at equal"
-        f" {summary.HEADLINE_MEASURES[key]}</h2>"
+        f"<h2>Bits that {html.escape(test)} needs at equal {name}</h2>"
         f'<ul class="cards">{"".join(cards)}</ul>'
       )
   return "".join(parts)
@@ -240,7 +235,7 @@ def _delta_tables(result: summary.Summary) -> str:
       ]
       measure = name.removesuffix(" (dB)")
       caption = f"{test}: {measure}" if len(tests) > 1 else measure
-      head = ["against", "BD-rate", "gain, dB", "range, dB", "of both"]
+      head = ["against", "BD-rate", "gain, dB", "range, dB", "share"]
       parts.append(_table(head, rows, html.escape(caption), numeric=True))
   return f'<div class="deltas">{"".join(parts)}</div>'
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from bls2017.evaluation import grid, image_codecs, rate_distortion
@@ -122,22 +123,34 @@ def _data_name(measured: grid.Measurements) -> str:
   return os.path.basename(folder) or "images"
 
 
+def finite_rates(
+  deltas: Sequence[rate_distortion.Delta], test: str, distortion: str
+) -> dict[str, float]:
+  """BD-rates of a curve in percent by the anchor's label, smallest first."""
+  rates = {
+    d.anchor: d.bd_rate
+    for d in deltas
+    if (d.test, d.distortion) == (test, distortion)
+    and not math.isnan(d.bd_rate)
+  }
+  return dict(sorted(rates.items(), key=lambda pair: pair[1]))
+
+
 def _headline(
-  data_name: str, deltas: list[rate_distortion.Delta]
+  data_name: str, deltas: Sequence[rate_distortion.Delta]
 ) -> tuple[str, ...]:
   """How the files of each learned codec compare with the others' in size."""
   sentences = []
   for test in dict.fromkeys(d.test for d in deltas):
     for distortion, name in HEADLINE_MEASURES.items():
-      rates = sorted(
-        (d.bd_rate, d.anchor)
-        for d in deltas
-        if (d.test, d.distortion) == (test, distortion)
-        and math.isfinite(d.bd_rate)
-      )
+      rates = finite_rates(deltas, test, distortion)
       clauses = []
       for word, is_smaller in (("smaller", True), ("larger", False)):
-        rivals = [f"{a} ({r:+.1f}%)" for r, a in rates if (r < 0) == is_smaller]
+        rivals = [
+          f"{anchor} ({rate:+.1f}%)"
+          for anchor, rate in rates.items()
+          if (rate < 0) == is_smaller
+        ]
         if rivals:
           clauses.append(f"{word} than those of {', '.join(rivals)}")
       if clauses:

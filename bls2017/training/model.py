@@ -10,6 +10,7 @@ the plain model of the paper, up to a redundant scale.
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,6 +71,17 @@ class BLS2017Model(tf.keras.Model):
     """Gains and inverse gains, float32 [levels, channels], positive."""
     return tf.exp(self.log_gain), tf.exp(self.log_inverse_gain)
 
+  def raise_gains(self, floor: float) -> None:
+    """Keeps channels from falling asleep; see `TrainConfig.gain_floor`."""
+    if not floor:
+      return
+    log_floor = math.log(floor)
+    largest = tf.reduce_max(self.log_gain, axis=1, keepdims=True)
+    self.log_gain.assign(tf.maximum(self.log_gain, largest + log_floor))
+    self.log_inverse_gain.assign(
+      tf.maximum(self.log_inverse_gain, log_floor - self.log_gain)
+    )
+
   def rate_distortion(
     self, x: tf.Tensor, proxy: str | None = None, seed: tf.Tensor | None = None
   ) -> RateDistortion:
@@ -113,6 +125,18 @@ class BLS2017Model(tf.keras.Model):
       )
       distortion = 1 - tf.reduce_mean(tf.reshape(similarity, (n, levels)), 0)
     return RateDistortion(bpp, mse, distortion, x_hat)
+
+  def symbols(self, x: tf.Tensor) -> tf.Tensor:
+    """The rounded latents of one image at every level.
+
+    Args:
+      x: float32 [1, H, W, 3] in 0..255, H and W multiples of 16.
+
+    Returns:
+      float32 [levels, H/16, W/16, C].
+    """
+    gain, _ = self.gains()
+    return tf.round(self.analysis(x) * gain[:, None, None, :])
 
   def _quantize(
     self, y: tf.Tensor, proxy: str | None, seed: tf.Tensor | None

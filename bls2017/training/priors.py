@@ -281,6 +281,12 @@ class ActivityPrior(Prior):
     self.log_slope.assign(np.log(math.pi / math.sqrt(3) / scale).astype("f4"))
     self.logits.assign(np.log(share).astype("f4"))
 
+  def get_activities(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Means, deviations and shares; `set_activities` is the inverse."""
+    scale = math.pi / math.sqrt(3) / np.exp(self.log_slope.numpy())
+    share = tf.nn.softmax(self.logits).numpy()
+    return self.mean.numpy(), scale, share
+
   def bits(
     self, y_tilde: tf.Tensor, y_hat: tf.Tensor | None = None
   ) -> tf.Tensor:

@@ -27,6 +27,8 @@ class Measurement:
     psnr: float32 [levels], in dB.
     distortion: float32 [levels], what the loss weighs: mean squared error on
       the 0-255 scale, or 1 - MS-SSIM.
+    awake: int64 [levels], channels that are not 0 everywhere; None where they
+      were not counted, as in a training step.
   """
 
   step: int
@@ -34,6 +36,7 @@ class Measurement:
   bpp: np.ndarray
   psnr: np.ndarray
   distortion: np.ndarray
+  awake: np.ndarray | None = None
 
 
 def to_text(measured: Measurement, model_config: config.ModelConfig) -> str:
@@ -44,6 +47,9 @@ def to_text(measured: Measurement, model_config: config.ModelConfig) -> str:
     line += f" PSNR {measured.psnr[k]:.2f} dB"
     if model_config.distortion == "ms_ssim":
       line += f", MS-SSIM {1 - measured.distortion[k]:.4f}"
+    if measured.awake is not None:
+      line += f", {measured.awake[k]} of {model_config.num_latents} channels"
+      line += " awake"
     lines.append(line)
   return "\n".join(lines)
 
@@ -87,8 +93,9 @@ class TensorBoard:
         tf.summary.scalar("loss", measured.loss)
         if learning_rate is not None:
           tf.summary.scalar("learning_rate", learning_rate)
-        for scalar in ("bpp", "psnr", "distortion"):
-          for k, value in enumerate(getattr(measured, scalar)):
+        for scalar in ("bpp", "psnr", "distortion", "awake"):
+          values = getattr(measured, scalar)
+          for k, value in enumerate(() if values is None else values):
             tf.summary.scalar(f"{scalar}/level_{k + 1}", value)
         if images is not None:
           pairs = np.clip(np.concatenate(images, axis=2) / 255.0, 0, 1)

@@ -78,8 +78,8 @@ def build(
   """
   levels = len(gain)
   cumulative = prior.cumulative()
-  awake = gain > AWAKE * gain.max(axis=1, keepdims=True)
-  wakes, stays = ~awake & _above(awake), awake & _above(awake)
+  is_awake = awake(gain)
+  wakes, stays = ~is_awake & _above(is_awake), is_awake & _above(is_awake)
   lower, lower_inverse = (_woken(g, wakes, stays) for g in (gain, inverse_gain))
   parts: dict[int, dict[str, np.ndarray]] = {}
   # All qualities with the same fraction are evaluated at once: each of them
@@ -117,6 +117,15 @@ def build(
   tables = with_lanes(tables, container.VERSION)
   tables.check()
   return tables
+
+
+def awake(gain: np.ndarray) -> np.ndarray:
+  """Which channels are used at each level, bool [levels, C].
+
+  Args:
+    gain: float32 [levels, C].
+  """
+  return gain > AWAKE * gain.max(axis=1, keepdims=True)
 
 
 def _above(gain: np.ndarray) -> np.ndarray:

@@ -95,7 +95,21 @@ class TrainConfig:
   initial_weights: str = setting(
     "",
     "Weights to start from instead: a weights file (.npz), the directory of a"
-    " run, or a model directory.",
+    " run, or a model directory. The last two may be of other lambdas.",
+  )
+  wake_reach: float = setting(
+    0.0,
+    "Channels that the initial weights use at lambdas up to so many times the"
+    " largest one of this run are woken at all levels; 0 wakes none.",
+    at_least=0,
+  )
+  gain_floor: float = setting(
+    0.0,
+    "The least gain of a channel as a share of the largest one of its level,"
+    " and the least product of a gain and its inverse gain, so that no channel"
+    " falls asleep for good. Not for the proxy noise: its channels would add"
+    " noise to all images.",
+    at_least=0,
   )
   save_steps: int = setting(500, "Steps between checkpoints.", at_least=1)
   keep_checkpoints: int = setting(
@@ -123,4 +137,5 @@ class TrainConfig:
     config.require(
       0 <= self.validation_fraction < 1, "validation_fraction must be in [0, 1)"
     )
+    config.require(self.gain_floor < 1, "gain_floor must be in [0, 1)")
     config.require(self.ema_decay < 1, "ema_decay must be in [0, 1)")

@@ -196,7 +196,9 @@ class Trainer:
       _log.info("resuming from %s", restored)
       return
     if self.config.initial_weights:
-      initial_weights.apply(self.model, self.config.initial_weights)
+      initial_weights.apply(
+        self.model, self.config.initial_weights, self.config.wake_reach
+      )
     elif self.config.start == "transform_coder":
       patches = data.read_patches(
         self.reader.paths, self.config.patch_size, START_PATCHES
@@ -267,6 +269,7 @@ class Trainer:
     patches = self.model_config.num_levels * self.config.patches_per_level
     self.step.assign_add(1)
     self.next_example.assign_add(patches * self.strategy.num_replicas_in_sync)
+    self.model.raise_gains(self.config.gain_floor)
     self._average.update(self.step)
     return tf.nest.map_structure(
       lambda r: self.strategy.experimental_local_results(r)[0], results
@@ -314,6 +317,7 @@ class Trainer:
       result.mean.bpp.numpy(),
       result.psnr,
       result.mean.distortion.numpy(),
+      result.awake,
     )
     _log.info(
       "step %d, validation in %.0f s: %s",

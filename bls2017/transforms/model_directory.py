@@ -136,6 +136,19 @@ def check_finite(arrays: Mapping[str, np.ndarray], where: str = "") -> None:
       raise errors.ModelError(f"{where}{name} has values that are not finite")
 
 
+def read_config(path: str | None = None) -> config.ModelConfig:
+  """The configuration of a model directory, without its arrays.
+
+  Args:
+    path: The directory; the package's own model by default.
+
+  Raises:
+    errors.ModelError: if it is missing, damaged or of another format.
+  """
+  values = config.read_json(os.path.join(path or PRETRAINED, CONFIG_FILE))
+  return config.from_json(config.ModelConfig, values.get("model", {}))
+
+
 def digest(identity: bytes, format_version: int, content: bytes) -> str:
   """What config.json holds of a file, hexadecimal.
 

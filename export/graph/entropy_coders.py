@@ -2,120 +2,190 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import tensorflow as tf
 
 from bls2017.bitstream import range_coder_tfc
 from export.graph import byte_fields, graph_tables
-from export.range_coder import stock_decoder, stock_encoder
+from export.range_coder import stock_decoder, stock_encoder, stock_streams
+
+
+class Streams(NamedTuple):
+  """The lanes of several images.
+
+  Attributes:
+    payload: uint8 [total], all lanes one after the other.
+    lengths: int32 [lanes].
+  """
+
+  payload: tf.Tensor
+  lengths: tf.Tensor
+
+
+class Rows(NamedTuple):
+  """The rows of several images, one image after the other.
+
+  Attributes:
+    activities: int32 [positions of all images]; zeros where K is 1.
+    indices: int32 [sum of positions x L], table indices of live channels.
+  """
+
+  activities: tf.Tensor
+  indices: tf.Tensor
 
 
 class EntropyCoder(Protocol):
-  """Symbols to a payload and back; `range_coder_stock` has the arguments."""
+  """Rows to streams and back; `stock_streams` says what both hold.
 
-  def encode(
-    self, symbols: tf.Tensor, tables: graph_tables.QualityTables
-  ) -> tuple[tf.Tensor, tf.Tensor]:
-    """The payload, a string scalar, and int32 [lanes], the lanes' lengths."""
+  The qualities of `images` are indices of the model's qualities; those of
+  images without positions mean nothing.
+  """
+
+  def encode(self, rows: Rows, images: stock_streams.Images) -> Streams:
+    """The streams of images."""
 
   def decode(
-    self,
-    payload: tf.Tensor,
-    lengths: tf.Tensor,
-    positions: tf.Tensor,
-    tables: graph_tables.QualityTables,
-  ) -> tuple[tf.Tensor, tf.Tensor]:
-    """The symbols, and a bool scalar: whether an encoder wrote the payload."""
+    self, streams: Streams, images: stock_streams.Images
+  ) -> tuple[Rows, tf.Tensor]:
+    """The rows, and bool [N]: whether an encoder wrote an image's streams."""
 
 
-def make(runtime: str, activities: int) -> EntropyCoder:
+def make(runtime: str, tables: graph_tables.GraphTables) -> EntropyCoder:
   """A coder.
 
   Args:
     runtime: One of `export.RUNTIMES`.
-    activities: Sets of tables of the model.
+    tables: Those of the model.
   """
   coder = StockCoder if runtime == "stock" else TfcCoder
-  return coder(activities)
+  return coder(tables)
 
 
 class StockCoder:
-  """TensorFlow's own operations."""
+  """TensorFlow's own operations, all images in one loop."""
 
-  def __init__(self, activities: int):
-    self._activities = activities
+  def __init__(self, tables: graph_tables.GraphTables):
+    """Takes the tables of the model."""
+    self._tables = tables
 
-  def encode(
-    self, symbols: tf.Tensor, tables: graph_tables.QualityTables
-  ) -> tuple[tf.Tensor, tf.Tensor]:
+  def encode(self, rows: Rows, images: stock_streams.Images) -> Streams:
     """See `EntropyCoder.encode`."""
-    payload, lengths = stock_encoder.encode(
-      symbols, tables.coding, self._activities
+    images, tables = self._together(images)
+    return Streams(
+      *stock_encoder.encode(*rows, images, tables, self._tables.num_activities)
     )
-    return byte_fields.to_string(payload), lengths
 
   def decode(
-    self,
-    payload: tf.Tensor,
-    lengths: tf.Tensor,
-    positions: tf.Tensor,
-    tables: graph_tables.QualityTables,
-  ) -> tuple[tf.Tensor, tf.Tensor]:
+    self, streams: Streams, images: stock_streams.Images
+  ) -> tuple[Rows, tf.Tensor]:
     """See `EntropyCoder.decode`."""
-    return stock_decoder.decode(
-      byte_fields.from_string(payload),
-      lengths,
-      positions,
-      tables.coding,
-      self._activities,
+    images, tables = self._together(images)
+    decoded = stock_decoder.decode(
+      *streams, images, tables, self._tables.num_activities
     )
+    return Rows(decoded.activities, decoded.indices), decoded.sound
+
+  def _together(
+    self, images: stock_streams.Images
+  ) -> tuple[stock_streams.Images, stock_streams.Tables]:
+    """The tables of the qualities that are needed, and the images' rows."""
+    coded = images.positions > 0
+    # Images that are not coded share the tables of one that is.
+    shared = tf.reduce_max(
+      tf.pad(tf.where(coded, images.qualities, 0), [[0, 1]])
+    )
+    needed, rows = tf.unique(tf.where(coded, images.qualities, shared))
+    return (images._replace(qualities=rows), self._tables.for_qualities(needed))
 
 
 class TfcCoder:
   """tensorflow-compression's operations; only its model servers load these."""
 
-  def __init__(self, activities: int):
-    self._activities = activities
-    # Not before it is asked for: everything else runs without the package.
+  def __init__(self, tables: graph_tables.GraphTables):
+    """Takes the tables of the model."""
+    self._tables = tables
+    self._activities = tables.num_activities
     self._ops = range_coder_tfc.operations()
 
-  def encode(
-    self, symbols: tf.Tensor, tables: graph_tables.QualityTables
-  ) -> tuple[tf.Tensor, tf.Tensor]:
+  def encode(self, rows: Rows, images: stock_streams.Images) -> Streams:
     """See `EntropyCoder.encode`."""
-    streams = self._encode(symbols, tables)
-    return tf.strings.reduce_join(streams), tf.strings.length(streams)
+    live = self._tables.live_counts(images.qualities)
+    positions = tf.cumsum(images.positions, exclusive=True)
+    begins = tf.cumsum(images.positions * live, exclusive=True)
+
+    def encode(i: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+      count = images.positions[i]
+      first, begin = positions[i], begins[i]
+      columns = rows.indices[begin : begin + count * live[i]]
+      columns = tf.reshape(columns, tf.stack([count, live[i]]))
+      if self._activities > 1:
+        chosen = rows.activities[first : first + count]
+        columns = tf.concat([chosen[:, None], columns], 1)
+      tables = self._tables.for_quality(images.qualities[i])
+      streams = self._encode(columns, tables)
+      payload = byte_fields.from_string(tf.strings.reduce_join(streams))
+      return payload, tf.strings.length(streams)
+
+    nothing = (tf.zeros((0,), tf.uint8), tf.zeros((0,), tf.int32))
+    return Streams(
+      *stock_streams.for_images(
+        tf.size(images.positions),
+        lambda i: tf.cond(
+          images.positions[i] > 0, lambda: encode(i), lambda: nothing
+        ),
+        (tf.uint8, tf.int32),
+      )
+    )
 
   def decode(
-    self,
-    payload: tf.Tensor,
-    lengths: tf.Tensor,
-    positions: tf.Tensor,
-    tables: graph_tables.QualityTables,
-  ) -> tuple[tf.Tensor, tf.Tensor]:
+    self, streams: Streams, images: stock_streams.Images
+  ) -> tuple[Rows, tf.Tensor]:
     """See `EntropyCoder.decode`."""
-    starts = tf.cumsum(lengths, exclusive=True)
-    streams = tf.map_fn(
-      lambda x: tf.strings.substr(payload, x[0], x[1]),
-      (starts, lengths),
-      fn_output_signature=tf.string,
+    step = self._tables.lane_positions(images.qualities)
+    counts = (images.positions + step - 1) // step
+    lanes = tf.cumsum(counts, exclusive=True)
+    starts = tf.cumsum(streams.lengths, exclusive=True)
+
+    def decode(i: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+      of_image = slice(lanes[i], lanes[i] + counts[i])
+      parts = tf.map_fn(
+        lambda x: byte_fields.to_string(streams.payload[x[0] : x[0] + x[1]]),
+        (starts[of_image], streams.lengths[of_image]),
+        fn_output_signature=tf.string,
+      )
+      tables = self._tables.for_quality(images.qualities[i])
+      whole = (counts[i] - 1) * step[i]
+      rows = tf.concat(
+        [
+          self._decode(parts[:-1], whole, tables),
+          self._decode(parts[-1:], images.positions[i] - whole, tables),
+        ],
+        0,
+      )
+      sound = tf.reduce_all(self._encode(rows, tables) == parts)
+      if self._activities == 1:
+        activities = tf.zeros(images.positions[i][None], tf.int32)
+      else:
+        activities, rows = rows[:, 0], rows[:, 1:]
+      return activities, tf.reshape(rows, [-1]), sound[None]
+
+    none = tf.zeros((0,), tf.int32)
+    activities, indices, sound = stock_streams.for_images(
+      tf.size(images.positions),
+      lambda i: tf.cond(
+        images.positions[i] > 0,
+        lambda: decode(i),
+        lambda: (none, none, tf.constant([True])),
+      ),
+      (tf.int32, tf.int32, tf.bool),
     )
-    whole = (tf.size(lengths) - 1) * tables.coding.lane_positions
-    symbols = tf.concat(
-      [
-        self._decode(streams[:-1], whole, tables),
-        self._decode(streams[-1:], positions - whole, tables),
-      ],
-      0,
-    )
-    again = self._encode(symbols, tables)
-    return symbols, tf.reduce_all(again == streams)
+    return Rows(activities, indices), sound
 
   def _encode(
     self, symbols: tf.Tensor, tables: graph_tables.QualityTables
   ) -> tf.Tensor:
-    step = tables.coding.lane_positions
+    step = tables.lane_positions
     positions = tf.shape(symbols)[0]
     whole = (positions - 1) // step * step
     parts = ((symbols[:whole], step), (symbols[whole:], positions - whole))
@@ -147,8 +217,8 @@ class TfcCoder:
           activities[:, :-1], [[0, 0], [1, 0]],
           constant_values=self._activities,
         )  # fmt: skip
-        own = self._first_own(tables) + before
-        numbers = tf.concat([own, numbers], 1)
+        before += self._first_activity_table(tables)
+        numbers = tf.concat([before, numbers], 1)
         values = tf.concat([activities, values], 1)
       handle = self._ops.entropy_encode_index(handle, numbers, values)
       return self._ops.entropy_encode_finalize(handle)
@@ -175,7 +245,7 @@ class TfcCoder:
       activities = tf.zeros(tf.stack([lanes, lane]), tf.int32)
       if self._activities > 1:
         handle, activities = self._decode_activities(
-          handle, lanes, lane, self._first_own(tables)
+          handle, lanes, lane, self._first_activity_table(tables)
         )
       numbers = self._numbers(activities, tables)
       _, symbols = self._ops.entropy_decode_index(
@@ -202,15 +272,18 @@ class TfcCoder:
     """The activities, int32 [lanes, lane], one position after the other."""
 
     def decode(
-      t: tf.Tensor, handle: tf.Tensor, before: tf.Tensor, found: tf.TensorArray
+      t: tf.Tensor,
+      handle: tf.Tensor,
+      before: tf.Tensor,
+      decoded: tf.TensorArray,
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.TensorArray]:
       handle, activity = self._ops.entropy_decode_index(
         handle, first + before, (1,), tf.int32
       )
       activity = tf.ensure_shape(activity, (None, 1))
-      return t + 1, handle, activity, found.write(t, activity[:, 0])
+      return t + 1, handle, activity, decoded.write(t, activity[:, 0])
 
-    _, handle, _, found = tf.while_loop(
+    _, handle, _, decoded = tf.while_loop(
       lambda t, *_: t < lane,
       decode,
       (
@@ -227,7 +300,7 @@ class TfcCoder:
       ),
       parallel_iterations=1,
     )
-    return handle, tf.transpose(found.stack())
+    return handle, tf.transpose(decoded.stack())
 
   def _numbers(
     self, activities: tf.Tensor, tables: graph_tables.QualityTables
@@ -246,7 +319,9 @@ class TfcCoder:
     lanes, lane, live = tf.unstack(tf.shape(numbers))
     return tf.reshape(numbers, tf.stack([lanes, lane * live]))
 
-  def _first_own(self, tables: graph_tables.QualityTables) -> tf.Tensor:
+  def _first_activity_table(
+    self, tables: graph_tables.QualityTables
+  ) -> tf.Tensor:
     """The number of the first table of activities."""
     return self._activities * tf.size(tables.gain)
 
@@ -256,9 +331,9 @@ class TfcCoder:
     For each activity those of all channels; then those of activities. Each has
     its precision before it and its end behind it.
     """
-    parts = [_with_ends(tables.coding.cdf)]
+    parts = [_with_ends(tables.cdf)]
     if self._activities > 1:
-      parts.append(_with_ends(tables.coding.activity_cdf))
+      parts.append(_with_ends(tables.activity_cdf))
     return tf.concat(parts, 0)
 
 

@@ -1,8 +1,9 @@
-"""A frozen model as graph functions of single images.
+"""A frozen model as graph functions.
 
 Kernels, GDN parameters, gains and coding tables are constants, and each
 function is traced once, however many signatures call it. The steps are those of
-`bls2017.codec`.
+`bls2017.codec`: transforms and quantization take single images, the range coder
+all images of a batch.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from typing import TYPE_CHECKING, Any, Callable
 import tensorflow as tf
 
 from bls2017 import errors
-from bls2017.bitstream import container
+from bls2017.bitstream import container, lanes
 from bls2017.common import config
 from bls2017.transforms import frozen_transforms
 from export import verdict
 from export.graph import (
+  byte_fields,
   entropy_coders,
   graph_container,
   graph_quantization,
@@ -24,6 +26,7 @@ from export.graph import (
   graph_tables,
   sized_encoder,
 )
+from export.range_coder import stock_streams
 
 if TYPE_CHECKING:
   from bls2017.transforms import model_directory
@@ -31,8 +34,8 @@ if TYPE_CHECKING:
 _SCALAR = tf.TensorSpec((), tf.int32)
 _FRACTION = tf.TensorSpec((), tf.float32)
 _IMAGE = tf.TensorSpec((None, None, 3), tf.uint8)
-_STRING = tf.TensorSpec((), tf.string)
-_LENGTHS = tf.TensorSpec((None,), tf.int32)
+_BYTES = tf.TensorSpec((None,), tf.uint8)
+_NUMBERS = tf.TensorSpec((None,), tf.int32)
 
 
 class FrozenGraph:
@@ -67,19 +70,21 @@ class FrozenGraph:
     self._transforms = frozen_transforms.FrozenTransforms(model.weights)
     self._tables = graph_tables.GraphTables(model.tables)
     self._version = model.format_version
-    self._coder = entropy_coders.make(runtime, self._tables.activities)
+    self._coder = entropy_coders.make(runtime, self._tables)
     self._channels = model.config.num_latents
-    self._encode = _traced(self._encode_image, _IMAGE, _SCALAR)
-    self._encode_within = _traced(self._encode_to_size, _IMAGE, _SCALAR)
     latents = tf.TensorSpec((None, self._channels), tf.float32)
+    self._quantize = _traced(self._quantize_image, _IMAGE, _SCALAR)
+    self._encode_within = _traced(self._encode_to_size, _IMAGE, _SCALAR)
     self._expected_size = _traced(
       self._size_of_latents, latents, _SCALAR, _FRACTION
     )
-    self._pack = _traced(
-      self._pack_latents, latents, _SCALAR, _FRACTION, _SCALAR, _SCALAR
+    self._file = _traced(
+      self._file_of_latents, latents, _SCALAR, _FRACTION, _SCALAR, _SCALAR
     )
-    self._decode = _traced(
-      self._decode_payload, _STRING, _LENGTHS, _SCALAR, _SCALAR, _SCALAR
+    self._encode = _traced(self._encode_rows, *[_NUMBERS] * 4)
+    self._decode = _traced(self._decode_streams, _BYTES, *[_NUMBERS] * 3)
+    self._synthesise = _traced(
+      self._image_of_row, _NUMBERS, _SCALAR, _SCALAR, _SCALAR
     )
 
   def quality_index(
@@ -116,20 +121,52 @@ class FrozenGraph:
       graph_container.over_limit(height, width, self.max_pixels),
     )
 
-  def encode(
+  def quantize(
     self, image: tf.Tensor, index: tf.Tensor
-  ) -> tuple[tf.Tensor, verdict.Verdict]:
-    """Compresses an image within the limits.
+  ) -> tuple[entropy_coders.Rows, verdict.Verdict]:
+    """The rows of an image within the limits.
 
     Args:
       image: uint8 [H, W, 3].
       index: int32 scalar, index of the quality.
 
     Returns:
-      A string scalar, the file, empty where the verdict is not sound.
+      Rows, of no positions where the verdict is not sound.
     """
-    data = self._encode(image, index)
-    return data, _not_finite(tf.strings.length(data) == 0)
+    activities, indices = self._quantize(image, index)
+    rows = entropy_coders.Rows(activities, indices)
+    return rows, _not_finite(tf.size(activities) == 0)
+
+  def encode(
+    self, rows: entropy_coders.Rows, images: stock_streams.Images
+  ) -> entropy_coders.Streams:
+    """The streams of images; their qualities are indices."""
+    return entropy_coders.Streams(*self._encode(*rows, *images))
+
+  def pack(
+    self,
+    height: tf.Tensor,
+    width: tf.Tensor,
+    index: tf.Tensor,
+    streams: entropy_coders.Streams,
+  ) -> tf.Tensor:
+    """The file of an image, a string scalar.
+
+    Args:
+      height: int32 scalar, pixels.
+      width: int32 scalar, pixels.
+      index: int32 scalar, index of the quality.
+      streams: Those of this image.
+    """
+    return graph_container.pack(
+      height,
+      width,
+      index,
+      self.model_id,
+      self._version,
+      byte_fields.to_string(streams.payload),
+      streams.lengths,
+    )
 
   def encode_within(
     self, image: tf.Tensor, max_bytes: tf.Tensor
@@ -173,66 +210,96 @@ class FrozenGraph:
         self._tables.max_lane_bytes(header.quality_index),
       )
 
-    lanes = tf.cond(
+    return header, tf.cond(
       header.verdict.is_ok(),
       read,
       lambda: graph_container.Lanes(
         tf.constant(""), tf.zeros((0,), tf.int32), header.verdict
       ),
     )
-    return header, lanes
 
   def decode(
-    self, header: graph_container.Header, lanes: graph_container.Lanes
-  ) -> tuple[tf.Tensor, verdict.Verdict]:
-    """Decompresses what `open` has read.
+    self, streams: entropy_coders.Streams, images: stock_streams.Images
+  ) -> tuple[entropy_coders.Rows, tf.Tensor]:
+    """The rows of images; their qualities are indices.
 
     Returns:
-      uint8 [H, W, 3], or [0, 0, 3] where the verdict is not sound.
+      Rows, and bool [N]: whether an encoder wrote an image's streams.
     """
+    activities, indices, sound = self._decode(*streams, *images)
+    return entropy_coders.Rows(activities, indices), sound
 
-    def decode() -> tuple[tf.Tensor, verdict.Verdict]:
-      image, sound = self._decode(
-        lanes.payload,
-        lanes.lengths,
-        header.height,
-        header.width,
-        header.quality_index,
-      )
-      return image, verdict.first_fault(
-        (
-          ~sound,
-          verdict.CORRUPT,
-          ("the payload is not what an encoder of this format writes",),
-        )
-      )
-
-    return tf.cond(
-      lanes.verdict.is_ok(), decode, lambda: (no_image(), lanes.verdict)
-    )
-
-  def _encode_image(self, image: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
-    height, width, _ = tf.unstack(tf.shape(image))
-    latents = self._analyse(image)
-    scaled = graph_quantization.scaled(latents, self._tables.for_quality(index))
-    return tf.cond(
-      tf.reduce_all(tf.math.is_finite(scaled)),
-      lambda: self._pack(latents, index, 0.0, height, width),
-      lambda: tf.constant(""),
-    )
-
-  def _pack_rows(
+  def synthesise(
     self,
-    rows: tf.Tensor,
-    tables: graph_tables.QualityTables,
+    indices: tf.Tensor,
+    index: tf.Tensor,
     height: tf.Tensor,
     width: tf.Tensor,
-    index: tf.Tensor,
   ) -> tf.Tensor:
-    payload, lengths = self._coder.encode(rows, tables)
-    return graph_container.pack(
-      height, width, index, self.model_id, self._version, payload, lengths
+    """The image of decoded rows, uint8 [height, width, 3].
+
+    Args:
+      indices: int32 [positions x L], table indices of live channels.
+      index: int32 scalar, index of the quality.
+      height: int32 scalar, pixels.
+      width: int32 scalar, pixels.
+    """
+    return self._synthesise(indices, index, height, width)
+
+  def live_counts(self, index: tf.Tensor) -> tf.Tensor:
+    """Live channels of the qualities `index`: int32, of its shape."""
+    return self._tables.live_counts(index)
+
+  def lane_counts(self, images: stock_streams.Images) -> tf.Tensor:
+    """Lanes of each image, int32 [N]; their qualities are indices."""
+    step = self._tables.lane_positions(images.qualities)
+    return (images.positions + step - 1) // step
+
+  def _quantize_image(
+    self, image: tf.Tensor, index: tf.Tensor
+  ) -> tuple[tf.Tensor, tf.Tensor]:
+    latents = self._analyse(image)
+    tables = self._tables.for_quality(index)
+    scaled = graph_quantization.scaled(latents, tables)
+    none, no_strength = tf.zeros((0,), tf.int32), tf.constant(0.0)
+    return tf.cond(
+      tf.reduce_all(tf.math.is_finite(scaled)),
+      lambda: self._split(
+        graph_quantization.quantize(latents, tables, no_strength)
+      ),
+      lambda: (none, none),
     )
+
+  def _split(self, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Activities and table indices, flat, of rows, [positions, columns]."""
+    if self._tables.num_activities == 1:
+      return tf.zeros(tf.shape(rows)[:1], tf.int32), tf.reshape(rows, [-1])
+    return rows[:, 0], tf.reshape(rows[:, 1:], [-1])
+
+  def _encode_rows(
+    self,
+    activities: tf.Tensor,
+    indices: tf.Tensor,
+    qualities: tf.Tensor,
+    positions: tf.Tensor,
+  ) -> tuple[tf.Tensor, ...]:
+    return self._coder.encode(
+      entropy_coders.Rows(activities, indices),
+      stock_streams.Images(qualities, positions),
+    )
+
+  def _decode_streams(
+    self,
+    payload: tf.Tensor,
+    lengths: tf.Tensor,
+    qualities: tf.Tensor,
+    positions: tf.Tensor,
+  ) -> tuple[tf.Tensor, ...]:
+    rows, sound = self._coder.decode(
+      entropy_coders.Streams(payload, lengths),
+      stock_streams.Images(qualities, positions),
+    )
+    return *rows, sound
 
   def _encode_to_size(
     self, image: tf.Tensor, max_bytes: tf.Tensor
@@ -242,7 +309,7 @@ class FrozenGraph:
     encoder = sized_encoder.SizedEncoder(
       len(self._tables),
       lambda index, strength: self._expected_size(latents, index, strength),
-      lambda index, strength: self._pack(
+      lambda index, strength: self._file(
         latents, index, strength, height, width
       ),
     )
@@ -258,7 +325,7 @@ class FrozenGraph:
     tables = self._tables.for_quality(index)
     return sized_encoder.expected_size(latents, tables, strength, self._version)
 
-  def _pack_latents(
+  def _file_of_latents(
     self,
     latents: tf.Tensor,
     index: tf.Tensor,
@@ -268,48 +335,34 @@ class FrozenGraph:
   ) -> tf.Tensor:
     tables = self._tables.for_quality(index)
     rows = graph_quantization.quantize(latents, tables, strength)
-    return self._pack_rows(rows, tables, height, width, index)
+    images = stock_streams.Images(index[None], tf.shape(rows)[:1])
+    streams = self.encode(entropy_coders.Rows(*self._split(rows)), images)
+    return self.pack(height, width, index, streams)
 
   def _analyse(self, image: tf.Tensor) -> tf.Tensor:
     """Latents of an image, float32 [positions, C]."""
     y = graph_strips.analysis(self._transforms, _pad(image))
     return tf.reshape(y, (-1, self._channels))
 
-  def _decode_payload(
+  def _image_of_row(
     self,
-    payload: tf.Tensor,
-    lengths: tf.Tensor,
-    height: tf.Tensor,
-    width: tf.Tensor,
+    indices: tf.Tensor,
     index: tf.Tensor,
-  ) -> tuple[tf.Tensor, tf.Tensor]:
-    tables = self._tables.for_quality(index)
-    positions = graph_container.positions(height, width)
-    rows, sound = self._coder.decode(payload, lengths, positions, tables)
-    image = tf.cond(
-      sound,
-      lambda: self._synthesise(rows, tables, height, width),
-      no_image,
-    )
-    return image, sound
-
-  def _synthesise(
-    self,
-    rows: tf.Tensor,
-    tables: graph_tables.QualityTables,
     height: tf.Tensor,
     width: tf.Tensor,
   ) -> tf.Tensor:
+    tables = self._tables.for_quality(index)
+    h, w = lanes.latent_shape(height, width)
+    rows = tf.reshape(indices, tf.stack([h * w, tf.size(tables.live)]))
     # A product with ones and zeros puts the live channels into place; it is
     # exact, and faster than scattering numbers one by one.
-    place = tf.one_hot(tables.live, self._channels)
-    rows = rows[:, tf.shape(rows)[1] - tf.size(tables.live) :]
-    symbols = tf.matmul(tf.cast(rows, tf.float32), place)
+    live = tf.one_hot(tables.live, self._channels)
+    symbols = tf.matmul(tf.cast(rows, tf.float32), live)
     symbols += tf.cast(tables.minimum, tf.float32)
     y_hat = (symbols + tables.offset) * tables.inverse_gain
-    h = (height + config.DOWNSAMPLING - 1) // config.DOWNSAMPLING
-    y_hat = tf.reshape(y_hat, tf.stack([h, -1, self._channels]))
-    return graph_strips.synthesis(self._transforms, y_hat)[:height, :width]
+    y_hat = tf.reshape(y_hat, tf.stack([h, w, self._channels]))
+    image = graph_strips.synthesis(self._transforms, y_hat)
+    return image[:height, :width]
 
 
 def no_image() -> tf.Tensor:
@@ -330,11 +383,11 @@ def _pad(image: tf.Tensor) -> tf.Tensor:
   return tf.concat([image, tf.tile(image[:, -1:], [1, right, 1])], 1)
 
 
-def _not_finite(found: tf.Tensor) -> verdict.Verdict:
-  """Blames the model where its latents were found not to be finite."""
+def _not_finite(present: tf.Tensor) -> verdict.Verdict:
+  """Blames the model for latents that are not finite, where they are not."""
   return verdict.first_fault(
     (
-      found,
+      present,
       verdict.MODEL,
       ("the model's latents of the image are not finite",),
     )

@@ -37,8 +37,9 @@ def quantize(
 
   def trimmed() -> tf.Tensor:
     u = tf.gather(found - minimum, tables.live, axis=1)
-    last = tf.cast(tables.coding.sizes - 1, tf.float32)
-    lengths = code_lengths(tables.coding.cdf)
+    last = tf.gather(tables.maximum - tables.minimum, tables.live)
+    last = tf.cast(last, tf.float32)
+    lengths = code_lengths(tables.cdf)
     lower = tf.clip_by_value(tf.floor(u), 0.0, last - 1.0)
     symbols = tf.cast(lower, tf.int32)
     place = _places(symbols, rows, tables)
@@ -73,14 +74,13 @@ def with_activities(
   Returns:
     int32 [positions, columns].
   """
-  coding = tables.coding
   if _sets(tables) == 1:
     return symbols
-  lengths = tf.transpose(code_lengths(coding.cdf))
+  lengths = tf.transpose(code_lengths(tables.cdf))
   chosen = graph_activities.cheapest(
-    graph_activities.costs(symbols + coding.starts, lengths),
-    code_lengths(coding.activity_cdf),
-    coding.lane_positions,
+    graph_activities.costs(symbols + tables.starts, lengths),
+    code_lengths(tables.activity_cdf),
+    tables.lane_positions,
   )
   return tf.concat([chosen[:, None], symbols], 1)
 
@@ -92,16 +92,15 @@ def bits(rows: tf.Tensor, tables: graph_tables.QualityTables) -> tf.Tensor:
     rows: int32 [positions, columns].
     tables: Of the quality.
   """
-  coding = tables.coding
   sets = _sets(tables)
   symbols = rows[:, int(sets > 1) :]
-  lengths = tf.reshape(code_lengths(coding.cdf), [-1])
+  lengths = tf.reshape(code_lengths(tables.cdf), [-1])
   total = tf.reduce_sum(tf.gather(lengths, _places(symbols, rows, tables)))
   if sets > 1:
     chosen = rows[:, 0]
-    begins = tf.range(tf.size(chosen)) % coding.lane_positions == 0
+    begins = tf.range(tf.size(chosen)) % tables.lane_positions == 0
     before = tf.where(begins, sets, tf.roll(chosen, 1, 0))
-    own = code_lengths(coding.activity_cdf)
+    own = code_lengths(tables.activity_cdf)
     total += tf.reduce_sum(tf.gather_nd(own, tf.stack([before, chosen], 1)))
   return total
 
@@ -126,12 +125,12 @@ def _places(
   symbols: tf.Tensor, rows: tf.Tensor, tables: graph_tables.QualityTables
 ) -> tf.Tensor:
   """Where symbols stand in the flat tables of their positions' activities."""
-  place = symbols + tables.coding.starts
+  place = symbols + tables.starts
   if _sets(tables) == 1:
     return place
-  return place + rows[:, :1] * tf.shape(tables.coding.cdf)[1]
+  return place + rows[:, :1] * tf.shape(tables.cdf)[1]
 
 
 def _sets(tables: graph_tables.QualityTables) -> int:
   """K, sets of tables, known when the graph is built."""
-  return int(tables.coding.activity_cdf.shape[1])
+  return int(tables.activity_cdf.shape[1])

@@ -23,7 +23,10 @@ class QualityTables(NamedTuple):
     minimum: int32 [C].
     maximum: int32 [C].
     live: int32 [L].
-    coding: What the range coder needs.
+    cdf: int32 [K, S].
+    activity_cdf: int32 [K + 1, K].
+    starts: int32 [L], where each live channel begins among the S.
+    lane_positions: int32 scalar.
   """
 
   gain: tf.Tensor
@@ -32,27 +35,35 @@ class QualityTables(NamedTuple):
   minimum: tf.Tensor
   maximum: tf.Tensor
   live: tf.Tensor
-  coding: stock_streams.Tables
+  cdf: tf.Tensor
+  activity_cdf: tf.Tensor
+  starts: tf.Tensor
+  lane_positions: tf.Tensor
 
 
 class GraphTables:
-  """All tables of a model; a quality's are looked up in the graph.
+  """All tables of a model; those of a quality are looked up in the graph.
 
   Attributes:
-    activities: K, sets of tables.
+    num_activities: K, sets of tables.
   """
 
   def __init__(self, tables: coding_tables.CodingTables):
+    """Prepares the constants."""
     self._tables = tables
-    self.activities = tables.num_activities
+    self.num_activities = tables.num_activities
     total = tables.size.sum(1, dtype=np.int64)
     self._totals = total.astype(np.int32)
-    self._starts = (self.activities * (np.cumsum(total) - total)).astype("i4")
-    self._own = np.zeros(
-      (len(tables), self.activities + 1, self.activities), np.int32
+    self._starts = (self.num_activities * (np.cumsum(total) - total)).astype(
+      np.int32
+    )
+    self._live_counts = (tables.size > 1).sum(1).astype(np.int32)
+    self._lane_positions = tables.lane_positions.astype(np.int32)
+    self._activity_cdf = np.zeros(
+      (len(tables), self.num_activities + 1, self.num_activities), np.int32
     )
     if tables.activity_cdf is not None:
-      self._own[:] = tables.activity_cdf
+      self._activity_cdf[:] = tables.activity_cdf
     self._max_lane_bytes = np.array(
       [
         tables.for_quality(q).max_lane_bytes(int(tables.lane_positions[q]))
@@ -71,8 +82,12 @@ class GraphTables:
     return len(self._tables)
 
   def lane_positions(self, index: tf.Tensor) -> tf.Tensor:
-    """int32 scalar, the positions of a lane of the quality `index`."""
-    return tf.gather(self._tables.lane_positions.astype(np.int32), index)
+    """Positions of a lane of the qualities `index`: int32, of its shape."""
+    return tf.gather(self._lane_positions, index)
+
+  def live_counts(self, index: tf.Tensor) -> tf.Tensor:
+    """Live channels of the qualities `index`: int32, of its shape."""
+    return tf.gather(self._live_counts, index)
 
   def max_lane_bytes(self, index: tf.Tensor) -> tf.Tensor:
     """int32 scalar, the longest stream of a lane of the quality `index`."""
@@ -84,7 +99,32 @@ class GraphTables:
     Args:
       index: int32 scalar, from 0 to `len(self) - 1`.
     """
-    return self._quality(index)
+    return QualityTables(*self._quality(index))
+
+  def for_qualities(self, indices: tf.Tensor) -> stock_streams.Tables:
+    """The tables of several qualities, as the stock range coder takes them.
+
+    Args:
+      indices: int32 [Q], from 0 to `len(self) - 1`.
+    """
+
+    def of_quality(i: tf.Tensor) -> tuple[tf.Tensor, ...]:
+      tables = self.for_quality(indices[i])
+      return tf.reshape(tables.cdf, [-1]), tables.live, tables.starts
+
+    cdf, live, starts = stock_streams.for_images(
+      tf.size(indices), of_quality, (tf.int32,) * 3
+    )
+    return stock_streams.Tables(
+      cdf=cdf,
+      activity_cdf=tf.gather(self._activity_cdf, indices),
+      totals=tf.gather(self._totals, indices),
+      live=live,
+      live_starts=starts,
+      live_counts=self.live_counts(indices),
+      lane_positions=self.lane_positions(indices),
+      channels=tf.constant(self._tables.gain.shape[1]),
+    )
 
   def _look_up(self, index: tf.Tensor) -> QualityTables:
     tables = self._tables
@@ -95,16 +135,9 @@ class GraphTables:
     cdf = tf.slice(
       tables.cdf,
       tf.gather(self._starts, index)[None],
-      (self.activities * total)[None],
+      (self.num_activities * total)[None],
     )
     cdf = tf.cast(cdf, tf.int32)
-    coding = stock_streams.Tables(
-      cdf=tf.reshape(cdf, tf.stack([self.activities, total])),
-      activity_cdf=tf.gather(self._own, index),
-      starts=tf.gather(tf.cumsum(size, exclusive=True), live),
-      sizes=tf.gather(size, live),
-      lane_positions=self.lane_positions(index),
-    )
     return QualityTables(
       gain=tf.gather(tables.gain, index),
       inverse_gain=tf.gather(tables.inverse_gain, index),
@@ -112,5 +145,8 @@ class GraphTables:
       minimum=minimum,
       maximum=minimum + size - 1,
       live=live,
-      coding=coding,
+      cdf=tf.reshape(cdf, tf.stack([self.num_activities, total])),
+      activity_cdf=tf.gather(self._activity_cdf, index),
+      starts=tf.gather(tf.cumsum(size, exclusive=True), live),
+      lane_positions=self.lane_positions(index),
     )

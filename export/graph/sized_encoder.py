@@ -181,7 +181,7 @@ def expected_size(
   """
   rows = graph_quantization.quantize(latents, tables, strength)
   bits = graph_quantization.bits(rows, tables)
-  lane_positions = tables.coding.lane_positions
+  lane_positions = tables.lane_positions
   count = (tf.shape(rows)[0] + lane_positions - 1) // lane_positions
   overhead = container.overhead_bytes(tf.cast(count, tf.float32), version)
   return overhead + bits / 8

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Callable, NamedTuple
 
 import tensorflow as tf
 
 from export.range_coder import stock_streams
 
-_ACTIVITY_UNROLL = 2
+
+class Decoded(NamedTuple):
+  """What the streams of images hold.
+
+  Attributes:
+    activities: int32 [positions of all images]; zeros where K is 1.
+    indices: int32 [sum of positions x L], table indices of live channels.
+    sound: bool [N], whether an image's streams are what `stock_encoder.encode`
+      writes for it.
+  """
+
+  activities: tf.Tensor
+  indices: tf.Tensor
+  sound: tf.Tensor
 
 
 class _State(NamedTuple):
-  """The decoder's state; [1, lanes] each.
+  """The state of the decoder, [1, lanes] each.
 
   Attributes:
     e: float64, value - base + 1.
-    size: float64, size of the interval.
+    size: float64, size of the interval in units of 2**16.
     pointer: int32, index of the next word to read.
     shifts: int32, words shifted so far.
   """
@@ -27,390 +40,422 @@ class _State(NamedTuple):
   shifts: tf.Tensor
 
 
-def decode(
-  payload: tf.Tensor,
-  lengths: tf.Tensor,
-  positions: tf.Tensor,
-  tables: stock_streams.Tables,
-  activities: int,
-) -> tuple[tf.Tensor, tf.Tensor]:
-  """The inverse of `encode`.
-
-  Args:
-    payload: uint8 [total], any bytes.
-    lengths: int32 [lanes], not negative, of sum `total`, as many as an image
-      of so many positions has lanes.
-    positions: int32 scalar, at least 1.
-    tables: As in `encode`.
-    activities: As in `encode`.
-
-  Returns:
-    int32 [positions, columns], and a bool scalar: whether the streams are what
-    `encode` writes for these symbols.
-  """
-  live = tf.size(tables.starts)
-  num_lanes = tf.size(lengths)
-  last = positions - (num_lanes - 1) * tables.lane_positions
-  # There is no second loop where the only lane is the short one.
-  longest = tf.where(num_lanes > 1, tables.lane_positions, last)
-  words, first = _to_words(payload, lengths)
-  # Past the end all words are zero; one turn's worth of them is stored.
-  reader = _Reader(words, first + (lengths + 1) // 2)
-  state = _start(words, first)
-  columns = []
-  chosen = None
-  if activities > 1:
-    choice = _Choice(
-      _raised(tables.activity_cdf),
-      tf.zeros((1,), tf.int32),
-      tf.fill((1,), activities),
-    )
-    state, parts = _decode_phase(reader, choice, state, None, last, longest)
-    columns.append(_raster(*parts, last, longest, tf.constant(1)))
-    chosen = tf.cast(_by_position(*parts), tf.float64)
-  choice = _Choice(_raised(tables.cdf), tables.starts, tables.sizes)
-  if chosen is None:
-    chosen = tf.zeros(tf.stack([longest, num_lanes]), tf.float64)
-  state, parts = _decode_phase(
-    reader, choice, state, chosen, last * live, longest * live
-  )
-  columns.append(_raster(*parts, last, longest, live))
-  sound = _is_canonical(payload, lengths, words, first, reader.end, state)
-  return tf.concat(columns, 1), sound
-
-
-def _to_words(
-  payload: tf.Tensor, lengths: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
-  """The bytes of the lanes as words, followed by enough zeros for a turn.
-
-  Returns:
-    float64 [total], and int32 [lanes], the index of each lane's first word.
-  """
-  num_lanes = tf.size(lengths)
-  width = (tf.reduce_max(lengths) + 1) // 2 + stock_streams.UNROLL + 2
-  streams = tf.RaggedTensor.from_row_lengths(payload, lengths, validate=False)
-  content = tf.cast(streams.to_tensor(shape=[None, None]), tf.float64)
-  content = tf.pad(content, [[0, 0], [0, 2 * width - tf.shape(content)[1]]])
-  pairs = tf.reshape(content, tf.stack([num_lanes * width, 2]))
-  return pairs[:, 0] * 256.0 + pairs[:, 1], tf.range(num_lanes) * width
-
-
-def _start(words: tf.Tensor, first: tf.Tensor) -> _State:
-  """The state before the first symbol."""
-  value = tf.gather(words, first) * stock_streams.WORD + tf.gather(
-    words, first + 1
-  )
-  e = (value + 1.0)[None]
-  return _State(
-    e, tf.fill(tf.shape(e), tf.constant(float(stock_streams.FULL), tf.float64)),
-    (first + 2)[None], tf.zeros_like(first)[None],
-  )  # fmt: skip
-
-
 class _Reader(NamedTuple):
-  """What the streams hold.
+  """The words of the streams.
 
   Attributes:
-    words: float64 [total], from `_to_words`.
-    end: int32 [lanes], index of the first word after each lane.
+    words: float64 [total]; each lane's, and enough zeros for a turn after them.
+    first: int32 [lanes], index of each lane's first word.
+    end: int32 [lanes], index of the first word after those of each lane.
   """
 
   words: tf.Tensor
+  first: tf.Tensor
   end: tf.Tensor
 
 
-class _Choice(NamedTuple):
-  """The tables in which a phase of decoding searches.
-
-  Attributes:
-    table: float64 [sets + 1, S + 1], from `_raised`.
-    starts: int32 [m], the first column of each step's tables, in turn.
-    sizes: int32 [m], how many columns they have.
-  """
-
-  table: tf.Tensor
-  starts: tf.Tensor
-  sizes: tf.Tensor
-
-
-def _raised(cdf: tf.Tensor) -> tf.Tensor:
-  """Fractions, those of set k raised by k, so that sets follow each other.
-
-  The columns of a table, read set by set, rise: set k ends at k + 1, where the
-  next one begins. Up to `coding_tables.MAX_ACTIVITIES` sets that costs no more
-  digits than the quotient can spare: what differs from a fraction does so by
-  2**-48, and below 64 a number is rounded by 2**-49.
+def decode(
+  payload: tf.Tensor,
+  lengths: tf.Tensor,
+  images: stock_streams.Images,
+  tables: stock_streams.Tables,
+  num_activities: int,
+) -> Decoded:
+  """The inverse of `stock_encoder.encode`.
 
   Args:
-    cdf: int32 [sets, S], tables one after the other.
-
-  Returns:
-    float64 [sets + 1, S + 1]; a last column, of a symbol that is certain, and
-    a last row, in which the last set ends.
+    payload: uint8 [total], any bytes.
+    lengths: int32 [lanes], of all images, not negative, of sum `total`.
+    images: The images.
+    tables: The tables of their qualities.
+    num_activities: K.
   """
-  table = tf.pad(
-    tf.cast(cdf, tf.float64) / stock_streams.WORD, [[0, 1], [0, 1]]
+  lanes = stock_streams.lay_out(images, tables)
+  reader = _read(payload, lengths)
+  state = _start(reader)
+  activities = tf.zeros(tf.reduce_sum(images.positions)[None], tf.int32)
+  if num_activities > 1:
+    state, activities = _decode_activities(reader, state, lanes, images, tables)
+  state, indices = _decode_channels(
+    reader, state, lanes, images, tables, activities, num_activities
   )
-  return table + tf.range(tf.shape(table)[0], dtype=tf.float64)[:, None]
+  wrong = ~_is_canonical(payload, lengths, reader, state)
+  faults = tf.math.unsorted_segment_sum(
+    tf.cast(wrong, tf.int32), lanes.images, tf.size(images.positions)
+  )
+  return Decoded(activities, indices, faults == 0)
 
 
-def _decode_phase(
-  reader: _Reader,
-  choice: _Choice,
-  state: _State,
-  chosen: tf.Tensor | None,
-  last: tf.Tensor,
-  longest: tf.Tensor,
-) -> tuple[_State, tuple[tf.Tensor, tf.Tensor]]:
-  """All lanes for as many steps as the last one has, then all others.
-
-  Args:
-    reader: The streams.
-    choice: The tables.
-    state: Of all lanes.
-    chosen: float64 [positions, lanes], the set at each position, or None.
-    last: int32 scalar, steps of the last lane.
-    longest: int32 scalar, steps of the others.
-
-  Returns:
-    The state, and the symbols of both parts, int32 [last, lanes] and
-    [longest - last, lanes - 1].
-  """
-  state, together = _search(reader, choice, state, chosen, 0, last, None)
-  others = _State(*(x[:, :-1] for x in state))
-  before = None
-  if chosen is not None:
-    chosen = chosen[:, :-1]
-  else:
-    before = tf.reshape(together[last - 1, :-1], [1, -1])
-  fewer = _Reader(reader.words, reader.end[:-1])
-  others, rest = _search(fewer, choice, others, chosen, last, longest, before)
-  state = _State(*(tf.concat([x, y[:, -1:]], 1) for x, y in zip(others, state)))
-  return state, (together, rest)
+def _read(payload: tf.Tensor, lengths: tf.Tensor) -> _Reader:
+  """The bytes of the lanes as words."""
+  held = (lengths + 1) // 2
+  stored = held + stock_streams.UNROLL + 2
+  first = tf.cumsum(stored, exclusive=True)
+  begins = tf.cumsum(lengths, exclusive=True)
+  # Every byte of a lane moves by as much as the lane's first one.
+  moves = 2 * first - begins
+  changes = moves - tf.pad(moves, [[1, 0]])[:-1]
+  count = tf.size(payload)
+  moved = tf.scatter_nd(begins[:, None], changes, count[None] + 1)
+  places = tf.range(count) + tf.cumsum(moved)[:-1]
+  content = tf.scatter_nd(
+    places[:, None], tf.cast(payload, tf.int32), 2 * tf.reduce_sum(stored)[None]
+  )
+  pairs = tf.cast(tf.reshape(content, [-1, 2]), tf.float64)
+  return _Reader(pairs[:, 0] * 256.0 + pairs[:, 1], first, first + held)
 
 
-def _by_position(together: tf.Tensor, rest: tf.Tensor) -> tf.Tensor:
-  """Both parts of a phase with one step a position: [longest, lanes].
-
-  The last lane is filled up with zeros.
-  """
-  return tf.concat([together, tf.pad(rest, [[0, 0], [0, 1]])], 0)
-
-
-def _raster(
-  together: tf.Tensor,
-  rest: tf.Tensor,
-  last: tf.Tensor,
-  longest: tf.Tensor,
-  each: tf.Tensor,
-) -> tf.Tensor:
-  """The symbols of a phase in the image's order.
-
-  Args:
-    together: From `_decode_phase`.
-    rest: From `_decode_phase`.
-    last: int32 scalar, positions of the last lane.
-    longest: int32 scalar, positions of the others.
-    each: int32 scalar, steps of a position.
-
-  Returns:
-    int32 [positions, each].
-  """
-  others = tf.shape(rest)[1]
-  main = tf.concat([together[:, :-1], rest], 0)
-  main = tf.reshape(main, tf.stack([longest, each, others]))
-  main = tf.transpose(main, [2, 0, 1])
-  return tf.concat(
-    [
-      tf.reshape(main, tf.stack([others * longest, each])),
-      tf.reshape(together[:, -1], tf.stack([last, each])),
-    ],
-    0,
+def _start(reader: _Reader) -> _State:
+  """The state before the first step."""
+  words, first = reader.words, reader.first
+  value = tf.gather(words, first) * stock_streams.WORD + tf.gather(
+    words, first + 1
+  )
+  size = tf.constant(stock_streams.FULL / stock_streams.WORD, tf.float64)
+  return _State(
+    (value + 1.0)[None],
+    tf.fill(tf.stack([1, tf.size(first)]), size),
+    tf.minimum(first + 2, reader.end)[None],
+    tf.zeros_like(first)[None],
   )
 
 
-def _search(
-  reader: _Reader,
-  choice: _Choice,
-  state: _State,
-  chosen: tf.Tensor | None,
-  start: tf.Tensor | int,
-  stop: tf.Tensor,
-  before: tf.Tensor | None,
-) -> tuple[_State, tf.Tensor]:
-  """The decoder's loop: finds the table indices of steps start .. stop - 1.
+def _keys(cdf: tf.Tensor, numbers: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+  """Tables as one rising row: those of table n are raised by n * 2**16.
 
   Args:
-    reader: The streams.
-    choice: The tables.
-    state: At step `start`.
-    chosen: float64 [positions, lanes], the set at each position. None where
-      each table index chooses the set of the next one.
-    start: int32 scalar.
-    stop: int32 scalar.
-    before: int32 [1, lanes], the table index before `start`; None where there
-      is none, which chooses the last set.
+    cdf: int32 [n], tables one after the other.
+    numbers: int32 [n], the number of each entry's table.
+    count: int32 scalar, how many tables there are.
 
   Returns:
-    The state at step `stop`, and the table indices, int32
-    [stop - start, lanes].
+    float64 [1, n + 2]. Behind the tables comes one of a single table index.
   """
-  # Activities take few steps, which are not worth a larger graph.
-  unroll = _ACTIVITY_UNROLL if chosen is None else stock_streams.UNROLL
-  last_set = tf.shape(choice.table)[0] - 2
-  turns = stock_streams.turns(stop - start, unroll)
-  if before is None:
-    before = tf.fill(tf.stack([1, tf.size(reader.end)]), last_set)
-  # e becomes e * 2**16 + word - (2**16 - 1), since e - 1 is what is shifted.
-  words = reader.words - float(stock_streams.WORD_MASK)
-
-  def turn(
-    t: tf.Tensor, before: tf.Tensor, state: _State, indices: tf.TensorArray
-  ) -> tuple[tf.Tensor, tf.Tensor, _State, tf.TensorArray]:
-    steps = start + t * unroll + tf.range(unroll)
-    rows, sets = _rows_of_turn(choice, chosen, steps, stop)
-    first_pointer = state.pointer
-    of_turn = []
-    for i, row in enumerate(rows):
-      number = before if sets is None else sets[i]
-      state, index = _step(state, row, number, words)
-      of_turn.append(index)
-      if sets is None:
-        before = tf.cast(index, tf.float64)
-    state = state._replace(
-      pointer=tf.minimum(state.pointer, reader.end),
-      shifts=state.shifts + state.pointer - first_pointer,
-    )
-    return t + 1, before, state, indices.write(t, tf.concat(of_turn, 0))
-
-  any_lanes = tf.TensorShape((1, None))
-  _, _, state, indices = tf.while_loop(
-    lambda t, *_: t < turns,
-    turn,
-    (
-      tf.constant(0),
-      tf.cast(before, tf.float64),
-      state._replace(pointer=tf.minimum(state.pointer, reader.end)),
-      tf.TensorArray(tf.int32, turns, element_shape=(unroll, None)),
-    ),
-    shape_invariants=(
-      tf.TensorShape(()),
-      any_lanes,
-      _State(any_lanes, any_lanes, any_lanes, any_lanes),
-      tf.TensorShape(None),
-    ),
-    parallel_iterations=1,
-  )
-  shape = tf.stack([turns * unroll, tf.size(reader.end)])
-  return state, tf.reshape(indices.stack(), shape)[: stop - start]
+  keys = tf.cast(cdf, tf.float64) + _raised(numbers)
+  return tf.concat([keys, _raised(tf.stack([count, count + 1]))], 0)[None]
 
 
-class _Row(NamedTuple):
-  """The tables of a step, those of all sets one after the other.
-
-  Attributes:
-    values: float64 [1, sets * width], from `_raised`.
-    width: int32 scalar, table indices of each set.
-  """
-
-  values: tf.Tensor
-  width: tf.Tensor
-
-
-def _rows_of_turn(
-  choice: _Choice,
-  chosen: tf.Tensor | None,
-  steps: tf.Tensor,
-  stop: tf.Tensor,
-) -> tuple[list[_Row], list[tf.Tensor] | None]:
-  """The tables of the steps of a turn, and the sets they are taken from.
-
-  Args:
-    choice: The tables.
-    chosen: As for `_search`.
-    steps: int32 [unroll], numbers of the steps.
-    stop: int32 scalar; from this step on, the only table index is certain.
-
-  Returns:
-    A row for each step, and for each step float64 [1, lanes], or None as in
-    `chosen`.
-  """
-  table, starts, sizes = choice
-  sets, certain = tf.shape(table)[0], tf.shape(table)[1] - 1
-  steps_of_position = tf.maximum(tf.size(starts), 1)
-  unroll = int(steps.shape[0])
-  # The certain column comes after all others.
-  starts = tf.pad(starts, [[0, 1]], constant_values=certain)
-  sizes = tf.pad(sizes, [[0, 1]], constant_values=1)
-  number = tf.where(
-    steps < stop, steps % steps_of_position, tf.size(starts) - 1
-  )
-  corners = tf.stack([tf.zeros_like(number), tf.gather(starts, number)], 1)
-  widths = tf.unstack(tf.gather(sizes, number), unroll)
-  rows = []
-  for corner, width in zip(tf.unstack(corners, unroll), widths):
-    part = tf.slice(table, corner, tf.stack([sets, width]))
-    rows.append(_Row(tf.reshape(part, [1, -1]), width))
-  if chosen is None:
-    return rows, None
-  position = tf.maximum(tf.minimum(steps, stop - 1), 0) // steps_of_position
-  return rows, tf.split(tf.gather(chosen, position), unroll)
+def _raised(numbers: tf.Tensor) -> tf.Tensor:
+  return tf.cast(numbers, tf.float64) * stock_streams.WORD
 
 
 def _step(
-  state: _State, row: _Row, number: tf.Tensor, words: tf.Tensor
+  state: _State, raised: tf.Tensor, keys: tf.Tensor, words: tf.Tensor
 ) -> tuple[_State, tf.Tensor]:
   """Decodes one table index of every lane.
 
   Args:
     state: Before the step.
-    row: The tables.
-    number: float64 [1, lanes], the set that each lane uses.
+    raised: float64 [1, lanes], by how much the table of each lane is raised.
+    keys: From `_keys`.
     words: float64 [total], 2**16 - 1 less than the words of the streams.
 
   Returns:
-    The state, whose `shifts` are unchanged, and int32 [1, lanes].
+    The state, of unchanged `shifts`, and int32 [1, lanes], the place in `keys`
+    behind that of the table index.
   """
   e, size, pointer, shifts = state
   upper = tf.raw_ops.LowerBound(
-    sorted_inputs=row.values, values=e / size + number
+    sorted_inputs=keys, values=tf.math.ceil(e / size) + raised
   )
-  bounds = tf.gather(row.values[0], upper + tf.constant([[-1], [0]])) - number
-  index = upper - 1 - tf.cast(number, tf.int32) * row.width
+  bounds = tf.gather(keys[0], upper + tf.constant([[-1], [0]])) - raised
   a, b = tf.split(tf.floor(size * bounds), 2)
-  e, size = e - a, b - a
-  shift = size <= stock_streams.WORD
-  e = tf.where(shift, e * stock_streams.WORD + tf.gather(words, pointer), e)
-  size = tf.where(shift, size * stock_streams.WORD, size)
-  return _State(e, size, pointer + tf.cast(shift, tf.int32), shifts), index
+  e, width = e - a, b - a
+  shift = width <= stock_streams.WORD
+  # Products with 1 or 2**-16 take less time than choosing with `tf.where`.
+  shifted = tf.cast(shift, tf.float64)
+  scale = tf.maximum(shifted, 1 / stock_streams.WORD)
+  # e becomes e * 2**16 + word - (2**16 - 1), since e - 1 is what is shifted.
+  e = e * (scale * stock_streams.WORD) + shifted * tf.gather(words, pointer)
+  pointer += tf.cast(shift, tf.int32)
+  return _State(e, width * scale, pointer, shifts), upper
+
+
+def _turn_ended(
+  state: _State, first_pointer: tf.Tensor, end: tf.Tensor
+) -> _State:
+  """Counts the words of a turn, and stays within those that are stored."""
+  return state._replace(
+    pointer=tf.minimum(state.pointer, end),
+    shifts=state.shifts + state.pointer - first_pointer,
+  )
+
+
+def _parted(state: _State, count: tf.Tensor) -> tuple[_State, _State]:
+  """The first lanes, and the others."""
+  return (
+    _State(*(x[:, :count] for x in state)),
+    _State(*(x[:, count:] for x in state)),
+  )
+
+
+def _joined(first: _State, others: _State) -> _State:
+  return _State(*(tf.concat(pair, 1) for pair in zip(first, others)))
+
+
+_ANY_LANES = tf.TensorShape((1, None))
+_STATE_SHAPES = _State(_ANY_LANES, _ANY_LANES, _ANY_LANES, _ANY_LANES)
+
+
+def _of_lanes(state: _State, lanes: tf.Tensor) -> _State:
+  return _State(*(tf.gather(x, lanes, axis=1) for x in state))
+
+
+def _decode_activities(
+  reader: _Reader,
+  state: _State,
+  lanes: stock_streams.Lanes,
+  images: stock_streams.Images,
+  tables: stock_streams.Tables,
+) -> tuple[_State, tf.Tensor]:
+  """The activities of all positions, and the state after them.
+
+  An activity chooses the table of the next one, so that a turn is one step.
+  """
+  qualities, contexts, count = tf.unstack(tf.shape(tables.activity_cdf))
+  rows = tf.range(qualities * contexts)
+  keys = _keys(
+    tf.reshape(tables.activity_cdf, [-1]), tf.repeat(rows, count), tf.size(rows)
+  )
+  # For each entry of the tables, by how much the next position's is raised.
+  following = tf.range(qualities)[:, None, None] * contexts + tf.range(count)
+  following = tf.broadcast_to(following, tf.shape(tables.activity_cdf))
+  following = _raised(tf.reshape(following, [-1]))
+  quality = tf.gather(images.qualities, lanes.images)
+  first_raised = _raised(quality * contexts + count)
+  words = reader.words - float(stock_streams.WORD_MASK)
+
+  def loop(part: stock_streams.Part) -> tuple[tf.Tensor, ...]:
+    end = tf.gather(reader.end, part.lanes)[None]
+    steps = tf.size(part.active)
+
+    def turn(
+      t: tf.Tensor, raised: tf.Tensor, state: _State, uppers: tf.TensorArray
+    ) -> tuple[tf.Tensor, tf.Tensor, _State, tf.TensorArray]:
+      active = part.active[t]
+      at_work, others = _parted(state, active)
+      first_pointer = at_work.pointer
+      at_work, upper = _step(at_work, raised[:, :active], keys, words)
+      at_work = _turn_ended(at_work, first_pointer, end[:, :active])
+      raised = tf.gather(following, upper - 1)
+      uppers = uppers.write(t, upper[0])
+      return t + 1, raised, _joined(at_work, others), uppers
+
+    _, _, ended, uppers = tf.while_loop(
+      lambda t, *_: t < steps,
+      turn,
+      (
+        tf.constant(0),
+        tf.gather(first_raised, part.lanes)[None],
+        _of_lanes(state, part.lanes),
+        _record(steps),
+      ),
+      shape_invariants=(
+        tf.TensorShape(()),
+        _ANY_LANES,
+        _STATE_SHAPES,
+        tf.TensorShape(None),
+      ),
+      parallel_iterations=1,
+    )
+    return (*ended, uppers.concat())
+
+  schedule = stock_streams.schedule(lanes.positions, 1)
+  ended, uppers = _run(schedule, loop)
+  places = _places(schedule, 1, lanes.positions, images, tables)
+  return ended, (tf.gather(uppers, places) - 1) % count
+
+
+def _record(turns: tf.Tensor) -> tf.TensorArray:
+  """Holds numbers of each turn, as many as there were lanes at work."""
+  return tf.TensorArray(
+    tf.int32, turns, infer_shape=False, element_shape=(None,)
+  )
+
+
+def _run(
+  schedule: stock_streams.Schedule,
+  loop: Callable[[stock_streams.Part], tuple[tf.Tensor, ...]],
+) -> tuple[_State, tf.Tensor]:
+  """Runs the loop over all lanes.
+
+  Args:
+    schedule: Of the lanes.
+    loop: From a part to the state of its lanes, and what it recorded.
+
+  Returns:
+    The state of all lanes in their own order, and all that was recorded.
+  """
+  (*first, some), (*second, others) = schedule.run(loop)
+  state = _joined(_State(*first), _State(*second))
+  return _of_lanes(state, schedule.places), tf.concat([some, others], 0)
+
+
+def _decode_channels(
+  reader: _Reader,
+  state: _State,
+  lanes: stock_streams.Lanes,
+  images: stock_streams.Images,
+  tables: stock_streams.Tables,
+  activities: tf.Tensor,
+  num_activities: int,
+) -> tuple[_State, tf.Tensor]:
+  """The table indices of all live channels, and the state after them."""
+  unroll = stock_streams.UNROLL
+  first_positions = tf.cumsum(images.positions, exclusive=True)
+
+  def of_image(i: tf.Tensor) -> tuple[tf.Tensor, stock_streams.Channels]:
+    first = first_positions[i]
+    chosen = activities[first : first + images.positions[i]]
+    channels = stock_streams.channels(
+      tables, images.qualities[i], num_activities
+    )
+    return chosen[:, None], channels
+
+  def raised_of_image(i: tf.Tensor) -> tf.Tensor:
+    chosen, channels = of_image(i)
+    numbers = _raised(chosen * channels.tables) + _raised(channels.numbers)
+    return tf.reshape(numbers, [-1])
+
+  def starts_of_image(i: tf.Tensor) -> tf.Tensor:
+    chosen, channels = of_image(i)
+    return tf.reshape(chosen * channels.entries + channels.starts, [-1])
+
+  numbers = tf.cumsum(tf.cast(tables.cdf == 0, tf.int32)) - 1
+  count = tf.size(tables.totals) * num_activities * tables.channels
+  keys = _keys(tables.cdf, numbers, count)
+  raised = stock_streams.of_images(images, raised_of_image, tf.float64)
+  # What fills up the last turn of a lane is certain.
+  certain = tf.size(raised)
+  raised = tf.concat([raised, _raised(count)[None]], 0)
+  words = reader.words - float(stock_streams.WORD_MASK)
+
+  def loop(part: stock_streams.Part) -> tuple[tf.Tensor, ...]:
+    end = tf.gather(reader.end, part.lanes)[None]
+    turns = tf.size(part.active)
+
+    def turn(
+      t: tf.Tensor, state: _State, uppers: tf.TensorArray
+    ) -> tuple[tf.Tensor, _State, tf.TensorArray]:
+      active = part.active[t]
+      at_work, others = _parted(state, active)
+      first_pointer = at_work.pointer
+      step = t * unroll + tf.range(unroll)[:, None]
+      numbers = tf.where(
+        step < part.steps[:active], part.first[:active] + step, certain
+      )
+      of_turn = []
+      for raised_of_step in tf.split(tf.gather(raised, numbers), unroll):
+        at_work, upper = _step(at_work, raised_of_step, keys, words)
+        of_turn.append(upper)
+      at_work = _turn_ended(at_work, first_pointer, end[:, :active])
+      uppers = uppers.write(t, tf.reshape(tf.concat(of_turn, 0), [-1]))
+      return t + 1, _joined(at_work, others), uppers
+
+    _, ended, uppers = tf.while_loop(
+      lambda t, *_: t < turns,
+      turn,
+      (tf.constant(0), _of_lanes(state, part.lanes), _record(turns)),
+      shape_invariants=(
+        tf.TensorShape(()),
+        _STATE_SHAPES,
+        tf.TensorShape(None),
+      ),
+      parallel_iterations=1,
+    )
+    return (*ended, uppers.concat())
+
+  schedule = stock_streams.schedule(lanes.steps, unroll)
+  ended, uppers = _run(schedule, loop)
+  places = _places(schedule, unroll, lanes.steps, images, tables)
+  starts = stock_streams.of_images(images, starts_of_image, tf.int32)
+  return ended, tf.gather(uppers, places) - 1 - starts
+
+
+def _places(
+  schedule: stock_streams.Schedule,
+  unroll: int,
+  steps: tf.Tensor,
+  images: stock_streams.Images,
+  tables: stock_streams.Tables,
+) -> tf.Tensor:
+  """Where the loop has recorded each step, in the order of images and lanes.
+
+  Args:
+    schedule: Of the loop.
+    unroll: Steps of a turn.
+    steps: int32 [lanes], those of each lane.
+    images: The images.
+    tables: The tables of their qualities.
+
+  Returns:
+    int32 [steps of all lanes].
+  """
+  first, second = schedule.parts
+  first_rows, second_rows = _rows(first, unroll), _rows(second, unroll)
+  # No lane of the second part has more steps than the longest of the first.
+  second_rows += unroll * tf.reduce_sum(first.active)
+  missing = tf.size(first_rows) - tf.size(second_rows)
+  rows = tf.stack([first_rows, tf.pad(second_rows, [[0, missing]])])
+  in_second = tf.cast(schedule.places >= tf.size(first.lanes), tf.int32)
+  ranks = schedule.places - in_second * tf.size(first.lanes)
+  counts = stock_streams.num_lanes(images, tables)
+  first_lanes = tf.cumsum(counts, exclusive=True)
+
+  def of_lanes(lanes: slice, steps: tf.Tensor) -> tf.Tensor:
+    places = tf.gather(rows[:, :steps], in_second[lanes])
+    return tf.reshape(places + ranks[lanes][:, None], [-1])
+
+  def of_image(i: tf.Tensor) -> tf.Tensor:
+    start, end = first_lanes[i], first_lanes[i] + counts[i]
+    # All lanes but the last one have the same number of steps.
+    return tf.concat(
+      [
+        of_lanes(slice(start, end - 1), steps[start]),
+        of_lanes(slice(end - 1, end), steps[end - 1]),
+      ],
+      0,
+    )
+
+  return stock_streams.of_images(
+    images,
+    lambda i: tf.cond(
+      counts[i] > 0, lambda: of_image(i), lambda: tf.zeros((0,), tf.int32)
+    ),
+    tf.int32,
+  )
+
+
+def _rows(part: stock_streams.Part, unroll: int) -> tf.Tensor:
+  """Where what a part records of each step begins: int32 [turns * unroll]."""
+  begins = unroll * tf.cumsum(part.active, exclusive=True)[:, None]
+  return tf.reshape(begins + part.active[:, None] * tf.range(unroll), [-1])
 
 
 def _is_canonical(
-  payload: tf.Tensor,
-  lengths: tf.Tensor,
-  words: tf.Tensor,
-  first: tf.Tensor,
-  end: tf.Tensor,
-  state: _State,
+  payload: tf.Tensor, lengths: tf.Tensor, reader: _Reader, state: _State
 ) -> tf.Tensor:
-  """Whether every stream is the one that an encoder ends in this way."""
-  w = state.shifts[0]
+  """Whether each stream is the one that an encoder ends in this way."""
+  shifts = state.shifts[0]
   advance = tf.cast(state.e[0], tf.int64) - 1
-  # The words under the window; none past the end differs from the first there.
+  # The words under the window; all past the end are zero, as the first there.
   window = [
-    tf.cast(tf.gather(words, tf.minimum(first + w + i, end)), tf.int64)
+    tf.cast(
+      tf.gather(
+        reader.words, tf.minimum(reader.first + shifts + i, reader.end)
+      ),
+      tf.int64,
+    )
     for i in (0, 1)
   ]
   low = (
     window[0] * (1 << stock_streams.WORD_BITS) + window[1] - advance
   ) % stock_streams.FULL
-  ending = stock_streams.ending(low, tf.cast(state.size[0], tf.int64))
+  size = tf.cast(state.size[0] * stock_streams.WORD, tf.int64)
+  ending = stock_streams.ending(low, size)
   last = tf.gather(
     tf.pad(payload, [[1, 0]]), tf.cumsum(lengths)
   )  # An empty lane finds another one's byte; it is never a cleared one.
-  stripped = (lengths <= 2 * w) & (last > 0)
-  exact = lengths == 2 * w + tf.cast(ending.num_bytes, tf.int32)
-  return tf.reduce_all(
-    (advance == ending.advance) & tf.where(ending.cleared, stripped, exact)
-  )
+  stripped = (lengths <= 2 * shifts) & (last > 0)
+  exact = lengths == 2 * shifts + tf.cast(ending.num_bytes, tf.int32)
+  return (advance == ending.advance) & tf.where(ending.cleared, stripped, exact)

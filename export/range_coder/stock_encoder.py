@@ -2,210 +2,291 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import tensorflow as tf
 
 from export.range_coder import stock_streams
 
 
+class _Narrowed(NamedTuple):
+  """What the encoder's loop has done.
+
+  Attributes:
+    added: float64 [steps], what each step adds to base.
+    words: int32 [steps], the word at which it counts.
+    lanes: int32 [steps], the number of its lane.
+    size: float64 [lanes], size of the interval at the end.
+    shifts: int32 [lanes], words shifted.
+  """
+
+  added: tf.Tensor
+  words: tf.Tensor
+  lanes: tf.Tensor
+  size: tf.Tensor
+  shifts: tf.Tensor
+
+
 def encode(
-  symbols: tf.Tensor, tables: stock_streams.Tables, activities: int
+  activities: tf.Tensor,
+  indices: tf.Tensor,
+  images: stock_streams.Images,
+  tables: stock_streams.Tables,
+  num_activities: int,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-  """Codes the positions of an image.
+  """Codes the positions of images.
 
   Args:
-    symbols: int32 [positions, columns], inside the tables; at least one
-      position.
-    tables: Of the quality.
-    activities: K.
+    activities: int32 [positions of all images]; not used where K is 1.
+    indices: int32 [sum of positions x L], table indices of live channels.
+    images: The images.
+    tables: The tables of their qualities.
+    num_activities: K.
 
   Returns:
     uint8 [total], all streams one after the other, and int32 [lanes], the
     lengths of the streams.
   """
-  index = _encoder_index(symbols, tables, activities)
-  num_lanes = tf.shape(index)[2]
-  added, shifted, size = _narrow(_all_bounds(tables), index)
-  place = tf.cumsum(shifted, exclusive=True)
-  shifts = tf.reduce_sum(shifted, axis=0)
-  width = tf.reduce_max(shifts) + 2
-  # Each addition to base, [steps, lanes], counts at its word.
-  sums = tf.math.unsorted_segment_sum(
-    added, tf.range(num_lanes) * width + place, num_lanes * width
+  lanes = stock_streams.lay_out(images, tables)
+  entries = _channel_entries(
+    activities, indices, images, tables, num_activities
   )
-  return _finish(
-    tf.cast(tf.reshape(sums, [num_lanes, width]), tf.int64),
-    tf.cast(size, tf.int64),
-    shifts,
-  )
-
-
-def _all_bounds(tables: stock_streams.Tables) -> tf.Tensor:
-  """Both ends of every symbol as fractions, a certain one at the end.
-
-  Returns:
-    float64 [2, K * S + (K + 1) * K + 1].
-  """
-  cdf = tf.concat(
-    [
-      tf.reshape(tables.cdf, [-1]),
-      tf.reshape(tables.activity_cdf, [-1]),
-      tf.zeros((1,), tf.int32),
-    ],
-    0,
-  )
-  lower = tf.cast(cdf, tf.float64) / stock_streams.WORD
-  # A table ends where the next one begins, with 0.
-  upper = tf.roll(lower, -1, 0)
-  return tf.stack([lower, tf.where(upper == 0, tf.ones_like(upper), upper)])
-
-
-def _encoder_index(
-  symbols: tf.Tensor, tables: stock_streams.Tables, activities: int
-) -> tf.Tensor:
-  """Where each step of each lane finds its symbol in `_all_bounds`.
-
-  Returns:
-    int32 [turns, stock_streams.UNROLL, lanes].
-  """
-  total = tf.shape(tables.cdf)[1]
-  own = activities * total
-  certain = own + (activities + 1) * activities
-  positions = tf.shape(symbols)[0]
-  lane_positions = tables.lane_positions
-  lanes = (positions + lane_positions - 1) // lane_positions
-  # A single lane is as long as the image.
-  lane_positions = tf.minimum(lane_positions, positions)
-  padding = lanes * lane_positions - positions
-
-  def by_lanes(index: tf.Tensor) -> tf.Tensor:
-    """Numbers of positions, [positions, m], to [lanes, lane_positions * m]."""
-    index = tf.pad(index, [[0, padding], [0, 0]], constant_values=certain)
-    steps = lane_positions * tf.shape(index)[1]
-    return tf.reshape(index, tf.stack([lanes, steps]))
-
-  if activities == 1:
-    index = by_lanes(symbols + tables.starts)
-  else:
-    activity, symbols = symbols[:, :1], symbols[:, 1:]
-    before = tf.pad(activity[:-1], [[1, 0], [0, 0]])
-    begins = tf.range(positions)[:, None] % lane_positions == 0
-    before = tf.where(begins, activities, before)
-    index = tf.concat(
-      [
-        by_lanes(own + before * activities + activity),
-        by_lanes(activity * total + tables.starts + symbols),
-      ],
-      1,
+  cdf = tables.cdf
+  activity_steps = tf.zeros_like(lanes.positions)
+  if num_activities > 1:
+    of_activities = tf.size(cdf) + _activity_entries(
+      activities, lanes, images, num_activities
     )
-  index = tf.transpose(index)
-  steps = tf.shape(index)[0]
-  turns = stock_streams.turns(steps)
-  index = tf.pad(
-    index,
-    [[0, turns * stock_streams.UNROLL - steps], [0, 0]],
-    constant_values=certain,
+    entries = tf.concat([of_activities, entries], 0)
+    cdf = tf.concat([cdf, tf.reshape(tables.activity_cdf, [-1])], 0)
+    activity_steps = lanes.positions
+  numbers = _StepNumbers(
+    activity_steps=activity_steps,
+    activities=tf.cumsum(activity_steps, exclusive=True),
+    channels=tf.reduce_sum(activity_steps)
+    + tf.cumsum(lanes.steps, exclusive=True),
   )
-  return tf.reshape(index, tf.stack([turns, stock_streams.UNROLL, lanes]))
+  schedule = stock_streams.schedule(
+    activity_steps + lanes.steps, stock_streams.UNROLL
+  )
+  bounds = _bounds(cdf, entries)
+  narrowed = schedule.run(lambda part: _narrow(bounds, numbers, part))
+  return _finish(_join([_Narrowed(*n) for n in narrowed], schedule))
+
+
+def _join(
+  parts: list[_Narrowed], schedule: stock_streams.Schedule
+) -> _Narrowed:
+  """What the loops over both parts have done, lanes in their own order."""
+  added, words, lanes, size, shifts = (
+    tf.concat(field, 0) for field in zip(*parts)
+  )
+  return _Narrowed(
+    added,
+    words,
+    lanes,
+    tf.gather(size, schedule.places),
+    tf.gather(shifts, schedule.places),
+  )
+
+
+def _channel_entries(
+  activities: tf.Tensor,
+  indices: tf.Tensor,
+  images: stock_streams.Images,
+  tables: stock_streams.Tables,
+  num_activities: int,
+) -> tf.Tensor:
+  """The entry of `tables.cdf` of each table index: int32, as `indices`."""
+  first_positions = tf.cumsum(images.positions, exclusive=True)
+
+  def starts_of_image(i: tf.Tensor) -> tf.Tensor:
+    channels = stock_streams.channels(
+      tables, images.qualities[i], num_activities
+    )
+    first = first_positions[i]
+    if num_activities > 1:
+      chosen = activities[first : first + images.positions[i]]
+    else:
+      chosen = tf.zeros(images.positions[i][None], tf.int32)
+    starts = chosen[:, None] * channels.entries + channels.starts
+    return tf.reshape(starts, [-1])
+
+  starts = stock_streams.of_images(images, starts_of_image, tf.int32)
+  return indices + starts
+
+
+def _activity_entries(
+  activities: tf.Tensor,
+  lanes: stock_streams.Lanes,
+  images: stock_streams.Images,
+  num_activities: int,
+) -> tf.Tensor:
+  """The entry of the flat `tables.activity_cdf` of each activity, int32."""
+  begins = tf.cumsum(lanes.positions, exclusive=True)
+  before = tf.tensor_scatter_nd_update(
+    tf.pad(activities, [[1, 0]])[:-1],
+    begins[:, None],
+    tf.fill(tf.shape(begins), num_activities),
+  )
+  quality = tf.gather(images.qualities, stock_streams.owners(images.positions))
+  row = quality * (num_activities + 1) + before
+  return row * num_activities + activities
+
+
+def _bounds(cdf: tf.Tensor, entries: tf.Tensor) -> tf.Tensor:
+  """Both ends of what is coded as fractions, and those of a certain one.
+
+  Args:
+    cdf: int32 [n], tables one after the other.
+    entries: int32 [m].
+
+  Returns:
+    float64 [2, m + 1].
+  """
+  # A table ends where the next one begins, with 0.
+  upper = tf.gather(tf.pad(cdf[1:], [[0, 1]]), entries)
+  upper = tf.where(upper == 0, 1 << stock_streams.WORD_BITS, upper)
+  ends = tf.stack([tf.gather(cdf, entries), upper])
+  certain = tf.constant([[0.0], [1.0]], tf.float64)
+  return tf.concat([tf.cast(ends, tf.float64) / stock_streams.WORD, certain], 1)
+
+
+class _StepNumbers(NamedTuple):
+  """Where the steps of each lane are in `_bounds`: int32 [lanes].
+
+  Attributes:
+    activity_steps: How many activities come first.
+    activities: The number of the first one.
+    channels: The number of the first table index of a channel.
+  """
+
+  activity_steps: tf.Tensor
+  activities: tf.Tensor
+  channels: tf.Tensor
+
+  def of_lanes(self, lanes: tf.Tensor) -> _StepNumbers:
+    """Those of some lanes."""
+    return _StepNumbers(*(tf.gather(x, lanes) for x in self))
+
+  def of_steps(self, step: tf.Tensor, active: tf.Tensor) -> tf.Tensor:
+    """int32 [unroll, active], the numbers of steps, int32 [unroll, 1]."""
+    first = self.activity_steps[:active]
+    return step + tf.where(
+      step < first, self.activities[:active], self.channels[:active] - first
+    )
 
 
 def _narrow(
-  ends: tf.Tensor, index: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-  """The encoder's loop: narrows the intervals of all lanes.
+  bounds: tf.Tensor, numbers: _StepNumbers, part: stock_streams.Part
+) -> _Narrowed:
+  """The encoder's loop: narrows the intervals of some lanes.
 
   Args:
-    ends: float64 [2, n], from `_all_bounds`.
-    index: int32 [turns, stock_streams.UNROLL, lanes].
-
-  Returns:
-    float64 [steps, lanes], what each step adds to base; int32 [steps, lanes],
-    whether it shifts a word; and float64 [lanes], the sizes at the end.
+    bounds: float64 [2, m + 1], from `_bounds`.
+    numbers: Of the steps of all lanes.
+    part: The lanes.
   """
-  turns, _, lanes = tf.unstack(tf.shape(index))
+  unroll = stock_streams.UNROLL
+  turns, count = tf.size(part.active), tf.size(part.lanes)
+  numbers = numbers.of_lanes(part.lanes)
+  certain = tf.shape(bounds)[1] - 1
 
   def turn(
-    t: tf.Tensor,
-    size: tf.Tensor,
-    added: tf.TensorArray,
-    shifted: tf.TensorArray,
-  ) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray, tf.TensorArray]:
-    bounds = tf.gather(ends, index[t], axis=1)
-    additions, shifts = [], []
-    for bound in tf.unstack(bounds, stock_streams.UNROLL, axis=1):  # [2, lanes]
-      a, b = tf.split(tf.floor(size * bound), 2)
-      size = b - a
-      shift = size <= stock_streams.WORD
-      size = tf.where(shift, size * stock_streams.WORD, size)
-      additions.append(a)
-      shifts.append(shift)
-    added = added.write(t, tf.concat(additions, 0))
-    shifted = shifted.write(t, tf.concat(shifts, 0))
-    return t + 1, size, added, shifted
+    t: tf.Tensor, size: tf.Tensor, words: tf.Tensor, *records: tf.TensorArray
+  ) -> tuple[tf.Tensor, ...]:
+    active = part.active[t]
+    step = t * unroll + tf.range(unroll)[:, None]
+    number = tf.where(
+      step < part.steps[:active], numbers.of_steps(step, active), certain
+    )
+    of_turn = tf.gather(bounds, number, axis=1)
+    at_work, word = size[:, :active], words[:, :active]
+    added, shifted = [], []
+    for bound in tf.unstack(of_turn, unroll, axis=1):  # [2, active]
+      a, b = tf.split(tf.floor(at_work * bound), 2)
+      at_work = b - a
+      shift = at_work <= stock_streams.WORD
+      at_work = tf.where(shift, at_work * stock_streams.WORD, at_work)
+      added.append(a)
+      shifted.append(shift)
+    after = word + tf.cumsum(tf.cast(tf.concat(shifted, 0), tf.int32))
+    before = tf.concat([word, after[:-1]], 0)
+    lanes = tf.tile(part.lanes[:active], [unroll])
+    written = (tf.concat(added, 0), before, lanes)
+    return (
+      t + 1,
+      tf.concat([at_work, size[:, active:]], 1),
+      tf.concat([after[-1:], words[:, active:]], 1),
+      *(r.write(t, tf.reshape(x, [-1])) for r, x in zip(records, written)),
+    )
 
-  _, size, added, shifted = tf.while_loop(
+  records = (
+    tf.TensorArray(dtype, turns, infer_shape=False, element_shape=(None,))
+    for dtype in (tf.float64, tf.int32, tf.int32)
+  )
+  _, size, words, *recorded = tf.while_loop(
     lambda t, *_: t < turns,
     turn,
     (
       tf.constant(0),
       tf.fill(
-        tf.stack([1, lanes]), tf.constant(float(stock_streams.FULL), tf.float64)
+        tf.stack([1, count]), tf.constant(float(stock_streams.FULL), tf.float64)
       ),
-      tf.TensorArray(
-        tf.float64, turns, element_shape=(stock_streams.UNROLL, None)
-      ),
-      tf.TensorArray(
-        tf.bool, turns, element_shape=(stock_streams.UNROLL, None)
-      ),
+      tf.zeros(tf.stack([1, count]), tf.int32),
+      *records,
+    ),
+    shape_invariants=(
+      tf.TensorShape(()),
+      tf.TensorShape((1, None)),
+      tf.TensorShape((1, None)),
+      *([tf.TensorShape(None)] * 3),
     ),
     parallel_iterations=1,
   )
-  shape = tf.stack([turns * stock_streams.UNROLL, lanes])
-  return (
-    tf.reshape(added.stack(), shape),
-    tf.cast(tf.reshape(shifted.stack(), shape), tf.int32),
-    size[0],
-  )
+  added, at_words, lanes = (r.concat() for r in recorded)
+  return _Narrowed(added, at_words, lanes, size[0], words[0])
 
 
-def _finish(
-  sums: tf.Tensor, size: tf.Tensor, shifts: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
+def _finish(narrowed: _Narrowed) -> tuple[tf.Tensor, tf.Tensor]:
   """Ends the streams, propagates carries and writes the bytes.
 
-  Args:
-    sums: int64 [lanes, width], what was added to base; the sum at word w counts
-      2**-16 of the one before it, and each is below 2**32.
-    size: int64 [lanes], size of the interval at the end.
-    shifts: int32 [lanes], words shifted.
+  A lane that shifted w words has w + 2 of them; each sum of what was added at a
+  word is below 2**32, two words wide.
 
   Returns:
     As `encode`.
   """
-  width = tf.shape(sums)[1]
-  previous = tf.gather(sums, tf.maximum(shifts - 1, 0), batch_dims=1)
+  shifts, size = narrowed.shifts, tf.cast(narrowed.size, tf.int64)
+  counts = shifts + 2
+  first = tf.cumsum(counts, exclusive=True)
+  sums = tf.math.unsorted_segment_sum(
+    narrowed.added,
+    narrowed.words + tf.gather(first, narrowed.lanes),
+    tf.reduce_sum(counts),
+  )
+  sums = tf.cast(sums, tf.int64)
+  window = first + shifts
+  previous = tf.gather(sums, tf.maximum(window - 1, 0))
   previous = tf.where(shifts > 0, previous, tf.zeros_like(previous))
-  low = tf.gather(sums, shifts, batch_dims=1) + previous * (
-    1 << stock_streams.WORD_BITS
-  )
+  low = tf.gather(sums, window) + previous * (1 << stock_streams.WORD_BITS)
   ending = stock_streams.ending(low % stock_streams.FULL, size)
-  sums += tf.where(
-    tf.range(width) == shifts[:, None],
-    ending.advance[:, None],
-    tf.zeros_like(sums),
-  )
-  # Each sum is 32 bits wide, two words; the lower one belongs to the next word.
-  upper, lower = (
-    sums // (1 << stock_streams.WORD_BITS),
-    sums % (1 << stock_streams.WORD_BITS),
-  )
-  words = _carry(upper + tf.pad(lower[:, :-1], [[0, 0], [1, 0]]))
+  sums = tf.tensor_scatter_nd_add(sums, window[:, None], ending.advance)
+  # The lower half of a sum belongs to the next word. The last word of a lane
+  # has none, so that nothing moves on to the next lane.
+  upper = sums // (1 << stock_streams.WORD_BITS)
+  lower = sums % (1 << stock_streams.WORD_BITS)
+  words = _carry(upper + tf.pad(lower, [[1, 0]])[:-1])
   pairs = tf.stack([words // 256, words % 256], axis=-1)
-  content = tf.cast(tf.reshape(pairs, tf.stack([-1, 2 * width])), tf.uint8)
-  place = tf.range(1, 2 * width + 1)
-  nonzero = tf.reduce_max(tf.where(content > 0, place, 0), axis=1)
+  content = tf.cast(tf.reshape(pairs, [-1]), tf.uint8)
+  lane = stock_streams.owners(2 * counts)
+  place = tf.range(tf.size(content)) - tf.gather(2 * first, lane)
+  nonzero = tf.math.unsorted_segment_max(
+    tf.where(content > 0, place + 1, 0), lane, tf.size(counts)
+  )
   lengths = 2 * shifts + tf.cast(ending.num_bytes, tf.int32)
   lengths = tf.where(ending.cleared, nonzero, lengths)
-  payload = tf.boolean_mask(content, tf.sequence_mask(lengths, 2 * width))
+  payload = tf.boolean_mask(content, place < tf.gather(lengths, lane))
   return payload, lengths
 
 
@@ -216,15 +297,15 @@ def _carry(words: tf.Tensor) -> tf.Tensor:
   is 2**16 or more. No stream overflows, so nothing crosses from lane to lane.
 
   Args:
-    words: int64 [lanes, width], below 2**17 - 1.
+    words: int64 [n], below 2**17 - 1.
 
   Returns:
-    int64 [lanes, width], below 2**16.
+    int64 [n], below 2**16.
   """
-  flat = tf.reshape(words, [-1])
-  stops = flat != stock_streams.WORD_MASK
-  carries = tf.boolean_mask(flat > stock_streams.WORD_MASK, stops)
+  stops = words != stock_streams.WORD_MASK
+  carries = tf.boolean_mask(words > stock_streams.WORD_MASK, stops)
   carries = tf.cast(tf.pad(carries, [[0, 1]]), tf.int64)
   following = tf.cumsum(tf.cast(stops, tf.int32))
-  flat = (flat + tf.gather(carries, following)) % (1 << stock_streams.WORD_BITS)
-  return tf.reshape(flat, tf.shape(words))
+  return (words + tf.gather(carries, following)) % (
+    1 << stock_streams.WORD_BITS
+  )

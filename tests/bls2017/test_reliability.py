@@ -40,7 +40,7 @@ def _bad_files(data: bytes) -> dict[str, tuple[bytes, int, str]]:
   return {
     "empty": (b"", 4, "empty"),
     "magic": (b"\x89PNG" + data[4:], 4, "magic"),
-    "version": (data[:4] + b"\3" + data[5:], 4, "version 3"),
+    "version": (data[:4] + b"\x63" + data[5:], 4, "version 99"),
     "header": (data[:20], 4, "cut off"),
     "cut": (data[:-1], 4, "checksum"),
     "height": (_sized(data, 0, 50, body), 4, "pixels"),

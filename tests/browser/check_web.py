@@ -48,6 +48,12 @@ QUALITY = 4.5
 TIMED = (512, 768)
 RUNS = 7
 
+POLICY = (
+  "default-src 'self'; script-src 'self' blob: 'wasm-unsafe-eval';"
+  " worker-src 'self'; connect-src 'self' blob:; img-src 'self' blob:"
+)
+"""The strictest that a site may set (export/web/README.md)."""
+
 DECODE = """
 (async () => {
   const {decode} = await import('/decoder/bls2017.js');
@@ -72,10 +78,11 @@ IMAGES_PAGE = """<!doctype html>
 <img id="first" src="data/photograph.bls" alt="a photograph">
 <img id="broken" src="data/broken.bls" alt="a broken one">
 <img id="plain" src="icon.svg" alt="an icon">
-<script type="module">
-  import {showImages} from './decoder/bls2017.js';
-  showImages();
-</script>
+<script type="module" src="images.js"></script>
+"""
+IMAGES_SCRIPT = """
+import {showImages} from './decoder/bls2017.js';
+showImages();
 """
 
 
@@ -388,13 +395,15 @@ def _packaged_site(tfjs: str) -> Iterator[Site]:
     folder = pathlib.Path(temporary) / "site"
     web_export.export(codec.model, str(folder), tfjs)
     (folder / "images.html").write_text(IMAGES_PAGE, encoding="utf-8")
+    (folder / "images.js").write_text(IMAGES_SCRIPT, encoding="utf-8")
     shown = folder / "data"
     shown.mkdir()
     (shown / "photograph.bls").write_bytes(data)
     (shown / "broken.bls").write_bytes(data[:-1])
     Image.fromarray(original).save(shown / "original.png")
     Image.fromarray(original[1:]).save(shown / "other_size.png")
-    with devtools.serve(folder) as (address, sent):
+    with devtools.serve(folder, Content_Security_Policy=POLICY) as served:
+      address, sent = served
       yield Site(address, folder, sent, codec.decompress(data))
 
 

@@ -241,6 +241,12 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
   """Serves a folder, counts bytes, and says nothing."""
 
   sent: collections.Counter[str]
+  headers_of_all: dict[str, str]
+
+  def end_headers(self) -> None:
+    for name, value in self.headers_of_all.items():
+      self.send_header(name, value)
+    super().end_headers()
 
   def log_message(self, format: str, *args: Any) -> None:
     pass
@@ -252,14 +258,18 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def serve(folder: pathlib.Path) -> Iterator[tuple[str, collections.Counter]]:
-  """Serves a folder.
+def serve(
+  folder: pathlib.Path, **headers: str
+) -> Iterator[tuple[str, collections.Counter]]:
+  """Serves a folder, with headers for all files (underscores for hyphens).
 
   Yields:
     Its address, and the bytes sent for each path so far.
   """
   sent: collections.Counter[str] = collections.Counter()
-  handler = type("Handler", (_Handler,), {"sent": sent})
+  named = {name.replace("_", "-"): value for name, value in headers.items()}
+  members = {"sent": sent, "headers_of_all": named}
+  handler = type("Handler", (_Handler,), members)
   server = http.server.ThreadingHTTPServer(
     ("127.0.0.1", 0), functools.partial(handler, directory=str(folder))
   )

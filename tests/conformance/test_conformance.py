@@ -12,7 +12,7 @@ from PIL import Image
 
 from bls2017 import codec as codec_lib
 from bls2017 import errors
-from bls2017.bitstream import range_coder_tfc
+from bls2017.bitstream import range_coder_numpy, range_coder_tfc
 from bls2017.transforms import model_directory
 from export import serving_module
 from export.range_coder import range_coder_stock
@@ -20,6 +20,7 @@ from tests.conformance import make
 
 MANIFEST = json.loads(make.MANIFEST.read_text(encoding="utf-8"))
 CODERS = {
+  "numpy": range_coder_numpy.NumpyRangeCoder,
   "tfc": range_coder_tfc.TfcRangeCoder,
   "stock": range_coder_stock.StockRangeCoder,
 }

@@ -120,8 +120,8 @@ class PlainModel:
     _, rows = tfc.entropy_decode_channel(
       handle, tf.concat([shape, [len(tables.live)]], 0), tf.int32
     )
-    place = np.eye(self._channels, dtype=np.float32)[tables.live]
-    y = tf.tensordot(tf.cast(rows, tf.float32), place, 1) + tables.minimum
+    spread = np.eye(self._channels, dtype=np.float32)[tables.live]
+    y = tf.tensordot(tf.cast(rows, tf.float32), spread, 1) + tables.minimum
     y = (y + tables.offset) * tables.inverse_gain
     x = y[None]
     for layer in self._synthesis:

@@ -175,10 +175,10 @@ def many_files(
     ):
       # The first file prepares graphs and tables.
       worker_threads.run(jobs[step][:1], works[step], workers=1)
-      found = _beside_transform(jobs[step], works[step], alone[transform])
+      speeds = _beside_transform(jobs[step], works[step], alone[transform])
       megapixels = height * width / _MEGA
       for name, images_per_second in zip(
-        (step, f"{transform}_one_core", f"{transform}_all_cores"), found
+        (step, f"{transform}_one_core", f"{transform}_all_cores"), speeds
       ):
         measured[name] = megapixels * images_per_second
   return measured

@@ -1,4 +1,4 @@
-"""What a benchmark found: rows of tables, and ratios with what is asked."""
+"""What a benchmark comes to: rows of tables, and ratios with what is asked."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ class Report:
   def to_json(self) -> dict[str, Any]:
     """All of it as plain values."""
     values = dataclasses.asdict(self)
-    for ratio, found in zip(values["ratios"], self.ratios):
-      ratio["holds"] = found.holds
+    for entry, ratio in zip(values["ratios"], self.ratios):
+      entry["holds"] = ratio.holds
     return values
 
   def to_text(self) -> str:

@@ -143,10 +143,10 @@ def machine() -> dict[str, Any]:
 def _cpu() -> str:
   try:
     with open("/proc/cpuinfo", encoding="utf-8") as f:
-      found = re.search(r"model name\s*:\s*(.+)", f.read())
+      model = re.search(r"model name\s*:\s*(.+)", f.read())
   except OSError:
-    found = None
-  return found.group(1) if found else platform.processor()
+    model = None
+  return model.group(1) if model else platform.processor()
 
 
 def _memory_gib() -> float:
@@ -157,5 +157,5 @@ def peak_mib() -> float:
   """Largest resident memory of this process so far, in MiB."""
   # Not getrusage, whose maximum is inherited from the parent.
   with open("/proc/self/status", encoding="utf-8") as f:
-    found = re.search(r"VmHWM:\s+(\d+)", f.read())
-  return int(found.group(1)) / 1024 if found else float("nan")
+    peak = re.search(r"VmHWM:\s+(\d+)", f.read())
+  return int(peak.group(1)) / 1024 if peak else float("nan")

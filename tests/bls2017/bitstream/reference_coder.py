@@ -1,4 +1,4 @@
-"""The range coder of `bls2017.bitstream.range_coder` in plain integers.
+"""The range coder of bls2017/bitstream/FORMAT.md in plain integers.
 
 Written from the normative description alone, with numbers of any length, so
 that it shares no trick with the runtimes it is compared with.

@@ -123,6 +123,20 @@ def test_impossible_inputs_are_refused(photos, tmp_path):
     find(str(tmp_path / "x"), name)
 
 
+def test_what_a_folder_became_comes_back_under_names_of_its_own(tmp_path):
+  paths = [f"x/a.{ending}" for ending in ("png", "webp", "tif")] + ["x/b.tif"]
+  assert inputs.output_names([f"{p}.bls" for p in paths], ".png") == [
+    "x/a.png", "x/a.webp.png", "x/a.tif.png", "x/b.png",
+  ]  # fmt: skip
+  folder = tmp_path / "small"
+  folder.mkdir()
+  for name in ("a.png.bls", "a.webp.bls", "b.jpg.bls"):
+    (folder / name).write_bytes(b"")
+  jobs = inputs.find([str(folder)], "out", ".png")
+  outputs = [output for _, output in jobs]
+  assert outputs == ["out/a.png", "out/a.webp.png", "out/b.png"]
+
+
 def test_an_input_named_twice_is_done_once(texts, tmp_path):
   source = texts[0][0]
   jobs = inputs.find([source, source], str(tmp_path / "out"), ".bls")

@@ -170,6 +170,12 @@ def _usage_errors(photo):
     (["compress", "a", "b", "c"], "--output_dir"),
     (["compress", str(photo), "--quality=1", "--max_bytes=9"], "contradict"),
     (["compress", str(photo), "--effort=10"], "effort"),
+    (["compress", str(photo), "--max_bytes=9x"], "bytes"),
+    (["compress", str(photo), "--target_bpp=0"], "positive"),
+    (["compress", str(photo), "--quality=9"], "between 1 and 8"),
+    (["compress", str(photo), "-o", "x.bls", "--output_dir=y"], "--output"),
+    (["decompress", "a.bls", "a.png", "--output_quality=90"], "no quality"),
+    (["decompress", "a.bls", "a.jpg", "--output_quality=0"], "1 to 100"),
     (["decompress", "a.bls", "a.xyz"], "xyz"),
     (["info"], "one file"),
     (["explode"], "explode"),
@@ -178,11 +184,61 @@ def _usage_errors(photo):
   ]
 
 
-@pytest.mark.parametrize("case", range(12))
+@pytest.mark.parametrize("case", range(18))
 def test_usage_errors_exit_with_2(photo, case):
   arguments, says = _usage_errors(photo)[case]
   done = commands.run(*arguments)
   assert says in commands.assert_fails(done, errors.UsageError.exit_code)
+
+
+@pytest.mark.parametrize("overwrite", ["--overwrite", "--nooverwrite"])
+def test_a_photograph_is_no_output(photo, tmp_path, overwrite):
+  other = tmp_path / "other.png"
+  Image.fromarray(X).save(other)
+  unnamed = tmp_path / "unnamed"
+  unnamed.write_bytes(other.read_bytes())
+  for output in (other, unnamed, tmp_path / "new.jpg"):
+    done = commands.run("compress", str(photo), str(output), overwrite)
+    assert "image" in commands.assert_fails(done, 2)
+  assert unnamed.read_bytes() == other.read_bytes()
+  assert not (tmp_path / "new.jpg").exists()
+
+
+def test_short_flags_sizes_and_what_a_quality_becomes(
+  photo, tmp_path, model_flag, codec
+):
+  output = tmp_path / "x.bls"
+  done = commands.run(
+    "compress", "-q", "1.3", str(photo), "-o", str(output), model_flag
+  )
+  assert (done.returncode, done.stdout) == (0, b"")
+  assert done.stderr == b"quality 1.3 becomes 1.25, the nearest step\n"
+  assert output.read_bytes() == codec.compress(X, 1.25)
+  done = commands.run(
+    "compress", str(photo), "--max_bytes=0.12k", "-o", str(output),
+    "--overwrite", model_flag,
+  )  # fmt: skip
+  assert done.returncode == 0, done.stderr
+  assert 60 < output.stat().st_size <= 120
+
+
+def test_jpeg_and_webp_lose_nothing_or_say_so(tmp_path, model_flag, codec):
+  small = tmp_path / "x.bls"
+  small.write_bytes(codec.compress(X, 2))
+  x_hat = codec.decompress(small.read_bytes())
+  decompress = ("decompress", str(small), model_flag)
+  done = commands.run(*decompress, "-o", str(tmp_path / "x.webp"))
+  assert (done.returncode, done.stderr) == (0, b"")
+  read = image_io.read_rgb(str(tmp_path / "x.webp"))
+  np.testing.assert_array_equal(read, x_hat)
+  done = commands.run(*decompress, str(tmp_path / "x.jpg"))
+  assert done.stderr.count(b"\n") == 1 and b"JPEG" in done.stderr
+  done = commands.run(
+    *decompress, str(tmp_path / "y.jpg"), "--output_quality=30"
+  )
+  assert (done.returncode, done.stderr) == (0, b"")
+  sizes = [(tmp_path / name).stat().st_size for name in ("y.jpg", "x.jpg")]
+  assert sizes[0] < sizes[1] / 2
 
 
 def test_quality_out_of_range_is_a_usage_error(photo, tmp_path, model_flag):
@@ -213,7 +269,8 @@ def test_a_damaged_file_exits_with_4(tmp_path, model_flag, codec):
   path.write_bytes(data)
   for command in ("decompress", "info"):
     done = commands.run(command, str(path), model_flag)
-    assert "checksum" in commands.assert_fails(done, 4)
+    message = commands.assert_fails(done, 4)
+    assert "checksum" in message and str(path) in message
   assert [p.name for p in tmp_path.iterdir()] == ["x.bls"]
 
 

@@ -195,8 +195,8 @@ def test_tensorboard_shows_every_level_and_images(
   assert set(training.Tags()["tensors"]) == scalars | {"learning_rate"}
   (validation,) = _events(whole[0], "validation")
   assert set(validation.Tags()["tensors"]) == scalars | {
-    "original_and_reconstruction"
-  }
+    "awake/level_1", "awake/level_2", "original_and_reconstruction"
+  }  # fmt: skip
   steps = [event.step for event in validation.Tensors("loss")]
   assert steps == [75, 150]
 
@@ -217,8 +217,11 @@ def test_validation_says_what_its_numbers_are(whole: tuple[str, str]) -> None:
   for step in (75, 150):
     assert re.search(
       rf"^step {step}, validation in \d+ s: loss [\d.]+\n"
-      r"  level 1 \(lambda 0.01\): [\d.]+ bpp, PSNR [\d.]+ dB.*\n"
-      r"  level 2 \(lambda 0.1\): [\d.]+ bpp, PSNR [\d.]+ dB.*\n",
+      + "".join(
+        rf"  level {level} \(lambda {lmbda}\): [\d.]+ bpp, PSNR [\d.]+ dB,"
+        r" \d+ of 12 channels awake\n"
+        for level, lmbda in ((1, 0.01), (2, 0.1))
+      ),
       whole[1],
       re.MULTILINE,
     )

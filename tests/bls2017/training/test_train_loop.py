@@ -253,6 +253,24 @@ def test_a_phase_with_rounding_leaves_the_encoder_as_it_is(
     assert np.array_equal(before[name], value) == kept, name
 
 
+def test_a_floor_of_the_gains_keeps_channels_awake(
+  tiny_config: config.ModelConfig, settings: TrainConfig, tmp_path: os.PathLike
+) -> None:
+  floored = dataclasses.replace(settings, proxy="mixed", gain_floor=0.3)
+  trainer = train_loop.Trainer(tiny_config, floored, str(tmp_path))
+  gain, inverse_gain = (g.numpy() for g in trainer.model.gains())
+  gain[0, 4] *= 1e-3
+  inverse_gain[0, 4] *= 1e-2
+  arrays = trainer.model.get_arrays()
+  trainer.model.set_arrays(
+    {**arrays, "gain": gain, "inverse_gain": inverse_gain}
+  )
+  _train(trainer)
+  gain, inverse_gain = (g.numpy() for g in trainer.model.gains())
+  assert np.all(gain >= 0.299 * gain.max(axis=1, keepdims=True))
+  assert np.all(gain * inverse_gain >= 0.299)
+
+
 def test_the_transform_coder_is_a_better_start_than_random_weights(
   tiny_config: config.ModelConfig,
   settings: TrainConfig,

@@ -10,8 +10,8 @@ from bls2017 import codec as codec_lib
 from bls2017.bitstream import coding_tables, container
 from bls2017.encoder import quantization
 from bls2017.transforms import model_directory
+from export import serving_module
 from export.graph import (
-  frozen_graph,
   graph_quantization,
   graph_tables,
   sized_encoder,
@@ -63,13 +63,14 @@ def test_symbols_and_sizes_are_the_librarys(
 def test_a_model_of_one_activity_is_exported_as_well(runtime):
   old = model_directory.load(str(conftest.MODEL.parents[1] / "v1" / "model"))
   codec = codec_lib.Codec(old)
-  graph = frozen_graph.FrozenGraph(old, runtime, conftest.MAX_PIXELS)
+  module = serving_module.ServingModule(old, runtime, conftest.MAX_PIXELS)
   for i, size in enumerate(conftest.SIZES):
     x = images.photograph(*size, seed=i)
-    data, _ = graph.encode(tf.constant(x), tf.constant(5))
-    assert data.numpy() == codec.compress(x, 1 + 5 / 8)
-    image, verdict = graph.decode(*graph.open(data))
-    assert verdict.is_ok()
+    outputs = module.compress_image(x[None], tf.constant([1 + 5 / 8]))
+    (data,) = outputs["compressed_bytes"].numpy()
+    assert data == codec.compress(x, 1 + 5 / 8)
+    outputs = module.decompress_image(tf.constant([data]))
+    assert outputs["status"].numpy() == [0]
     np.testing.assert_allclose(
-      image.numpy().astype(int), codec.decompress(data.numpy()), atol=1
+      outputs["image"][0].numpy().astype(int), codec.decompress(data), atol=1
     )

@@ -8,6 +8,8 @@
 const LARGEST_SCALE = 64;
 /** The smallest scale as a share of the one at which all is seen. */
 const SMALLEST_SHARE = 0.5;
+/** From here on pixels are squares; below, some would be wider than others. */
+const LEAST_SHARP_SCALE = 2;
 const STEP = 1.4;
 const WHEEL_SPEED = 0.002;
 /** Screen pixels, in CSS's unit. */
@@ -68,8 +70,8 @@ export class Viewer extends EventTarget {
     if (!picture) return 1;
     const scale = Math.min(
         canvas.width / picture.width, canvas.height / picture.height);
-    // A small picture is not blown up.
-    return Math.min(scale, 1) || 1;
+    // A small picture is shown at its size in CSS, not blown up.
+    return Math.min(scale, window.devicePixelRatio) || 1;
   }
 
   fit() {
@@ -107,7 +109,7 @@ export class Viewer extends EventTarget {
 
   /** From all of the picture to single pixels, and back. */
   toggle(at) {
-    if (this.scale < 1 || this.fitted) {
+    if (this.fitted) {
       this.zoomTo(Math.max(1, 4 * this.fitScale), at);
     } else {
       this.fit();
@@ -165,7 +167,7 @@ export class Viewer extends EventTarget {
     const {canvas, context, picture, original} = this;
     context.clearRect(0, 0, canvas.width, canvas.height);
     if (!picture) return;
-    context.imageSmoothingEnabled = this.scale < 1;
+    context.imageSmoothingEnabled = this.scale < LEAST_SHARP_SCALE;
     context.imageSmoothingQuality = 'high';
     if (!original) {
       this.drawTiles(picture);
