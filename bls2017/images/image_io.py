@@ -33,6 +33,7 @@ from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from bls2017 import errors
 from bls2017.common import files
+from bls2017.images import metadata
 
 MAX_PIXELS = 2**26
 """Default limit of an image's pixels."""
@@ -309,7 +310,10 @@ def check_format(path: str) -> str:
 
 
 def encode(
-  x: np.ndarray, kind: str = "PNG", quality: int | None = None
+  x: np.ndarray,
+  kind: str = "PNG",
+  quality: int | None = None,
+  about: metadata.Metadata = metadata.NONE,
 ) -> bytes:
   """An image as the bytes of a file.
 
@@ -318,18 +322,29 @@ def encode(
     kind: Pillow's name of the format.
     quality: 1 to 100 for the formats in `QUALITY_FORMATS`; by default lossless,
       or the best that the format has.
+    about: Exif and XMP to keep; where the format cannot, a warning says so.
 
   Raises:
-    errors.UsageError: if the format has no quality.
+    errors.UsageError: if the format has no such quality.
     errors.OutputError: if the format cannot hold the image.
   """
   check_quality(kind, quality)
   options = _BEST.get(kind, {}) if quality is None else {"quality": quality}
-  buffer = io.BytesIO()
+  image = Image.fromarray(x)
+  if about != metadata.NONE:
+    try:
+      return _saved(image, kind, options | metadata.saving_options(about, kind))
+    except Exception as e:  # Pillow raises nearly anything for odd metadata.
+      _log.warning("Exif and XMP are left out of the %s image: %s", kind, e)
   try:
-    Image.fromarray(x).save(buffer, kind, **options)
+    return _saved(image, kind, options)
   except (OSError, ValueError, KeyError) as e:
     raise errors.OutputError(f"cannot write a {kind} image: {e}") from e
+
+
+def _saved(image: Image.Image, kind: str, options: dict[str, Any]) -> bytes:
+  buffer = io.BytesIO()
+  image.save(buffer, kind, **options)
   return buffer.getvalue()
 
 
