@@ -16,16 +16,13 @@ import functools
 import os
 import threading
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 import numpy as np
 
 from bls2017.bitstream import lanes
 from bls2017.common import config
 from bls2017.transforms import model_directory
-
-if TYPE_CHECKING:
-  from bls2017.transforms import frozen_transforms
 
 ANALYSIS, SYNTHESIS = model_directory.GRAPHS
 
@@ -43,29 +40,15 @@ one. Synthesis reaches one row of each stage's input: 1 + 1/2 + 1/4 of latents.
 class LiteRtTransforms:
   """Analysis and synthesis of a model, for numpy arrays and any threads."""
 
-  def __init__(
-    self,
-    graphs: Mapping[str, bytes],
-    weights: Mapping[str, np.ndarray],
-    num_latents: int,
-  ):
+  def __init__(self, graphs: Mapping[str, bytes], num_latents: int):
     """Prepares nothing yet.
 
     Args:
       graphs: From `litert_graphs.convert`.
-      weights: What they were made of.
       num_latents: C.
     """
     self._graphs = graphs
-    self._weights = weights
     self._num_latents = num_latents
-
-  @functools.cached_property
-  def frozen(self) -> frozen_transforms.FrozenTransforms:
-    """TensorFlow's form of the transforms, for gradients."""
-    from bls2017.transforms import frozen_transforms
-
-    return frozen_transforms.FrozenTransforms(self._weights)
 
   @functools.cached_property
   def _analysis(self) -> _Graph:

@@ -8,7 +8,7 @@ of a rounding step or two, so that a few symbols of its file may.
 from __future__ import annotations
 
 import sys
-from typing import Any, Callable, Protocol
+from typing import Callable, Protocol
 
 import numpy as np
 
@@ -25,10 +25,6 @@ RUNTIMES = (AUTO, TENSORFLOW, LITERT)
 
 class Transforms(Protocol):
   """The transforms of a model, as a runtime has them."""
-
-  @property
-  def frozen(self) -> Any:
-    """TensorFlow's `FrozenTransforms` of the same weights, for gradients."""
 
   def latents(self, image: np.ndarray) -> np.ndarray:
     """The latents of an image, uint8 [H, W, 3]: float32 [h, w, C].
@@ -103,7 +99,7 @@ def make_transforms(
   """A model's transforms on `TENSORFLOW` or `LITERT`."""
   if runtime == LITERT:
     return litert_transforms.LiteRtTransforms(
-      model.graphs, model.weights, model.config.num_latents
+      model.graphs, model.config.num_latents
     )
   from bls2017.transforms import strips
 

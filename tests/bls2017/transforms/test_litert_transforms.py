@@ -34,7 +34,7 @@ def weights():
 @pytest.fixture(scope="module")
 def transforms(weights):
   graphs = litert_graphs.convert(weights, NUM_LATENTS)
-  return litert_transforms.LiteRtTransforms(graphs, weights, NUM_LATENTS)
+  return litert_transforms.LiteRtTransforms(graphs, NUM_LATENTS)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def packaged():
   num_latents = model.config.num_latents
   graphs = litert_graphs.convert(model.weights, num_latents)
   return (
-    litert_transforms.LiteRtTransforms(graphs, model.weights, num_latents),
+    litert_transforms.LiteRtTransforms(graphs, num_latents),
     strips.Transforms(model.weights, num_latents),
   )
 
@@ -133,7 +133,7 @@ graphs = {{
   name: (pathlib.Path({str(tmp_path)!r}) / name).read_bytes()
   for name in model_directory.GRAPHS
 }}
-transforms = litert_transforms.LiteRtTransforms(graphs, {{}}, {NUM_LATENTS})
+transforms = litert_transforms.LiteRtTransforms(graphs, {NUM_LATENTS})
 y = transforms.latents(np.zeros((40, 50, 3), np.uint8))
 transforms.image(lambda first, end: y[first:end], 40, 50)
 print("stays", file=sys.stderr)
