@@ -17,7 +17,7 @@ from bls2017.bulk import inputs
 from bls2017.common import config, files
 from bls2017.encoder import options
 from bls2017.images import image_io
-from bls2017.transforms import model_directory
+from bls2017.transforms import model_directory, runtimes
 
 if TYPE_CHECKING:
   from bls2017 import codec as codec_lib
@@ -59,17 +59,25 @@ OUTPUT_QUALITY = flags.DEFINE_integer(
   "Quality of JPEG, WebP and AVIF images, 1 to 100; by default WebP images are"
   " lossless and the others as good as their format can be.",
 )
+RUNTIME = flags.DEFINE_enum(
+  "runtime",
+  runtimes.AUTO,
+  runtimes.RUNTIMES,
+  "What codes images; auto is LiteRT where it is installed, else TensorFlow.",
+)
 
 _log = logging.getLogger(__name__)
 
 
 @functools.cache
 def load_codec() -> codec_lib.Codec:
-  """The codec that --model and --max_pixels name."""
+  """The codec that --model, --max_pixels and --runtime name."""
   from bls2017 import codec
 
   return codec.Codec(
-    model_directory.load(MODEL.value), max_pixels=MAX_PIXELS.value
+    model_directory.load(MODEL.value),
+    max_pixels=MAX_PIXELS.value,
+    runtime=RUNTIME.value,
   )
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from bls2017 import errors
-from bls2017.common import config
+from bls2017.common import config, packages
 from bls2017.training.train_config import TrainConfig
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def run(arguments: list[str]) -> int:
     raise errors.UsageError("--activities needs --calibration_glob")
   if _CHECKPOINT.value and len(_TRAIN_DIR.value) > 1:
     raise errors.UsageError("--checkpoint needs a single --train_dir")
+  packages.require_training("freeze")
   from bls2017.training import checkpoints, freezing, joining
 
   configs = [checkpoints.model_config(run) for run in _TRAIN_DIR.value]

@@ -15,7 +15,7 @@ from bls2017.bitstream import coding_tables, lanes
 from bls2017.common import blocks
 from bls2017.encoder import quantization
 from bls2017.images import metrics
-from bls2017.transforms import model_directory, strips
+from bls2017.transforms import model_directory, runtimes
 
 _STRIP = 64
 """Rows of an image that are compared at once."""
@@ -52,25 +52,32 @@ class PreparedModel:
   def __init__(
     self,
     model: model_directory.FrozenModel,
+    make_transforms: Callable[[int], runtimes.Transforms],
     pack: Callable[[int, np.ndarray, tuple[int, int]], bytes],
     overhead_bytes: Callable[[int], float],
   ):
-    """Takes the parts as they are."""
+    """Takes the parts as they are.
+
+    Args:
+      model: The frozen model.
+      make_transforms: Makes those of a pair, by its number.
+      pack: As the attribute.
+      overhead_bytes: As the attribute.
+    """
     self.model = model
+    self._make_transforms = make_transforms
     self.pack = pack
     self.overhead_bytes = overhead_bytes
     self._syntheses: dict[int, Callable[..., Any]] = {}
-    self._transforms: dict[int, strips.Transforms] = {}
+    self._transforms: dict[int, runtimes.Transforms] = {}
     self._tables: dict[int, coding_tables.QualityTables] = {}
     self._quantizers: dict[int, quantization.Quantizer] = {}
 
-  def transforms(self, quality_index: int) -> strips.Transforms:
+  def transforms(self, quality_index: int) -> runtimes.Transforms:
     """Analysis and synthesis of a quality."""
     pair = self.model.tables.pair_of(quality_index)
     if pair not in self._transforms:
-      self._transforms[pair] = strips.Transforms(
-        self.model.pairs[pair].weights, self.model.config.num_latents
-      )
+      self._transforms[pair] = self._make_transforms(pair)
     return self._transforms[pair]
 
   def tables(self, quality_index: int) -> coding_tables.QualityTables:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bls2017 import errors
+from bls2017.common import packages
 from bls2017.encoder import (
   analysis,
   region_of_interest,
@@ -41,6 +42,7 @@ class Plan:
     Raises:
       errors.UsageError: if something is out of its range, or contradicts
         something else.
+      errors.MissingPackageError: if refining was asked for without TensorFlow.
     """
     options = options or options_lib.Options()
     self._model = model
@@ -53,6 +55,10 @@ class Plan:
       self._brightness = region_of_interest.brightness(options.roi, size)
     self._refines = options.effort >= options_lib.REFINING_EFFORT
     _check(options, size)
+    if self._refines:
+      packages.require_tensorflow(
+        f"effort {options_lib.REFINING_EFFORT} or more"
+      )
 
   def carry_out(
     self, pixels: np.ndarray, observer: refinement.StepObserver | None = None

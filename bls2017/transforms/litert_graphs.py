@@ -34,7 +34,7 @@ def convert(
     num_latents: C.
 
   Returns:
-    For each of `litert_transforms.GRAPHS`, the content of a .tflite file:
+    For each of `model_directory.GRAPHS`, the content of a .tflite file:
     `FrozenTransforms.analysis` of uint8 [1, H, W, 3], and
     `FrozenTransforms.pixels` of float32 [1, h, w, C].
   """

@@ -119,6 +119,11 @@ class FrozenModel:
       )
     return self.pairs[0].weights
 
+  @property
+  def has_graphs(self) -> bool:
+    """Whether all pairs have graphs; a directory's are not read for it."""
+    return all(isinstance(p.graphs, _Lazy) or p.graphs for p in self.pairs)
+
 
 def model_id(
   pairs: Sequence[TransformPair],

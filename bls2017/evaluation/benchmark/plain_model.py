@@ -73,6 +73,10 @@ class PlainModel:
         self._weights[f"{norm}/beta"],
         self._weights[f"{norm}/gamma"],
       )
+      # A pruned analysis has fewer outputs than its last norm has inputs.
+      spare = gamma.shape[0] - gamma.shape[1]
+      beta = np.pad(beta, (0, spare), constant_values=1)
+      gamma = np.pad(gamma, [(0, 0), (0, spare)])
       gdn = tfc.GDN(
         inverse=not down,
         alpha_parameter=2,
@@ -100,7 +104,7 @@ class PlainModel:
     for layer in self._analysis:
       x = layer(x)
     tables = self._tables
-    y = tf.round(x[0] * tables.gain - tables.offset)
+    y = tf.round(x[0, ..., : self._channels] * tables.gain - tables.offset)
     y = tf.clip_by_value(tf.cast(y, tf.int32), tables.minimum, tables.maximum)
     symbols = tf.gather(y - tables.minimum, tables.live, axis=-1)
     handle = tfc.create_range_encoder([], self._lookup)

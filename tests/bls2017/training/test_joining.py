@@ -20,11 +20,14 @@ from bls2017.training import (
   freezing,
   initial_weights,
   joining,
+  train_loop,
   transform_coder,
 )
 from bls2017.training import model as model_lib
+from bls2017.training.train_config import TrainConfig
 from bls2017.transforms import frozen_transforms, model_directory
-from tests import conftest
+from tests import commands, conftest
+from tests.bls2017.training.training_worker import Recorder
 
 STEPS = 4
 RANGES = ((0.003, 0.006), (0.012,), (0.024, 0.048, 0.1))
@@ -268,3 +271,29 @@ def test_a_damaged_pair_is_refused(model_dir: str, tmp_path) -> None:
   with pytest.raises(errors.ModelError):
     damaged = model_directory.load(path)
     damaged.pairs[1].weights["synthesis/2/bias"]
+
+
+def test_the_command_joins_runs(photographs: str, tmp_path) -> None:
+  runs = []
+  for lmbdas in ((0.01, 0.02), (0.04,)):
+    runs.append(os.path.join(tmp_path, str(len(runs))))
+    settings = TrainConfig(
+      train_glob=photographs, steps=1, start="transform_coder", patch_size=32
+    )
+    model_config = config.ModelConfig(8, 12, lmbdas)
+    train_loop.Trainer(model_config, settings, runs[-1]).run(Recorder())
+  path = os.path.join(tmp_path, "model")
+  freeze = ["freeze", f"--output_dir={path}", "--quality_steps=2"]
+  done, refused = commands.run_several(
+    [
+      [*freeze, *(f"--train_dir={run}" for run in runs)],
+      [*freeze, *(f"--train_dir={run}" for run in runs[::-1])],
+    ]
+  )
+  assert "increase from run to run" in commands.assert_fails(refused, 2)
+  assert done.returncode == 0, done.stderr.decode()
+  model = model_directory.load(path)
+  assert model.config.lmbdas == (0.01, 0.02, 0.04)
+  assert model.tables.pair.tolist() == [0, 0, 0, 0, 1]
+  said = f"model {model.model_id.hex()} of step 1 and 1"
+  assert said in done.stdout.decode()
