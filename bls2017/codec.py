@@ -14,19 +14,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from bls2017 import errors
-from bls2017.bitstream import (
-  coding_tables,
-  container,
-  lanes,
-  range_coder,
-  range_coder_tfc,
-)
+from bls2017.bitstream import coding_tables, container, lanes, range_coder
 from bls2017.common import config
 from bls2017.encoder import analysis, quantization
 from bls2017.encoder import options as options_lib
 from bls2017.encoder import plan as plan_lib
 from bls2017.images import image_io
-from bls2017.transforms import model_directory, regions, strips
+from bls2017.transforms import model_directory, regions, runtimes
 
 if TYPE_CHECKING:
   from bls2017.encoder import refinement
@@ -103,6 +97,7 @@ class Codec:
   Attributes:
     model: The frozen model.
     max_pixels: Images of more pixels are refused, in both directions.
+    runtime: What codes images, "tensorflow" or "litert".
   """
 
   def __init__(
@@ -110,35 +105,44 @@ class Codec:
     model: model_directory.FrozenModel,
     coder: range_coder.RangeCoder | None = None,
     max_pixels: int = image_io.MAX_PIXELS,
+    runtime: str = runtimes.AUTO,
   ):
     """Builds the graphs; see `load`.
 
     Args:
       model: The frozen model.
-      coder: The runtime of the range coder, tfc's by default.
+      coder: A range coder in place of the runtime's.
       max_pixels: Limit of width times height.
+      runtime: As for `load`.
     """
     self.model = model
     self.max_pixels = max_pixels
-    self._coder = coder or range_coder_tfc.TfcRangeCoder()
+    self.runtime = runtimes.choose(runtime, model)
+    self._coder = coder or runtimes.make_coder(self.runtime)
     self._prepared = analysis.PreparedModel(
       model,
-      strips.Transforms(model.weights, model.config.num_latents),
+      functools.partial(runtimes.make_transforms, self.runtime, model),
       self._pack,
       functools.partial(container.overhead_bytes, version=model.format_version),
     )
 
   @classmethod
-  def load(cls, model: str | None = None) -> Codec:
+  def load(
+    cls, model: str | None = None, runtime: str = runtimes.AUTO
+  ) -> Codec:
     """Loads a model directory.
 
     Args:
       model: Its path; the model that comes with the package by default.
+      runtime: "tensorflow", "litert" (LiteRT and NumPy), or "auto": TensorFlow
+        where this process has imported it, else LiteRT where it is installed.
 
     Raises:
-      errors.ModelError: if it cannot be used.
+      errors.UsageError: if there is no such runtime.
+      errors.MissingPackageError: if the runtime is not installed.
+      errors.ModelError: if the model cannot be used.
     """
-    return cls(model_directory.load(model))
+    return cls(model_directory.load(model), runtime=runtime)
 
   def compress(
     self,
@@ -215,7 +219,7 @@ class Codec:
       data=self._pack(index, candidate.rows, (height, width), metadata),
       estimated_bits=candidate.bits,
       clipped=candidate.clipped,
-      quality=coding_tables.index_quality(index),
+      quality=self.model.config.index_quality(index),
       interrupted=interrupted,
     )
 
@@ -262,7 +266,8 @@ class Codec:
     # Up to the end of the last position, or of the image.
     left = positions.x * config.DOWNSAMPLING
     top = positions.y * config.DOWNSAMPLING
-    image = self._prepared.transforms.image(
+    transforms = self._prepared.transforms(unpacked.header.quality_index)
+    image = transforms.image(
       lambda first, end: quantization.latents(rows[first:end], tables),
       min(positions.height * config.DOWNSAMPLING, height - top),
       min(positions.width * config.DOWNSAMPLING, width - left),
@@ -314,7 +319,7 @@ class Codec:
       version=header.version,
       height=header.height,
       width=header.width,
-      quality=coding_tables.index_quality(header.quality_index),
+      quality=self.model.config.index_quality(header.quality_index),
       model_id=header.model_id.hex(),
       bpp=8 * len(data) / (header.height * header.width),
       header_bytes=len(data) - payload,

@@ -41,6 +41,12 @@ class ModelError(CodecError):
   exit_code = 3
 
 
+class MissingPackageError(CodecError):
+  """Something needs a package that is not installed, or not for this Python."""
+
+  exit_code = 2
+
+
 class LimitError(CodecError):
   """An image or a bitstream beyond a limit of the format or of the caller."""
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
-from bls2017.common import config
 from export import DEFAULT_MAX_PIXELS, verdict
 from export.graph import batches, frozen_graph, graph_container
 from export.image_files import reading
@@ -281,8 +280,8 @@ class ServingModule(tf.Module):
       sound = lanes.verdict.is_ok()
       height = tf.where(sound, header.height, 0)
       width = tf.where(sound, header.width, 0)
-      eighths = tf.cast(header.quality_index, tf.float32)
-      quality = 1.0 + eighths / config.QUALITY_STEPS
+      index = tf.cast(header.quality_index, tf.float32)
+      quality = 1.0 + index / self._graph.quality_steps
       bits = tf.cast(8 * tf.strings.length(data), tf.float32)
       pixels = tf.cast(height, tf.float32) * tf.cast(width, tf.float32)
       return (

@@ -32,7 +32,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from bls2017 import errors
-from bls2017.common import config
 
 PRECISION = 16
 TOTAL = 1 << PRECISION
@@ -50,29 +49,6 @@ MAX_LANE_END_BYTES = 4
 
 MEAN_LANE_END_BYTES = 0.3
 """Likewise, on average."""
-
-
-def num_qualities(num_levels: int) -> int:
-  """How many qualities a model of so many trained levels has."""
-  return (num_levels - 1) * config.QUALITY_STEPS + 1
-
-
-def quality_index(quality: float, num_levels: int) -> int:
-  """Index of the nearest quality; quality 1 has index 0.
-
-  Raises:
-    errors.UsageError: if the quality is not between 1 and `num_levels`.
-  """
-  if not 1 <= quality <= num_levels:
-    raise errors.UsageError(
-      f"quality must be between 1 and {num_levels}, not {quality}"
-    )
-  return round((quality - 1) * config.QUALITY_STEPS)
-
-
-def index_quality(index: int) -> float:
-  """The inverse of `quality_index`."""
-  return 1 + index / config.QUALITY_STEPS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,6 +159,8 @@ class CodingTables:
     activity_cdf: uint16 [Q, K + 1, K], likewise, of the activity itself, for
       each activity of the position before, and for the first of a lane. None
       stands for a single activity.
+    pair: uint8 [Q], the pair of transforms of each quality, from 0 on, never
+      falling; None stands for a single pair.
   """
 
   gain: np.ndarray
@@ -193,6 +171,7 @@ class CodingTables:
   cdfs: Sequence[np.ndarray]
   lane_positions: np.ndarray
   activity_cdf: np.ndarray | None = None
+  pair: np.ndarray | None = None
 
   def __len__(self) -> int:
     return len(self.gain)
@@ -201,6 +180,15 @@ class CodingTables:
   def num_activities(self) -> int:
     """K, sets of tables of every quality."""
     return 1 if self.activity_cdf is None else self.activity_cdf.shape[-1]
+
+  @property
+  def num_pairs(self) -> int:
+    """Pairs of transforms."""
+    return 1 if self.pair is None else int(self.pair[-1]) + 1
+
+  def pair_of(self, index: int) -> int:
+    """The pair of transforms of a quality, by its index."""
+    return 0 if self.pair is None else int(self.pair[index])
 
   @property
   def cdf(self) -> np.ndarray:
@@ -220,6 +208,7 @@ class CodingTables:
         for name in ("inverse_gain", "offset", "minimum", "size")
       )
       and self._activities_are_sound()
+      and self._pairs_are_sound()
       and len(self.cdfs) == len(self)
       and self.lane_positions.shape == shape[:1]
       and all(
@@ -242,6 +231,16 @@ class CodingTables:
       and 2 <= k <= MAX_ACTIVITIES
       and np.all(cdf[..., 0] == 0)
       and np.all(np.diff(cdf.astype(np.int32)) > 0)
+    )
+
+  def _pairs_are_sound(self) -> bool:
+    pair = self.pair
+    if pair is None:
+      return True
+    return bool(
+      pair.shape == self.gain.shape[:1]
+      and pair[0] == 0
+      and np.all(np.isin(np.diff(pair.astype(np.int32)), (0, 1)))
     )
 
   def for_quality(self, index: int) -> QualityTables:

@@ -18,7 +18,6 @@ import numpy as np
 
 from bls2017 import errors
 from bls2017.bitstream import coding_tables, fingerprint, lanes
-from bls2017.common import config
 
 MAGIC = b"\x89BLS"
 VERSION = 3
@@ -28,6 +27,9 @@ BOXES_VERSION = 3
 """The first version with metadata boxes and short lane lengths."""
 
 MAX_SIDE = 0xFFFF
+FIRST_QUALITY = 8
+"""What the byte for the quality holds for quality 1."""
+
 MODEL_ID_BYTES = 8
 CHECKSUM_BYTES = 8
 
@@ -152,7 +154,7 @@ def pack(
   fields = _FIELDS.pack(
     MAGIC,
     header.version,
-    header.quality_index + config.QUALITY_STEPS,
+    header.quality_index + FIRST_QUALITY,
     header.height,
     header.width,
     header.model_id,
@@ -190,7 +192,7 @@ def unpack_header(data: bytes) -> Header:
     raise errors.BitstreamError(
       f"the file is cut off within its header ({len(data)} bytes)"
     )
-  _, version, eighths, height, width, model_id = _FIELDS.unpack_from(data)
+  _, version, quality, height, width, model_id = _FIELDS.unpack_from(data)
   stored = data[CHECKSUM_OFFSET:HEADER_BYTES]
   if checksum(data[:CHECKSUM_OFFSET] + data[HEADER_BYTES:]) != stored:
     raise errors.BitstreamError(
@@ -198,9 +200,9 @@ def unpack_header(data: bytes) -> Header:
     )
   if not height or not width:
     raise errors.BitstreamError(f"an image of {width} x {height} pixels")
-  if eighths < config.QUALITY_STEPS:
-    raise errors.BitstreamError(f"quality {eighths}/8 is below 1")
-  index = eighths - config.QUALITY_STEPS
+  if quality < FIRST_QUALITY:
+    raise errors.BitstreamError(f"quality {quality}/8 is below 1")
+  index = quality - FIRST_QUALITY
   return Header(height, width, index, model_id, version)
 
 

@@ -71,8 +71,8 @@ class Compression:
 
   def _target(self, pixels: int) -> targets.Target:
     """What is asked for, for an image of so many pixels."""
-    levels = self._codec.model.config.num_levels
-    return targets.target(self._quality, self._options, pixels, levels)
+    model_config = self._codec.model.config
+    return targets.target(self._quality, self._options, pixels, model_config)
 
 
 class Decompression:

@@ -16,7 +16,7 @@ from absl import flags
 
 from bls2017 import errors
 from bls2017.commands import config_flags
-from bls2017.common import config
+from bls2017.common import config, packages
 from bls2017.evaluation.benchmark import benchmark_config
 
 USAGE = "bls2017 benchmark [--json=FILE] [FLAGS]"
@@ -29,6 +29,7 @@ def run(arguments: list[str]) -> int:
   """The command; see `bls2017.commands.main`."""
   if arguments:
     raise errors.UsageError(f"unexpected argument '{arguments[0]}'")
+  packages.require_training("benchmark")
   settings = config_flags.read(benchmark_config.BenchmarkConfig)
   from bls2017.evaluation.benchmark import run as benchmark
 

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from bls2017 import errors
-from bls2017.bitstream import coding_tables
 from bls2017.bulk import inputs
 from bls2017.common import config, files
 from bls2017.encoder import options
 from bls2017.images import image_io
-from bls2017.transforms import model_directory
+from bls2017.transforms import model_directory, runtimes
 
 if TYPE_CHECKING:
   from bls2017 import codec as codec_lib
@@ -60,17 +59,25 @@ OUTPUT_QUALITY = flags.DEFINE_integer(
   "Quality of JPEG, WebP and AVIF images, 1 to 100; by default WebP images are"
   " lossless and the others as good as their format can be.",
 )
+RUNTIME = flags.DEFINE_enum(
+  "runtime",
+  runtimes.AUTO,
+  runtimes.RUNTIMES,
+  "What codes images; auto is LiteRT where it is installed, else TensorFlow.",
+)
 
 _log = logging.getLogger(__name__)
 
 
 @functools.cache
 def load_codec() -> codec_lib.Codec:
-  """The codec that --model and --max_pixels name."""
+  """The codec that --model, --max_pixels and --runtime name."""
   from bls2017 import codec
 
   return codec.Codec(
-    model_directory.load(MODEL.value), max_pixels=MAX_PIXELS.value
+    model_directory.load(MODEL.value),
+    max_pixels=MAX_PIXELS.value,
+    runtime=RUNTIME.value,
   )
 
 
@@ -83,9 +90,9 @@ def check_quality() -> None:
   """
   if QUALITY.value is None:
     return
-  levels = model_directory.read_config(MODEL.value).num_levels
-  index = coding_tables.quality_index(QUALITY.value, levels)
-  step = coding_tables.index_quality(index)
+  model_config = model_directory.read_config(MODEL.value)
+  index = model_config.quality_index(QUALITY.value)
+  step = model_config.index_quality(index)
   if step != QUALITY.value:
     _log.warning("quality %g becomes %g, the nearest step", QUALITY.value, step)
 

@@ -50,6 +50,7 @@ SHARED_FLAGS = (
   "output_dir",
   "overwrite",
   "quality",
+  "runtime",
   "verbose",
   "workers",
 )

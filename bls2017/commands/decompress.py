@@ -38,6 +38,7 @@ SHARED_FLAGS = (
   "output_dir",
   "output_quality",
   "overwrite",
+  "runtime",
   "verbose",
   "workers",
 )

@@ -15,6 +15,7 @@ from __future__ import annotations
 from absl import flags
 
 from bls2017 import errors
+from bls2017.common import packages
 from export import DEFAULT_MAX_PIXELS, FORMATS, RUNTIMES
 
 USAGE = (
@@ -78,7 +79,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _export_version(output_dir: str) -> str:
-  # They import TensorFlow.
+  packages.require_tensorflow("export")
   from bls2017.transforms import model_directory
   from export import export_model
 

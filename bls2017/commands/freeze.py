@@ -1,8 +1,12 @@
-"""Makes a model directory from a training run's checkpoint.
+"""Makes a model directory from the checkpoints of training runs.
 
 The directory holds the weights, the coding tables of every quality and the
 configuration; coding needs nothing else. Any checkpoint can be frozen at any
 time, also while the training goes on.
+
+Several runs, of lambdas that increase from run to run, become one model: each
+is a pair of transforms for its range of rates, and the quality chooses the
+pair.
 """
 
 from __future__ import annotations
@@ -12,21 +16,33 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from bls2017 import errors
+from bls2017.common import config, packages
 from bls2017.training.train_config import TrainConfig
 
 if TYPE_CHECKING:
   from bls2017.transforms import model_directory
 
-USAGE = "bls2017 freeze --train_dir=DIR --output_dir=MODEL [FLAGS]"
+USAGE = "bls2017 freeze --train_dir=DIR [...] --output_dir=MODEL [FLAGS]"
 
-_TRAIN_DIR = flags.DEFINE_string(
-  "train_dir", None, "Directory of the training run."
+_TRAIN_DIR = flags.DEFINE_multi_string(
+  "train_dir",
+  None,
+  "Directory of a training run; repeated for a model of several pairs of"
+  " transforms, by rising lambdas.",
 )
 _OUTPUT_DIR = flags.DEFINE_string(
   "output_dir", None, "The model directory to write."
 )
 _CHECKPOINT = flags.DEFINE_string(
-  "checkpoint", None, "A checkpoint's path prefix; by default the newest."
+  "checkpoint",
+  None,
+  "The path prefix of a checkpoint of a single run; by default the newest.",
+)
+_QUALITY_STEPS = flags.DEFINE_integer(
+  "quality_steps",
+  config.QUALITY_STEPS,
+  "Qualities to a trained level.",
+  lower_bound=1,
 )
 _HALF_PRECISION = flags.DEFINE_bool(
   "half_precision", False, "Keep kernels as 16-bit floats: half the size."
@@ -59,14 +75,28 @@ def run(arguments: list[str]) -> int:
     raise errors.UsageError("--train_dir and --output_dir are needed")
   if _ACTIVITIES.value != 1 and not _CALIBRATION_GLOB.value:
     raise errors.UsageError("--activities needs --calibration_glob")
-  from bls2017.training import checkpoints, freezing
+  if _CHECKPOINT.value and len(_TRAIN_DIR.value) > 1:
+    raise errors.UsageError("--checkpoint needs a single --train_dir")
+  packages.require_training("freeze")
+  from bls2017.training import checkpoints, freezing, joining
 
-  model, step = checkpoints.load_model(_TRAIN_DIR.value, _CHECKPOINT.value)
-  frozen = freezing.freeze(model, _HALF_PRECISION.value)
-  if _CALIBRATION_GLOB.value:
-    frozen = _calibrate(frozen, _CALIBRATION_GLOB.value)
+  configs = [checkpoints.model_config(run) for run in _TRAIN_DIR.value]
+  pairs, steps = [], []
+  for run, neighbours in zip(_TRAIN_DIR.value, joining.neighbours(configs)):
+    model, step = checkpoints.load_model(run, _CHECKPOINT.value)
+    pair = freezing.freeze(
+      model, _HALF_PRECISION.value, _QUALITY_STEPS.value, neighbours
+    )
+    if _CALIBRATION_GLOB.value:
+      pair = _calibrate(pair, _CALIBRATION_GLOB.value)
+    pairs.append(pair)
+    steps.append(str(step))
+  frozen = joining.join(pairs)
   freezing.save(frozen, _OUTPUT_DIR.value, _OVERWRITE.value)
-  print(f"{_OUTPUT_DIR.value}: model {frozen.model_id.hex()} of step {step}")
+  print(
+    f"{_OUTPUT_DIR.value}: model {frozen.model_id.hex()} of step"
+    f" {' and '.join(steps)}"
+  )
   return 0
 
 

@@ -13,7 +13,7 @@ from bls2017.commands import coding_flags
 from bls2017.common import files
 
 USAGE = "bls2017 info FILE [--json]"
-SHARED_FLAGS = ("max_pixels", "model")
+SHARED_FLAGS = ("max_pixels", "model", "runtime")
 
 _JSON = flags.DEFINE_bool("json", False, "Print a JSON object.")
 

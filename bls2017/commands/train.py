@@ -23,7 +23,7 @@ from absl import flags
 from bls2017 import errors
 from bls2017.commands import config_flags
 from bls2017.commands import progress as progress_lib
-from bls2017.common import config
+from bls2017.common import config, packages
 from bls2017.training import train_config
 
 USAGE = "bls2017 train --train_glob=FOLDER --train_dir=DIR [FLAGS]"
@@ -107,6 +107,7 @@ def run(arguments: list[str]) -> int:
     raise errors.UsageError(f"unexpected argument '{arguments[0]}'")
   if not _TRAIN_DIR.value:
     raise errors.UsageError("--train_dir is needed")
+  packages.require_training("train")
   model = config_flags.read(config.ModelConfig)
   settings = config_flags.read(train_config.TrainConfig)
   if not settings.train_glob:

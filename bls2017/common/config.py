@@ -22,10 +22,10 @@ STAGES = ((9, 4), (5, 2), (5, 2))
 """(kernel support, stride) of the analysis stages; synthesis mirrors them."""
 
 QUALITY_STEPS = 8
-"""Steps of the quality scale between two neighbouring trained levels."""
+"""Qualities to a trained level, where a model does not say otherwise."""
 
-MAX_LEVELS = 31
-"""The file's byte for the quality, in eighths, holds no more."""
+MAX_QUALITIES = 248
+"""The file's byte for the quality, which begins with 8, holds no more."""
 
 LMBDAS = {
   "mse": tuple(0.0018 * 1.93**k for k in range(8)),
@@ -133,13 +133,17 @@ class ModelConfig:
     " scale, or 1 - MS-SSIM.",
     choices=tuple(LMBDAS),
   )
+  quality_steps: int = QUALITY_STEPS
+  """Steps of the quality between two neighbouring levels, at least 1."""
 
   def __post_init__(self) -> None:
     check(self)
     if not self.lmbdas:
       object.__setattr__(self, "lmbdas", LMBDAS[self.distortion])
+    require(self.quality_steps >= 1, "quality_steps must be at least 1")
     require(
-      len(self.lmbdas) <= MAX_LEVELS, f"at most {MAX_LEVELS} lambdas can be had"
+      self.num_qualities <= MAX_QUALITIES,
+      f"{self.num_levels} levels have more than {MAX_QUALITIES} qualities",
     )
     require(self.lmbdas[0] > 0, "every lambda must be positive")
     increasing = all(a < b for a, b in zip(self.lmbdas, self.lmbdas[1:]))
@@ -149,6 +153,35 @@ class ModelConfig:
   def num_levels(self) -> int:
     """Trained levels, one for each lambda."""
     return len(self.lmbdas)
+
+  @property
+  def num_qualities(self) -> int:
+    """Qualities, from 1 to the number of levels."""
+    return (self.num_levels - 1) * self.quality_steps + 1
+
+  def quality_index(self, quality: float) -> int:
+    """Index of the nearest quality; quality 1 has index 0.
+
+    Raises:
+      errors.UsageError: if the quality is not between 1 and the levels.
+    """
+    require(
+      1 <= quality <= self.num_levels,
+      f"quality must be between 1 and {self.num_levels}, not {quality}",
+    )
+    return round((quality - 1) * self.quality_steps)
+
+  def index_quality(self, index: int) -> float:
+    """The inverse of `quality_index`."""
+    return 1 + index / self.quality_steps
+
+  def lmbda(self, index: int) -> float:
+    """The lambda of a quality: trained, or geometrically in between."""
+    level, step = divmod(index, self.quality_steps)
+    above = min(level + 1, self.num_levels - 1)
+    fraction = step / self.quality_steps
+    lower, upper = self.lmbdas[level], self.lmbdas[above]
+    return float(lower ** (1 - fraction) * upper**fraction)
 
 
 def to_json(config: Any) -> dict[str, Any]:

@@ -33,7 +33,7 @@ Summer = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 def summer(matrix: np.ndarray) -> Summer:
   """The fastest summer of the libraries that the process has loaded."""
   # TensorFlow takes seconds to import, and up to a tenth of NumPy's time here.
-  if "tensorflow" in sys.modules:
+  if sys.modules.get("tensorflow"):
     return tensorflow_summer(matrix)
   return numpy_summer(matrix)
 

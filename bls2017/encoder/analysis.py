@@ -7,16 +7,15 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from typing import Any, Callable
 
 import numpy as np
 
 from bls2017.bitstream import coding_tables, lanes
-from bls2017.common import blocks, config
+from bls2017.common import blocks
 from bls2017.encoder import quantization
 from bls2017.images import metrics
-from bls2017.transforms import model_directory, strips
+from bls2017.transforms import model_directory, runtimes
 
 _STRIP = 64
 """Rows of an image that are compared at once."""
@@ -44,7 +43,6 @@ class PreparedModel:
 
   Attributes:
     model: The frozen model.
-    transforms: Analysis and synthesis.
     pack: Gives the file of a quality's index, of the rows of an image, and of
       its height and width.
     overhead_bytes: Gives the mean number of bytes that a file of so many lanes
@@ -54,17 +52,33 @@ class PreparedModel:
   def __init__(
     self,
     model: model_directory.FrozenModel,
-    transforms: strips.Transforms,
+    make_transforms: Callable[[int], runtimes.Transforms],
     pack: Callable[[int, np.ndarray, tuple[int, int]], bytes],
     overhead_bytes: Callable[[int], float],
   ):
-    """Takes the parts as they are."""
+    """Takes the parts as they are.
+
+    Args:
+      model: The frozen model.
+      make_transforms: Makes those of a pair, by its number.
+      pack: As the attribute.
+      overhead_bytes: As the attribute.
+    """
     self.model = model
-    self.transforms = transforms
+    self._make_transforms = make_transforms
     self.pack = pack
     self.overhead_bytes = overhead_bytes
+    self._syntheses: dict[int, Callable[..., Any]] = {}
+    self._transforms: dict[int, runtimes.Transforms] = {}
     self._tables: dict[int, coding_tables.QualityTables] = {}
     self._quantizers: dict[int, quantization.Quantizer] = {}
+
+  def transforms(self, quality_index: int) -> runtimes.Transforms:
+    """Analysis and synthesis of a quality."""
+    pair = self.model.tables.pair_of(quality_index)
+    if pair not in self._transforms:
+      self._transforms[pair] = self._make_transforms(pair)
+    return self._transforms[pair]
 
   def tables(self, quality_index: int) -> coding_tables.QualityTables:
     """The coding tables of a quality."""
@@ -80,24 +94,45 @@ class PreparedModel:
       self._quantizers[quality_index] = quantizer
     return self._quantizers[quality_index]
 
-  @functools.cached_property
-  def synthesis(self) -> Callable[..., Any]:
+  def synthesis(self, quality_index: int) -> Callable[..., Any]:
     """The synthesis of tensors, float32 [N, h, w, C]; it has gradients."""
     from bls2017.transforms import frozen_transforms
 
-    return frozen_transforms.FrozenTransforms(self.model.weights).synthesis
+    pair = self.model.tables.pair_of(quality_index)
+    if pair not in self._syntheses:
+      self._syntheses[pair] = frozen_transforms.FrozenTransforms(
+        self.model.pairs[pair].weights, self.model.config.num_latents
+      ).synthesis
+    return self._syntheses[pair]
 
   def lmbda(self, quality_index: int) -> float:
     """The weight of the distortion against bpp at a quality."""
-    return lmbda_at(quality_index, self.model.config.lmbdas)
+    return self.model.config.lmbda(quality_index)
 
 
-def lmbda_at(quality_index: int, lmbdas: tuple[float, ...]) -> float:
-  """The lambda of a quality: trained, or geometrically in between."""
-  level, step = divmod(quality_index, config.QUALITY_STEPS)
-  above = min(level + 1, len(lmbdas) - 1)
-  fraction = step / config.QUALITY_STEPS
-  return float(lmbdas[level] ** (1 - fraction) * lmbdas[above] ** fraction)
+class Latents:
+  """The latents of one image, analysed when they are first asked for.
+
+  Every pair of transforms of the model has latents of its own.
+  """
+
+  def __init__(self, pixels: np.ndarray, model: PreparedModel):
+    """Takes the image, uint8 [H, W, 3], and the model."""
+    self._pixels = pixels
+    self._model = model
+    self._of_pairs: dict[int, np.ndarray] = {}
+
+  def at(self, quality_index: int) -> np.ndarray:
+    """The latents that a quality quantizes, float32 [positions, C]."""
+    pair = self._model.model.tables.pair_of(quality_index)
+    if pair not in self._of_pairs:
+      latents = self._model.transforms(quality_index).latents(self._pixels)
+      self._of_pairs[pair] = latents.reshape(-1, latents.shape[-1])
+    return self._of_pairs[pair]
+
+  def are_known(self, quality_index: int) -> bool:
+    """Whether a quality needs no further analysis."""
+    return self._model.model.tables.pair_of(quality_index) in self._of_pairs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +141,7 @@ class AnalysedImage:
 
   Attributes:
     pixels: uint8 [H, W, 3].
-    latents: float32 [positions, C].
+    latents: Its latents.
     model: The model that analysed it.
     error_weights: float32 [H, W], what a squared error at each pixel counts;
       None for 1 everywhere.
@@ -115,7 +150,7 @@ class AnalysedImage:
   """
 
   pixels: np.ndarray
-  latents: np.ndarray
+  latents: Latents
   model: PreparedModel
   error_weights: np.ndarray | None = None
   strength: float | np.ndarray = 0.0
@@ -132,7 +167,9 @@ class AnalysedImage:
 
   def scaled(self, quality_index: int) -> np.ndarray:
     """The latents in a quality's unit, float32 [positions, C]."""
-    return self.model.quantizer(quality_index).scaled(self.latents)
+    return self.model.quantizer(quality_index).scaled(
+      self.latents.at(quality_index)
+    )
 
   def candidate(self, quality_index: int, strength: float = 0.0) -> Candidate:
     """Quantizes the image, with optimised thresholds.
@@ -143,7 +180,9 @@ class AnalysedImage:
     """
     quantizer = self.model.quantizer(quality_index)
     quantized = quantizer.quantize_latents(
-      self.latents, self.strength + strength, optimised=True
+      self.latents.at(quality_index),
+      self.strength + strength,
+      optimised=True,
     )
     return Candidate(quality_index, *quantized)
 
@@ -172,7 +211,8 @@ class AnalysedImage:
     """The image that a candidate's file decodes to: uint8 [H, W, 3]."""
     tables = self.model.tables(candidate.quality_index)
     rows = candidate.rows.reshape(*self.shape, -1)
-    return self.model.transforms.image(
+    transforms = self.model.transforms(candidate.quality_index)
+    return transforms.image(
       lambda first, end: quantization.latents(rows[first:end], tables),
       *self.size,
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bls2017 import errors
+from bls2017.common import packages
 from bls2017.encoder import (
   analysis,
   region_of_interest,
@@ -41,17 +42,23 @@ class Plan:
     Raises:
       errors.UsageError: if something is out of its range, or contradicts
         something else.
+      errors.MissingPackageError: if refining was asked for without TensorFlow.
     """
     options = options or options_lib.Options()
     self._model = model
     self._options = options
-    levels = model.model.config.num_levels
-    self._target = targets.target(quality, options, size[0] * size[1], levels)
+    self._target = targets.target(
+      quality, options, size[0] * size[1], model.model.config
+    )
     self._brightness = None
     if options.roi is not None:
       self._brightness = region_of_interest.brightness(options.roi, size)
     self._refines = options.effort >= options_lib.REFINING_EFFORT
     _check(options, size)
+    if self._refines:
+      packages.require_tensorflow(
+        f"effort {options_lib.REFINING_EFFORT} or more"
+      )
 
   def carry_out(
     self, pixels: np.ndarray, observer: refinement.StepObserver | None = None
@@ -83,13 +90,12 @@ class Plan:
     return candidate, refining.interrupted
 
   def _analysed(self, pixels: np.ndarray) -> analysis.AnalysedImage:
-    latents = self._model.transforms.latents(pixels)
     error_weights = None
     if self._brightness is not None:
       error_weights = region_of_interest.error_weights(self._brightness)
     return analysis.AnalysedImage(
       pixels,
-      latents.reshape(-1, latents.shape[-1]),
+      analysis.Latents(pixels, self._model),
       self._model,
       error_weights,
     )

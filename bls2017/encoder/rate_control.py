@@ -62,7 +62,7 @@ def finest_within(
     return image.expected_bytes(candidate) > max_bytes
 
   qualities = len(image.model.model.tables)
-  above = _first_true(exceeds, qualities)
+  above = _first_true(exceeds, qualities, image.latents.are_known)
   finer = trimmed(image, above, max_bytes) if above < qualities else None
   coarser = trimmed(image, above - 1, max_bytes) if above else None
   if finer and coarser:
@@ -125,7 +125,7 @@ def coarsest_reaching(
     return image.psnr(image.candidate(quality_index)) >= psnr
 
   qualities = len(image.model.model.tables)
-  quality_index = _first_true(reaches, qualities)
+  quality_index = _first_true(reaches, qualities, image.latents.are_known)
   if quality_index == qualities:
     finest = image.psnr(image.candidate(qualities - 1))
     raise errors.LimitError(
@@ -191,13 +191,24 @@ def _least_trimmed(
   return best
 
 
-def _first_true(holds: Callable[[int], bool], count: int) -> int:
-  """The first of 0 .. count - 1 from which on something holds, or `count`."""
+def _first_true(
+  holds: Callable[[int], bool], count: int, is_cheap: Callable[[int], bool]
+) -> int:
+  """The first of 0 .. count - 1 from which on something holds, or `count`.
+
+  Args:
+    holds: Whether it does.
+    count: At least 1.
+    is_cheap: Whether asking is cheap, which asking may change. Cheap ones are
+      asked as long as they can tell anything.
+  """
   low, high = 0, count
   while low < high:
     middle = (low + high) // 2
-    if holds(middle):
-      high = middle
+    cheap = filter(is_cheap, range(low, high))
+    asked = min(cheap, key=lambda i: abs(i - middle), default=middle)
+    if holds(asked):
+      high = asked
     else:
-      low = middle + 1
+      low = asked + 1
   return low

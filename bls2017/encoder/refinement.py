@@ -248,6 +248,7 @@ class _Progress:
     bounded: int,
   ):
     self.image = image
+    self._synthesis = image.model.synthesis(start.quality_index)
     self.tables = image.model.tables(start.quality_index)
     self.lmbda = image.lmbda_of(start, metric)
     self.bounded = bounded
@@ -280,7 +281,7 @@ class _Progress:
     geometry = window_loss.Geometry(rows, columns)
     if geometry not in self._losses:
       self._losses[geometry] = window_loss.WindowLoss(
-        geometry, self.tables, self.image.model.synthesis, self._metric
+        geometry, self.tables, self._synthesis, self._metric
       )
     return self._losses[geometry]
 

@@ -14,7 +14,7 @@ from typing import Callable, Protocol
 import numpy as np
 
 from bls2017 import errors
-from bls2017.bitstream import coding_tables
+from bls2017.common import config
 from bls2017.encoder import analysis, rate_control
 from bls2017.encoder import options as options_lib
 
@@ -64,13 +64,14 @@ class Target(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class QualityTarget:
-  """A quality of the model, by its index; costs are Lagrangians.
+  """A quality of the model, and its index; costs are Lagrangians.
 
   More effort gives a file that is not larger, of an image that is not worse:
   its distortion by the metric grows by 0.05 dB at most.
   """
 
   quality_index: int
+  quality: float
   metric: str = options_lib.METRICS[0]
 
   def search(self, image: analysis.AnalysedImage) -> analysis.Candidate:
@@ -104,8 +105,9 @@ class QualityTarget:
   def objection(self, file_bytes: int, quality: float) -> str:
     """See `Target.objection`."""
     del file_bytes
-    asked = coding_tables.index_quality(self.quality_index)
-    return "" if quality == asked else f"quality {quality:g}, not {asked:g}"
+    if quality == self.quality:
+      return ""
+    return f"quality {quality:g}, not {self.quality:g}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,15 +197,15 @@ def target(
   quality: float | None,
   options: options_lib.Options,
   pixels: int,
-  levels: int,
+  model_config: config.ModelConfig,
 ) -> Target:
   """The target that a caller asks for.
 
   Args:
-    quality: 1 to `levels`; the default where there is no target.
+    quality: 1 to the number of levels; the default where there is no target.
     options: May hold a target instead.
     pixels: Height times width of the image.
-    levels: Number of trained levels of the model.
+    model_config: Of the model.
 
   Raises:
     errors.UsageError: if there is more than one, or one is out of its range.
@@ -229,5 +231,5 @@ def target(
     return PsnrTarget(options.target_psnr)
   if quality is None:
     quality = options_lib.DEFAULT_QUALITY
-  index = coding_tables.quality_index(quality, levels)
-  return QualityTarget(index, metric)
+  index = model_config.quality_index(quality)
+  return QualityTarget(index, model_config.index_quality(index), metric)

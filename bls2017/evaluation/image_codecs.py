@@ -308,6 +308,7 @@ class Learned(ImageCodec):
       f" model {self.model_id}"
     )
     self.scale = (1, levels)
+    self.resolution = 1 / self._model.config.quality_steps
     self.qualities = tuple(range(1, levels + 1))
 
   def encode(self, x: np.ndarray, quality: float) -> CodedImage:

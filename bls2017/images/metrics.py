@@ -13,10 +13,12 @@ TensorFlow's own operation does it for RGB alone.
 from __future__ import annotations
 
 import math
-from typing import Any, Callable, NamedTuple
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 import numpy as np
-import tensorflow as tf
+
+if TYPE_CHECKING:
+  import tensorflow as tf
 
 MS_SSIM_MINIMUM_SIDE = 161
 """Smallest side in pixels at which the window fits into all five scales."""
@@ -135,6 +137,8 @@ def ms_ssim_for_training(x: tf.Tensor, x_hat: tf.Tensor) -> tf.Tensor:
   Returns:
     float32 [N].
   """
+  import tensorflow as tf
+
   scales = _scales(x, _TENSORFLOW)
   return tf.reduce_mean(_similarities(scales, x_hat, _TENSORFLOW), -1)
 
@@ -219,6 +223,8 @@ def _halve_array(x: np.ndarray) -> np.ndarray:
 
 def _blur_tensor(x: tf.Tensor) -> tf.Tensor:
   """float32 [N, H, W, C] -> [N, H - 10, W - 10, C]."""
+  import tensorflow as tf
+
   for shape in ((-1, 1, 1, 1), (1, -1, 1, 1)):
     kernel = tf.constant(_WINDOW.reshape(shape))
     kernel = tf.tile(kernel, (1, 1, x.shape[-1], 1))
@@ -228,8 +234,17 @@ def _blur_tensor(x: tf.Tensor) -> tf.Tensor:
 
 def _halve_tensor(x: tf.Tensor) -> tf.Tensor:
   """float32 [N, H, W, C] -> [N, ceil(H / 2), ceil(W / 2), C]."""
+  import tensorflow as tf
+
   odd = [[0, 0], [0, x.shape[1] % 2], [0, x.shape[2] % 2], [0, 0]]
   return tf.nn.avg_pool2d(tf.pad(x, odd, "SYMMETRIC"), 2, 2, "VALID")
+
+
+def _bounded_mean(x: tf.Tensor) -> tf.Tensor:
+  """float32 [N, H, W, C] -> [N, C]."""
+  import tensorflow as tf
+
+  return tf.maximum(tf.reduce_mean(x, (1, 2)), _LEAST_TRAINED_MEAN)
 
 
 _NUMPY = _Operations(
@@ -240,5 +255,5 @@ _NUMPY = _Operations(
 _TENSORFLOW = _Operations(
   _blur_tensor,
   _halve_tensor,
-  lambda x: tf.maximum(tf.reduce_mean(x, (1, 2)), _LEAST_TRAINED_MEAN),
+  _bounded_mean,
 )

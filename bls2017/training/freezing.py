@@ -25,17 +25,24 @@ _TRANSFORMS = ("analysis/", "synthesis/")
 
 
 def freeze(
-  model: model_lib.BLS2017Model, half_precision: bool = False
+  model: model_lib.BLS2017Model,
+  half_precision: bool = False,
+  quality_steps: int = config.QUALITY_STEPS,
+  neighbours: table_building.Neighbours | None = None,
 ) -> model_directory.FrozenModel:
   """Freezes a model: makes its tables and its id.
 
   Args:
     model: The trained model.
     half_precision: Whether kernels are kept as 16-bit floats, half the size.
+    quality_steps: Qualities to a level.
+    neighbours: Of a model that becomes a pair of a larger one
+      (`bls2017.training.joining`); it has qualities beyond its levels then.
 
   Raises:
     errors.ModelError: if a weight is not finite.
   """
+  model_config = dataclasses.replace(model.config, quality_steps=quality_steps)
   arrays = model.get_arrays()
   model_directory.check_finite(arrays)
   weights = {k: v for k, v in arrays.items() if k.startswith(_TRANSFORMS)}
@@ -47,15 +54,20 @@ def freeze(
       }
     model_directory.check_finite(weights)
   tables = table_building.build(
-    model.prior, arrays["gain"], arrays["inverse_gain"]
+    model.prior,
+    arrays["gain"],
+    arrays["inverse_gain"],
+    model_config,
+    neighbours,
   )
   version = container.VERSION
+  pairs = (model_directory.TransformPair(weights),)
   return model_directory.FrozenModel(
-    model.config,
-    weights,
+    model_config,
+    pairs,
     tables,
     version,
-    model_directory.model_id(weights, tables, version),
+    model_directory.model_id(pairs, tables, version),
   )
 
 
@@ -73,7 +85,7 @@ def with_tables(
     format_version: Version of the files, which decides on their lanes.
   """
   tables = table_building.with_lanes(tables, format_version)
-  identity = model_directory.model_id(model.weights, tables, format_version)
+  identity = model_directory.model_id(model.pairs, tables, format_version)
   return dataclasses.replace(
     model, tables=tables, format_version=format_version, model_id=identity
   )
@@ -122,12 +134,14 @@ def _replace(made: str, path: str, aside: str) -> None:
 
 
 def _write(model: model_directory.FrozenModel, directory: str) -> None:
-  graphs = litert_graphs.convert(model.weights, model.config.num_latents)
   contents = {
-    model_directory.WEIGHTS_FILE: _compressed(model.weights),
-    model_directory.TABLES_FILE: _compressed(_table_arrays(model.tables)),
-    **{f"{k}{model_directory.GRAPH_ENDING}": v for k, v in graphs.items()},
+    model_directory.TABLES_FILE: _compressed(_table_arrays(model.tables))
   }
+  for number, pair in enumerate(model.pairs):
+    named = model_directory.PairFiles.of(number, len(model.pairs))
+    graphs = litert_graphs.convert(pair.weights, model.config.num_latents)
+    contents[named.weights] = _compressed(pair.weights)
+    contents.update({named.graphs[k]: v for k, v in graphs.items()})
   for name, content in contents.items():
     files.write(os.path.join(directory, name), content)
   identity = model.model_id

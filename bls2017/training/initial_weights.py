@@ -31,6 +31,9 @@ from bls2017.training import model as model_lib
 from bls2017.transforms import model_directory
 
 _ROUNDING_VARIANCE = 1 / 12
+_ASLEEP = 0.01
+"""Gain of a pruned channel, as a share of others, and its inverse gain."""
+
 _REACH = 255
 """Largest latent of which the moments of a density are made."""
 
@@ -77,7 +80,7 @@ def apply(
   """
   frozen = os.path.exists(os.path.join(path, model_directory.TABLES_FILE))
   if frozen:
-    source = _from_tables(model_directory.load(path))
+    source = _from_tables(model_directory.load(path), model.config)
   else:
     trained = _read_trained(path, model.config)
     if trained.config == model.config and not wake_reach:
@@ -128,24 +131,66 @@ def _read_trained(
   return trained
 
 
-def _from_tables(frozen: model_directory.FrozenModel) -> _Source:
-  """A source of all qualities of a model directory."""
-  tables = [frozen.tables.for_quality(i) for i in range(len(frozen.tables))]
+def _from_tables(
+  frozen: model_directory.FrozenModel, model_config: config.ModelConfig
+) -> _Source:
+  """A source of the qualities of one pair of a model directory.
+
+  It is the pair with the quality whose lambda is nearest to the middle of the
+  wanted ones.
+  """
+  lmbdas = np.array([frozen.config.lmbda(i) for i in range(len(frozen.tables))])
+  middle = np.mean(np.log(model_config.lmbdas))
+  number = frozen.tables.pair_of(int(abs(np.log(lmbdas) - middle).argmin()))
+  indices = [
+    i for i in range(len(lmbdas)) if frozen.tables.pair_of(i) == number
+  ]
+  tables = [frozen.tables.for_quality(i) for i in indices]
   mean, scale, share = (
     np.stack(a) for a in zip(*map(_moments_of_tables, tables))
   )
-  level = np.arange(len(tables)) / config.QUALITY_STEPS
-  log_lmbdas = np.log(frozen.config.lmbdas)
+  weights = frozen.pairs[number].weights
+  channels = model_config.num_latents
+  present = len(weights["synthesis/igdn_in/beta"])
+
+  def widened(array: np.ndarray, absent: float) -> np.ndarray:
+    spare = [(0, 0)] * (array.ndim - 1) + [(0, max(channels - present, 0))]
+    return np.pad(array[..., :present], spare, constant_values=absent)
+
+  gain = frozen.tables.gain[indices]
   return _Source(
-    transforms=frozen.weights,
-    lmbdas=np.exp(np.interp(level, np.arange(len(log_lmbdas)), log_lmbdas)),
-    gain=frozen.tables.gain,
-    inverse_gain=frozen.tables.inverse_gain,
-    used=frozen.tables.size > 1,
-    mean=mean,
-    scale=scale,
+    transforms=_widened_weights(weights, channels),
+    lmbdas=lmbdas[indices],
+    gain=widened(gain, _ASLEEP * float(gain.max())),
+    inverse_gain=widened(frozen.tables.inverse_gain[indices], _ASLEEP),
+    used=widened(frozen.tables.size[indices] > 1, False),
+    mean=widened(mean, 0.0),
+    scale=widened(scale, 0.0),
     share=share,
   )
+
+
+def _widened_weights(
+  weights: Mapping[str, np.ndarray], channels: int
+) -> dict[str, np.ndarray]:
+  """Weights whose pruned channels of latents are back, asleep.
+
+  See `bls2017.training.joining.pruned`. All that is multiplied by them is 0.
+  """
+  result = dict(weights)
+  present = len(weights["synthesis/igdn_in/beta"])
+  spare = max(channels - present, 0)
+  for name in ("analysis/2/gdn/beta", "synthesis/igdn_in/beta"):
+    result[name] = np.pad(weights[name], (0, spare), constant_values=1)
+  kernel = weights["synthesis/0/kernel"]
+  result["synthesis/0/kernel"] = np.pad(
+    kernel, [(0, 0), (0, 0), (0, spare), (0, 0)]
+  )
+  for name in ("analysis/2/gdn/gamma", "synthesis/igdn_in/gamma"):
+    gamma = weights[name]
+    missing = max(channels - len(gamma), 0)
+    result[name] = np.pad(gamma, [(0, missing), (0, spare)])
+  return result
 
 
 def _from_prior(trained: model_lib.BLS2017Model) -> _Source:

@@ -21,6 +21,7 @@ from __future__ import annotations
 import dataclasses
 import heapq
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -63,8 +64,28 @@ MAX_LANE_POSITIONS = 4096
 _BISECTIONS = 26
 
 
+@dataclasses.dataclass(frozen=True)
+class Neighbours:
+  """Lambdas next to those of a pair of transforms, in a model of several pairs.
+
+  Half of the qualities between two pairs are each pair's; its gains are
+  extrapolated to them.
+
+  Attributes:
+    below: Lambda of the last level of the pair below; None for the lowest pair.
+    above: Lambda of the first level of the pair above; None for the highest.
+  """
+
+  below: float | None = None
+  above: float | None = None
+
+
 def build(
-  prior: priors.Prior, gain: np.ndarray, inverse_gain: np.ndarray
+  prior: priors.Prior,
+  gain: np.ndarray,
+  inverse_gain: np.ndarray,
+  model_config: config.ModelConfig,
+  neighbours: Neighbours | None = None,
 ) -> coding_tables.CodingTables:
   """Makes the tables of a trained model.
 
@@ -72,40 +93,109 @@ def build(
     prior: Densities of the latents.
     gain: float32 [levels, C].
     inverse_gain: float32 [levels, C].
+    model_config: Of the model.
+    neighbours: Of a model that becomes a pair of a larger one.
 
   Returns:
     Tables for every quality, with lanes for files of the newest version.
   """
-  levels = len(gain)
+  levels, steps = model_config.num_levels, model_config.quality_steps
   cumulative = prior.cumulative()
   is_awake = awake(gain)
   wakes, stays = ~is_awake & _above(is_awake), is_awake & _above(is_awake)
   lower, lower_inverse = (_woken(g, wakes, stays) for g in (gain, inverse_gain))
-  parts: dict[int, dict[str, np.ndarray]] = {}
+  rows: dict[int, dict[str, np.ndarray]] = {}
   # All qualities with the same fraction are evaluated at once: each of them
   # takes its lower neighbour from one row of the prior, its upper from the
   # next. The last level has no quality above it.
-  for step in range(config.QUALITY_STEPS):
-    fraction = step / config.QUALITY_STEPS
-    with_fraction = range(levels if step == 0 else levels - 1)
-    if not with_fraction:
-      break
-    gain_t, inverse_gain_t = gain, inverse_gain
+  for step in range(steps if levels > 1 else 1):
+    fraction = step / steps
+    gains = gain, inverse_gain
     if step:
-      gain_t = _between(lower, _above(gain), fraction)
-      inverse_gain_t = _between(lower_inverse, _above(inverse_gain), fraction)
+      gains = (
+        _between(lower, _above(gain), fraction),
+        _between(lower_inverse, _above(inverse_gain), fraction),
+      )
     share = np.where(wakes & (step > 0), 1.0, fraction)
-    blended = _Blend(cumulative, gain, gain_t, share)
-    offset = blended.median()
-    start, mass = _masses(blended, offset)
-    for level in with_fraction:
-      parts[level * config.QUALITY_STEPS + step] = {
-        "gain": gain_t[level].astype(np.float32),
-        "inverse_gain": inverse_gain_t[level].astype(np.float32),
-        "offset": offset[level],
-        **_quantize_channels(mass[:, level], start),
-      }
-  rows = [parts[index] for index in range(coding_tables.num_qualities(levels))]
+    blended = _Blend(cumulative, gain, gains[0], share)
+    of_levels = _rows(blended, *gains)
+    for level in range(levels - (step > 0)):
+      rows[level * steps + step] = of_levels[level]
+  log_lmbdas = np.log(model_config.lmbdas)
+  for level, index, log_lmbda in _beyond(model_config, neighbours):
+    change = log_lmbda - log_lmbdas[level]
+    factor = np.exp(change * _slope(np.log(gain), stays, log_lmbdas, level))
+    gains = gain * factor, inverse_gain / factor
+    blended = _Blend(cumulative, gain, gains[0], np.zeros(gain.shape))
+    rows[index] = _rows(blended, *gains)[level]
+  return _joined([rows[index] for index in sorted(rows)])
+
+
+def _beyond(
+  model_config: config.ModelConfig, neighbours: Neighbours | None
+) -> Iterator[tuple[int, int, float]]:
+  """Level, index and logarithm of lambda of each quality beyond the ends."""
+  neighbours = neighbours or Neighbours()
+  steps, last = model_config.quality_steps, model_config.num_levels - 1
+  upper = steps // 2
+  for level, other, direction, count in (
+    (0, neighbours.below, -1, steps - 1 - upper),
+    (last, neighbours.above, 1, upper),
+  ):
+    if other is not None:
+      start, end = math.log(model_config.lmbdas[level]), math.log(other)
+      for step in range(1, count + 1):
+        log_lmbda = start + (end - start) * step / steps
+        yield level, level * steps + direction * step, log_lmbda
+
+
+def _slope(
+  log_gain: np.ndarray, stays: np.ndarray, log_lmbdas: np.ndarray, level: int
+) -> float:
+  """How gains grow with lambda at the first or the last level.
+
+  Args:
+    log_gain: float32 [levels, C].
+    stays: bool [levels, C], channels awake at a level and the one above.
+    log_lmbdas: float64 [levels].
+    level: 0 or the last one.
+
+  Returns:
+    The change of the logarithm of the gain with that of lambda; in a model of
+    one level 1/2, with which quantization steps of the least cost go.
+  """
+  lower = max(level - 1, 0)
+  if len(log_gain) == 1 or not stays[lower].any():
+    return 0.5
+  change = (log_gain[lower + 1] - log_gain[lower])[stays[lower]]
+  return float(np.median(change) / (log_lmbdas[lower + 1] - log_lmbdas[lower]))
+
+
+def _rows(
+  blended: _Blend, gain: np.ndarray, inverse_gain: np.ndarray
+) -> list[dict[str, np.ndarray]]:
+  """Rows of the fields of `CodingTables`, a quality for each level.
+
+  Args:
+    blended: Densities of the latents times their gain.
+    gain: float [levels, C], at these qualities.
+    inverse_gain: Likewise.
+  """
+  offset = blended.median()
+  start, mass = _masses(blended, offset)
+  return [
+    {
+      "gain": gain[level].astype(np.float32),
+      "inverse_gain": inverse_gain[level].astype(np.float32),
+      "offset": offset[level],
+      **_quantize_channels(mass[:, level], start),
+    }
+    for level in range(len(gain))
+  ]
+
+
+def _joined(rows: list[dict[str, np.ndarray]]) -> coding_tables.CodingTables:
+  """The tables of qualities, from their `_rows`."""
   fields = {
     name: np.stack([r[name] for r in rows]) for name in rows[0] if name != "cdf"
   }

@@ -57,11 +57,17 @@ class _Rows(Protocol):
 class FrozenTransforms:
   """Both transforms of a model, ready to be traced into a graph."""
 
-  def __init__(self, weights: Mapping[str, np.ndarray]):
+  def __init__(
+    self, weights: Mapping[str, np.ndarray], num_latents: int | None = None
+  ):
     """Prepares the constants.
 
     Args:
-      weights: Named float arrays as `BLS2017Model.get_arrays` returns them.
+      weights: Named float arrays as `BLS2017Model.get_arrays` returns them. The
+        last GDN of the analysis may have fewer outputs than inputs; the others
+        are part of its norm alone.
+      num_latents: C, where it is more than the outputs of the analysis: then
+        channels that are 0 follow them, which the synthesis ignores.
     """
     self._weights = {
       name: np.asarray(value, np.float32) for name, value in weights.items()
@@ -69,6 +75,8 @@ class FrozenTransforms:
     self._weights["analysis/0/kernel"] = (
       self._weights["analysis/0/kernel"] / _RANGE
     )
+    self._outputs = len(self._weights["synthesis/igdn_in/beta"])
+    self._spare = (num_latents or self._outputs) - self._outputs
     _, stride = config.STAGES[0]
     last = f"synthesis/{_OUTPUT_STAGE}"
     self._output_kernel = _RANGE * _subpixel_kernel(
@@ -135,7 +143,12 @@ class FrozenTransforms:
         [[0, 0], above_and_below, side, [0, 0]],
       )
       x = tf.nn.bias_add(x, self._weights[f"analysis/{i}/bias"])
-      x /= tf.math.sqrt(self._norm_pool(f"analysis/{i}/gdn", x))
+      pool = self._norm_pool(f"analysis/{i}/gdn", x)
+      if pool.shape[3] < x.shape[3]:
+        x = x[..., : pool.shape[3]]
+      x /= tf.math.sqrt(pool)
+    if self._spare:
+      x = tf.pad(x, [[0, 0], [0, 0], [0, 0], [0, self._spare]])
     return x
 
   def synthesis(self, y: tf.Tensor) -> tf.Tensor:
@@ -187,6 +200,8 @@ class FrozenTransforms:
 
   def _synthesis(self, y: tf.Tensor, rows: _Rows) -> tf.Tensor:
     """float32 [N, h, w, 4 * 4 * 3], the phases of the last stage."""
+    if self._spare:
+      y = y[..., : self._outputs]
     support = 2 * _SYNTHESIS_REACH + 1
     name = "synthesis/igdn_in"
     for i in range(_OUTPUT_STAGE):

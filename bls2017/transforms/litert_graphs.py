@@ -34,11 +34,11 @@ def convert(
     num_latents: C.
 
   Returns:
-    For each of `litert_transforms.GRAPHS`, the content of a .tflite file:
+    For each of `model_directory.GRAPHS`, the content of a .tflite file:
     `FrozenTransforms.analysis` of uint8 [1, H, W, 3], and
     `FrozenTransforms.pixels` of float32 [1, h, w, C].
   """
-  transforms = frozen_transforms.FrozenTransforms(weights)
+  transforms = frozen_transforms.FrozenTransforms(weights, num_latents)
   image = tf.TensorSpec((1, None, None, 3), tf.uint8)
   latents = tf.TensorSpec((1, None, None, num_latents), tf.float32)
   functions = {

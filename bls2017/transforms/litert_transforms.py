@@ -13,20 +13,18 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib.util
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Callable, NamedTuple
 
 import numpy as np
 
 from bls2017.bitstream import lanes
 from bls2017.common import config
+from bls2017.transforms import model_directory
 
-ANALYSIS = "analysis"
-SYNTHESIS = "synthesis"
-GRAPHS = (ANALYSIS, SYNTHESIS)
+ANALYSIS, SYNTHESIS = model_directory.GRAPHS
 
 WINDOW_POSITIONS = 8192
 """Latents of a window, at most."""
@@ -39,24 +37,26 @@ one. Synthesis reaches one row of each stage's input: 1 + 1/2 + 1/4 of latents.
 """
 
 
-def is_installed() -> bool:
-  """Whether LiteRT can be imported."""
-  return importlib.util.find_spec("ai_edge_litert") is not None
-
-
 class LiteRtTransforms:
   """Analysis and synthesis of a model, for numpy arrays and any threads."""
 
-  def __init__(self, graphs: dict[str, bytes], num_latents: int):
+  def __init__(self, graphs: Mapping[str, bytes], num_latents: int):
     """Prepares nothing yet.
 
     Args:
-      graphs: Of `GRAPHS`, from `litert_graphs.convert`.
+      graphs: From `litert_graphs.convert`.
       num_latents: C.
     """
-    self._analysis = _Graph(graphs[ANALYSIS])
-    self._synthesis = _Graph(graphs[SYNTHESIS])
+    self._graphs = graphs
     self._num_latents = num_latents
+
+  @functools.cached_property
+  def _analysis(self) -> _Graph:
+    return _Graph(self._graphs[ANALYSIS])
+
+  @functools.cached_property
+  def _synthesis(self) -> _Graph:
+    return _Graph(self._graphs[SYNTHESIS])
 
   def latents(self, image: np.ndarray) -> np.ndarray:
     """The latents of an image.

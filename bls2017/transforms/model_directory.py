@@ -9,13 +9,17 @@
     analysis.tflite   the transforms as LiteRT runs them, made of the weights
     synthesis.tflite  (litert_graphs)
 
+A model of several pairs of transforms has weights_0.npz, analysis_0.tflite,
+synthesis_0.tflite, weights_1.npz and so on instead, by rising qualities.
+
 The version of the files that a model writes and reads is a fact of the model.
 Where config.json names none, it is 1 for tables of one activity, and else 2.
 
 The model id is the first 8 bytes of the SHA-256 over the names, types, shapes
-and bytes of all arrays that decoding depends on: the synthesis transform's and
-the tables'. From version 3 on, the version precedes them. Two models with one
-id decode every file alike.
+and bytes of all arrays that decoding depends on: those of every synthesis and
+the tables'. The names of several pairs begin with "0/", "1/" and so on. From
+version 3 on, the version precedes them. Two models with one id decode every
+file alike.
 
 A digest is the SHA-256 of the model id, the version and a file's bytes: it
 belongs to this model and this file. So a file can be read when something of it
@@ -33,7 +37,7 @@ import hashlib
 import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Callable, TypeVar
+from typing import Any, Callable, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -69,36 +73,67 @@ _T = TypeVar("_T")
 
 
 @dataclasses.dataclass(frozen=True)
+class TransformPair:
+  """An analysis and a synthesis, for a range of qualities.
+
+  Attributes:
+    weights: Named float arrays of both (`FrozenTransforms`).
+    graphs: `GRAPHS` of the weights, as LiteRT runs them; none where the pair
+      was not read from a directory that has them.
+  """
+
+  weights: Mapping[str, np.ndarray]
+  graphs: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
 class FrozenModel:
   """A model that no longer changes.
 
   Attributes:
-    config: Its configuration.
-    weights: Named float arrays of both transforms.
+    config: Its configuration. `num_filters` and `num_latents` are the largest
+      of its pairs, the lambdas those of all of them.
+    pairs: The transforms; each quality has one (`CodingTables.pair_of`).
     tables: Coding tables, gains included.
     format_version: Version of the files it writes and reads.
     model_id: 8 bytes.
-    graphs: `GRAPHS` of the weights, as LiteRT runs them; none where the model
-      was not read from a directory that has them.
   """
 
   config: config.ModelConfig
-  weights: Mapping[str, np.ndarray]
+  pairs: tuple[TransformPair, ...]
   tables: coding_tables.CodingTables
   format_version: int
   model_id: bytes
-  graphs: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
+
+  @property
+  def weights(self) -> Mapping[str, np.ndarray]:
+    """The weights of the only pair.
+
+    Raises:
+      errors.ModelError: if there are several pairs.
+    """
+    if len(self.pairs) > 1:
+      raise errors.ModelError(
+        "this needs a model of one pair of transforms, not of"
+        f" {len(self.pairs)}"
+      )
+    return self.pairs[0].weights
+
+  @property
+  def has_graphs(self) -> bool:
+    """Whether all pairs have graphs; a directory's are not read for it."""
+    return all(isinstance(p.graphs, _Lazy) or p.graphs for p in self.pairs)
 
 
 def model_id(
-  weights: Mapping[str, np.ndarray],
+  pairs: Sequence[TransformPair],
   tables: coding_tables.CodingTables,
   format_version: int,
 ) -> bytes:
   """The id that files carry; see the module's description.
 
   Args:
-    weights: Named float arrays of both transforms.
+    pairs: The transforms.
     tables: Coding tables.
     format_version: Version of the files.
 
@@ -108,7 +143,12 @@ def model_id(
   digest = hashlib.sha256()
   if format_version > 2:
     digest.update(f"format_version:{format_version};".encode())
-  arrays = {k: v for k, v in weights.items() if k.startswith("synthesis/")}
+  arrays = {}
+  for number, pair in enumerate(pairs):
+    prefix = f"{number}/" if len(pairs) > 1 else ""
+    for name, array in pair.weights.items():
+      if name.startswith("synthesis/"):
+        arrays[prefix + name] = array
   arrays.update({f"tables/{k}": v for k, v in tables.arrays().items()})
   for name in sorted(arrays):
     array = np.ascontiguousarray(arrays[name])
@@ -117,6 +157,26 @@ def model_id(
     digest.update(f"{name}:{array.dtype.str}:{shape};".encode())
     digest.update(array.tobytes())
   return digest.digest()[: container.MODEL_ID_BYTES]
+
+
+class PairFiles(NamedTuple):
+  """The names of a pair's files.
+
+  Attributes:
+    weights: Of its weights.
+    graphs: Of its graphs, by `GRAPHS`.
+  """
+
+  weights: str
+  graphs: dict[str, str]
+
+  @classmethod
+  def of(cls, number: int, num_pairs: int) -> PairFiles:
+    """Those of one of several pairs, which are counted from 0."""
+    suffix = f"_{number}" if num_pairs > 1 else ""
+    stem, ending = os.path.splitext(WEIGHTS_FILE)
+    graphs = {name: f"{name}{suffix}{GRAPH_ENDING}" for name in GRAPHS}
+    return cls(f"{stem}{suffix}{ending}", graphs)
 
 
 def check_finite(arrays: Mapping[str, np.ndarray], where: str = "") -> None:
@@ -181,7 +241,7 @@ def load(path: str | None = None) -> FrozenModel:
       f"{path} has format {values.get('format')}, this program reads formats 1"
       f" to {FORMAT}"
     )
-  expected = coding_tables.num_qualities(model.config.num_levels)
+  expected = model.config.num_qualities
   if model.tables.gain.shape != (expected, model.config.num_latents):
     raise errors.ModelError(f"{path}: the tables are not those of the model")
   return model
@@ -204,11 +264,15 @@ def _opened(path: str, values: dict[str, Any]) -> FrozenModel:
       )
     return content
 
-  def weights() -> dict[str, np.ndarray]:
-    return _finite(path, dict(_arrays(path, WEIGHTS_FILE, read(WEIGHTS_FILE))))
+  def weights(name: str) -> dict[str, np.ndarray]:
+    return _finite(path, dict(_arrays(path, name, read(name))))
 
-  def graphs() -> dict[str, bytes]:
-    return {name: read(f"{name}{GRAPH_ENDING}") for name in GRAPHS}
+  def pair(number: int) -> TransformPair:
+    named = PairFiles.of(number, tables.num_pairs)
+    return TransformPair(
+      _Lazy(lambda: weights(named.weights)),
+      _Lazy(lambda: {k: read(name) for k, name in named.graphs.items()}),
+    )
 
   arrays = _arrays(path, TABLES_FILE, read(TABLES_FILE))
   steps = [name for name in arrays if name.startswith(CDF_STEPS)]
@@ -216,11 +280,10 @@ def _opened(path: str, values: dict[str, Any]) -> FrozenModel:
   tables = _tables(path, fields, _StoredFrequencies(arrays, len(steps)))
   return FrozenModel(
     config.from_json(config.ModelConfig, values.get("model", {})),
-    _Lazy(weights),
+    tuple(map(pair, range(tables.num_pairs))),
     tables,
     _format_version(values, tables, path),
     identity,
-    _Lazy(graphs),
   )
 
 
@@ -239,14 +302,15 @@ def _read(path: str, values: dict[str, Any]) -> FrozenModel:
     raise errors.ModelError(f"{path}: not the expected tables: {e!r}") from e
   tables = _tables(path, fields, cdfs)
   version = _format_version(values, tables, path)
-  identity = model_id(_finite(path, weights), tables, version)
+  pairs = (TransformPair(_finite(path, weights)),)
+  identity = model_id(pairs, tables, version)
   if values.get("model_id") != identity.hex():
     raise errors.ModelError(
       f"{path} is damaged: its id is {identity.hex()}, it should be"
       f" {values.get('model_id')}"
     )
   model_config = config.from_json(config.ModelConfig, values.get("model", {}))
-  return FrozenModel(model_config, weights, tables, version, identity)
+  return FrozenModel(model_config, pairs, tables, version, identity)
 
 
 def _format_version(

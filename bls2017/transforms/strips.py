@@ -57,7 +57,7 @@ class Transforms:
       weights: As for `frozen_transforms.FrozenTransforms`.
       num_latents: C.
     """
-    self.frozen = frozen_transforms.FrozenTransforms(weights)
+    self.frozen = frozen_transforms.FrozenTransforms(weights, num_latents)
     self._image = tf.TensorSpec((1, None, None, 3), tf.uint8)
     self._latents = tf.TensorSpec((1, None, None, num_latents), tf.float32)
 

@@ -44,6 +44,7 @@ class FrozenGraph:
   Attributes:
     model_id: 8 bytes, of the model.
     num_levels: Its largest quality.
+    quality_steps: Qualities to a level.
     max_pixels: Images of more pixels are refused.
   """
 
@@ -59,6 +60,7 @@ class FrozenGraph:
     """
     self.model_id = model.model_id
     self.num_levels = model.config.num_levels
+    self.quality_steps = model.config.quality_steps
     self.max_pixels = max_pixels
     self._transforms = frozen_transforms.FrozenTransforms(model.weights)
     self._tables = graph_tables.GraphTables(model.tables)
@@ -90,7 +92,7 @@ class FrozenGraph:
     """
     # A comparison with NaN is false.
     known = (quality >= 1.0) & (quality <= float(self.num_levels))
-    index = tf.round((quality - 1.0) * config.QUALITY_STEPS)
+    index = tf.round((quality - 1.0) * self.quality_steps)
     faults = verdict.first_fault(
       (
         ~known,

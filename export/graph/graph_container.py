@@ -7,7 +7,6 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from bls2017.bitstream import container, lanes
-from bls2017.common import config
 from export import verdict
 from export.graph import byte_fields, graph_lanes
 
@@ -56,7 +55,7 @@ def pack(
     payload: string scalar, all lanes.
     lengths: int32 [lanes], at least one, below 65536.
   """
-  eighths = tf.cast(quality_index + config.QUALITY_STEPS, tf.uint8)
+  eighths = tf.cast(quality_index + container.FIRST_QUALITY, tf.uint8)
   sides = byte_fields.from_shorts(tf.stack([height, width]))
   fields = tf.strings.join(
     [
@@ -108,7 +107,7 @@ def unpack_header(
   return Header(
     height=tf.cast(fields.height, tf.int32),
     width=tf.cast(fields.width, tf.int32),
-    quality_index=fields.eighths - config.QUALITY_STEPS,
+    quality_index=fields.eighths - container.FIRST_QUALITY,
     model_id=fields.model_id,
     verdict=verdict.first_fault(
       *_faults_of_bytes(data, fields),
@@ -190,7 +189,7 @@ def _faults_of_fields(
   fields: _Fields, model_id: bytes, version: int, qualities: int
 ) -> list[verdict.Case]:
   """The faults of a whole file, in the order of the checks."""
-  index = fields.eighths - config.QUALITY_STEPS
+  index = fields.eighths - container.FIRST_QUALITY
   return [
     (
       (fields.height == 0) | (fields.width == 0),

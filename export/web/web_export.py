@@ -128,7 +128,7 @@ def _write_model(
   tables = []
   for index in range(len(model.tables)):
     quality = model.tables.for_quality(index)
-    name = f"quality-{coding_tables.index_quality(index):.3f}"
+    name = f"quality-{model.config.index_quality(index):.3f}"
     entry = _write_arrays(directory, name, quality_arrays(quality))
     tables.append({**entry, "lane_positions": quality.lane_positions})
   manifest = {

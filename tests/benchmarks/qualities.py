@@ -16,7 +16,6 @@ import glob
 import numpy as np
 
 from bls2017 import codec as codec_lib
-from bls2017.bitstream import coding_tables
 from bls2017.common import config
 from bls2017.images import image_io, metrics
 
@@ -31,7 +30,7 @@ def main() -> None:
   paths = sorted(glob.glob(flags.images))
   with concurrent.futures.ThreadPoolExecutor(flags.workers) as pool:
     points = list(pool.map(lambda path: _points(codec, path), paths))
-  _report(np.mean(points, 0))
+  _report(codec.model.config, np.mean(points, 0))
 
 
 def _points(codec: codec_lib.Codec, path: str) -> np.ndarray:
@@ -39,19 +38,19 @@ def _points(codec: codec_lib.Codec, path: str) -> np.ndarray:
   x = image_io.read_rgb(path)
   points = []
   for index in range(len(codec.model.tables)):
-    data = codec.compress(x, coding_tables.index_quality(index))
+    data = codec.compress(x, codec.model.config.index_quality(index))
     bpp = 8 * len(data) / (x.shape[0] * x.shape[1])
     points.append((bpp, metrics.psnr(x, codec.decompress(data))))
   return np.array(points)
 
 
-def _report(points: np.ndarray) -> None:
+def _report(model_config: config.ModelConfig, points: np.ndarray) -> None:
   bpp, psnr = points.T
-  trained = slice(None, None, config.QUALITY_STEPS)
+  trained = slice(None, None, model_config.quality_steps)
   line = np.interp(bpp, bpp[trained], psnr[trained])
   for index, (rate, reached, between) in enumerate(zip(bpp, psnr, line)):
     print(
-      f"quality {coding_tables.index_quality(index):5.3f}: {rate:.4f} bpp,"
+      f"quality {model_config.index_quality(index):5.3f}: {rate:.4f} bpp,"
       f" {reached:.3f} dB, {reached - between:+.3f} dB from the line"
     )
   print(

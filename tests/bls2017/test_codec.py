@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from bls2017 import codec as codec_lib
 from bls2017 import errors
-from bls2017.bitstream import coding_tables, container
+from bls2017.bitstream import container
 from bls2017.images import metrics
+from bls2017.transforms import model_directory
 from tests import images, laws, memory
 
 SIDES = range(1, 34) if laws.LONG else (1, 2, 15, 16, 17, 31, 33)
@@ -133,7 +134,11 @@ def test_latents_that_are_not_finite_are_an_error(codec, value):
   weights = dict(codec.model.weights)
   bias = weights["analysis/2/bias"]
   weights["analysis/2/bias"] = np.full_like(bias, value)
-  broken = codec_lib.Codec(dataclasses.replace(codec.model, weights=weights))
+  broken = codec_lib.Codec(
+    dataclasses.replace(
+      codec.model, pairs=(model_directory.TransformPair(weights),)
+    )
+  )
   with pytest.raises(errors.ModelError, match="not finite"):
     broken.compress(images.photograph(20, 20), 2)
 
@@ -225,13 +230,6 @@ def test_another_models_file_is_refused_and_named(codec):
     codec.decompress(container.pack(other, streams))
   assert b"12345678".hex() in str(e.value)
   assert codec.model.model_id.hex() in str(e.value)
-
-
-@pytest.mark.parametrize("levels", [1, 2, 8])
-def test_qualities_and_indices_are_inverse(levels):
-  for index in range(coding_tables.num_qualities(levels)):
-    quality = coding_tables.index_quality(index)
-    assert coding_tables.quality_index(quality, levels) == index
 
 
 EXIF = container.Box(container.EXIF, b"MM\0*" + bytes(200))

@@ -173,10 +173,11 @@ def test_same_tables_but_other_synthesis_weights_are_another_model(
   name = "synthesis/2/bias"
   weights[name] = np.nextafter(weights[name], np.float32(1e9))
   tables = codec.model.tables
+  pairs = (model_directory.TransformPair(weights),)
   other = dataclasses.replace(
     codec.model,
-    weights=weights,
-    model_id=model_directory.model_id(weights, tables, 2),
+    pairs=pairs,
+    model_id=model_directory.model_id(pairs, tables, 2),
   )
   freezing.save(other, str(tmp_path / "other"))
   loaded = codec_lib.Codec.load(str(tmp_path / "other"))

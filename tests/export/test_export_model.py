@@ -16,6 +16,7 @@ from tensorflow_serving.config import model_server_config_pb2
 
 import export
 from bls2017 import errors
+from bls2017.transforms import model_directory
 from export import export_model, warmup
 from tests import commands
 from tests.export import conftest
@@ -109,7 +110,9 @@ def test_weights_that_are_not_finite_are_not_exported(
 ):
   bias = frozen_model.weights["synthesis/2/bias"]
   weights = {**frozen_model.weights, "synthesis/2/bias": bias * 0 + value}
-  broken = dataclasses.replace(frozen_model, weights=weights)
+  broken = dataclasses.replace(
+    frozen_model, pairs=(model_directory.TransformPair(weights),)
+  )
   with pytest.raises(errors.ModelError, match="not finite"):
     export_model.export(broken, str(tmp_path), max_pixels=4096)
   assert not list(tmp_path.iterdir())

@@ -14,6 +14,7 @@ from PIL import Image
 from bls2017 import codec as codec_lib
 from bls2017 import errors
 from bls2017.bitstream import container
+from bls2017.transforms import model_directory
 from export import serving_module
 from tests import images, memory
 from tests.export import conftest
@@ -444,7 +445,9 @@ def test_latents_that_are_not_finite_get_a_status(frozen_model, runtime):
   bias[0] = np.nan
   weights["analysis/2/bias"] = bias
   module = serving_module.ServingModule(
-    dataclasses.replace(frozen_model, weights=weights),
+    dataclasses.replace(
+      frozen_model, pairs=(model_directory.TransformPair(weights),)
+    ),
     runtime,
     conftest.MAX_PIXELS,
   )

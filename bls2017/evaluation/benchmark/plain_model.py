@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_compression as tfc
 
-from bls2017.bitstream import coding_tables, range_coder_tfc
+from bls2017.bitstream import range_coder_tfc
 from bls2017.common import config
 from bls2017.evaluation import image_codecs
 from bls2017.transforms import model_directory
@@ -34,7 +34,7 @@ class PlainModel:
       model: The frozen model.
       quality: 1 to the model's levels.
     """
-    index = coding_tables.quality_index(quality, model.config.num_levels)
+    index = model.config.quality_index(quality)
     # Whatever the activity: the plain model has one table for each channel.
     tables = model.tables.for_quality(index)
     self._tables = dataclasses.replace(
@@ -73,6 +73,10 @@ class PlainModel:
         self._weights[f"{norm}/beta"],
         self._weights[f"{norm}/gamma"],
       )
+      # A pruned analysis has fewer outputs than its last norm has inputs.
+      spare = gamma.shape[0] - gamma.shape[1]
+      beta = np.pad(beta, (0, spare), constant_values=1)
+      gamma = np.pad(gamma, [(0, 0), (0, spare)])
       gdn = tfc.GDN(
         inverse=not down,
         alpha_parameter=2,
@@ -100,7 +104,7 @@ class PlainModel:
     for layer in self._analysis:
       x = layer(x)
     tables = self._tables
-    y = tf.round(x[0] * tables.gain - tables.offset)
+    y = tf.round(x[0, ..., : self._channels] * tables.gain - tables.offset)
     y = tf.clip_by_value(tf.cast(y, tf.int32), tables.minimum, tables.maximum)
     symbols = tf.gather(y - tables.minimum, tables.live, axis=-1)
     handle = tfc.create_range_encoder([], self._lookup)

@@ -87,7 +87,7 @@ def test_verbose_counts_clipped_latents(photo, tmp_path, codec):
   model = dataclasses.replace(
     codec.model,
     tables=louder,
-    model_id=model_directory.model_id(codec.model.weights, louder, 2),
+    model_id=model_directory.model_id(codec.model.pairs, louder, 2),
   )
   freezing.save(model, str(tmp_path / "louder"))
   done = commands.run(

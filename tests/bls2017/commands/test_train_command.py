@@ -272,7 +272,7 @@ def test_every_flag_is_described(capsys: pytest.CaptureFixture[str]) -> None:
   assert main.main(["train", "--help"]) == 0
   text = capsys.readouterr().out
   for name in ("train_dir", "lmbdas", "ema_decay", "strategy", "start"):
-    assert f"--{name}\n" in text
+    assert f"\n  --{name}=" in text
   assert "--flagfile" in text
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from bls2017 import errors
+from bls2017.common import config
 from bls2017.encoder import options, targets
 from bls2017.images import metrics
 from tests import images
@@ -101,5 +102,7 @@ def test_what_makes_no_sense_is_refused(codec, arguments):
 
 
 def test_no_argument_means_the_default_quality():
-  target = targets.target(None, options.Options(), pixels=1, levels=8)
-  assert target == targets.QualityTarget(quality_index=32)
+  target = targets.target(
+    None, options.Options(), pixels=1, model_config=config.ModelConfig()
+  )
+  assert target == targets.QualityTarget(quality_index=32, quality=5.0)

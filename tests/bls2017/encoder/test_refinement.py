@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from bls2017 import errors
-from bls2017.encoder import analysis, refinement
 from bls2017.encoder import options as options_lib
+from bls2017.encoder import refinement
 from bls2017.images import metrics
 from tests import images
 
@@ -138,10 +138,3 @@ def test_ms_ssim_contradicts_what_needs_squared_errors(codec, effort):
   for other in ({"roi": mask, "quality": 1}, {"target_psnr": 20}):
     with pytest.raises(errors.UsageError, match="metric mse"):
       codec.compress(x, effort=effort, metric="ms_ssim", **other)
-
-
-def test_lambdas_are_the_trained_ones_and_lie_between():
-  lmbdas = [analysis.lmbda_at(i, (0.01, 0.04)) for i in range(9)]
-  assert lmbdas[0] == pytest.approx(0.01)
-  assert lmbdas[4] == pytest.approx(0.02)
-  assert lmbdas[8] == pytest.approx(0.04)

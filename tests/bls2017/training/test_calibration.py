@@ -55,10 +55,10 @@ def _bits(
 ) -> np.ndarray:
   """Bits of rounded photographs with both models, which decode them alike."""
   prepared = codec.Codec(before)._prepared, codec.Codec(after)._prepared
-  index = coding_tables.quality_index(quality, before.config.num_levels)
+  index = before.config.quality_index(quality)
   bits = np.zeros(2)
   for x in patches:
-    latents = prepared[0].transforms.latents(x).reshape(-1, 12)
+    latents = analysis.Latents(x, prepared[0])
     coded = [analysis.AnalysedImage(x, latents, model) for model in prepared]
     rounded = [
       image.candidate_of(index, image.scaled(index)) for image in coded

@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bls2017.bitstream import coding_tables, container
+from bls2017.common import config
 from bls2017.training import priors, table_building
 from tests import laws
 
 LEVELS, CHANNELS = 2, 5
+MODEL = config.ModelConfig(lmbdas=(0.01, 0.04), num_latents=CHANNELS)
 
 
 @pytest.fixture(scope="module", params=["deep_factorized", "piecewise_linear"])
@@ -26,7 +28,7 @@ def prior(request):
 @pytest.fixture(scope="module")
 def tables(prior):
   gain = np.array([[1.0] * CHANNELS, [2.0] * CHANNELS], np.float32)
-  return table_building.build(prior, gain, 1 / gain)
+  return table_building.build(prior, gain, 1 / gain, MODEL)
 
 
 def test_there_is_a_table_for_every_eighth(tables):
@@ -121,7 +123,7 @@ def test_channels_that_sleep_at_a_level_wake_right_above_it():
   prior.set_scale(np.array([[2, 2, 2, 0.01, 0.01], [4, 4, 4, 4, 0.01]]))
   gain = np.float32([[1, 1, 1, 0.01, 0.01], [2, 2, 2, 2, 0.02]])
   inverse_gain = np.float32([[1, 1, 1, 0.3, 0.3], [0.5, 0.5, 0.5, 0.5, 0.3]])
-  tables = table_building.build(prior, gain, inverse_gain)
+  tables = table_building.build(prior, gain, inverse_gain, MODEL)
   for level in range(LEVELS):
     np.testing.assert_array_equal(tables.gain[8 * level], gain[level])
     np.testing.assert_array_equal(

@@ -33,7 +33,7 @@ def _use(path):
   """Reads everything of a model directory."""
   model = model_directory.load(str(path))
   model.tables.arrays()
-  return model, dict(model.weights), dict(model.graphs)
+  return model, dict(model.weights), dict(model.pairs[0].graphs)
 
 
 def _rewrite(path, change):
@@ -44,7 +44,8 @@ def _rewrite(path, change):
 
 
 def _id(weights, model):
-  return model_directory.model_id(weights, model.tables, model.format_version)
+  pairs = [model_directory.TransformPair(weights)]
+  return model_directory.model_id(pairs, model.tables, model.format_version)
 
 
 def test_the_id_covers_what_decoding_depends_on(codec):
@@ -99,7 +100,7 @@ def test_files_are_read_when_they_are_needed(written, tiny_config):
     (written / name).unlink()
   model = model_directory.load(str(written))
   assert model.tables.for_quality(1).live.size
-  for values in (model.weights, model.graphs):
+  for values in (model.weights, model.pairs[0].graphs):
     with pytest.raises(errors.ModelError):
       dict(values)
 
@@ -136,7 +137,7 @@ def test_files_of_another_model_are_refused(written, golden_model_dir):
 def test_the_packaged_model_has_the_id_of_its_arrays():
   model = model_directory.load()
   assert _id(model.weights, model) == model.model_id
-  assert set(model.graphs) == set(model_directory.GRAPHS)
+  assert set(model.pairs[0].graphs) == set(model_directory.GRAPHS)
 
 
 def test_changed_weights_do_not_pass_for_the_model(damaged):
@@ -189,7 +190,7 @@ def test_a_model_may_name_the_version_that_its_tables_imply(damaged):
 def test_the_id_covers_the_version_from_3_on(codec):
   model = codec.model
   ids = [
-    model_directory.model_id(model.weights, model.tables, version)
+    model_directory.model_id(model.pairs, model.tables, version)
     for version in (1, 2, 3, 4)
   ]
   assert ids[0] == ids[1] == model.model_id

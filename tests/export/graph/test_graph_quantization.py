@@ -31,7 +31,7 @@ def test_code_lengths_of_all_frequencies_are_equal():
 
 @pytest.fixture(scope="module")
 def latents(codec):
-  y = codec._prepared.transforms.latents(images.photograph(80, 100))
+  y = codec._prepared.transforms(0).latents(images.photograph(80, 100))
   return y.reshape(-1, y.shape[-1])
 
 

@@ -168,7 +168,9 @@ def test_a_limit_out_of_its_range_is_refused(model, tmp_path, max_pixels):
 def test_weights_beyond_16_bits_are_refused(model, tmp_path):
   name = "synthesis/0/kernel"
   weights = {**model.weights, name: model.weights[name] + 1e6}
-  large = dataclasses.replace(model, weights=weights)
+  large = dataclasses.replace(
+    model, pairs=(model_directory.TransformPair(weights),)
+  )
   with pytest.raises(errors.ModelError, match=name):
     web_export.export(large, str(tmp_path / "site"))
   assert not os.listdir(tmp_path)
