@@ -26,14 +26,24 @@ BLOCKS = re.findall(r"^```(\S+)\n(.*?)^```$", TEXT, re.M | re.S)
 Step = tuple[int, int, int, int, int]
 
 
+def read_tables(path: pathlib.Path) -> dict[str, np.ndarray]:
+  """The arrays of tables.npz, with `cdf` in place of its differences."""
+  with np.load(path) as f:
+    arrays = {name: f[name] for name in f.files}
+  if "cdf_steps" in arrays:
+    arrays["cdf"] = np.cumsum(arrays.pop("cdf_steps"), dtype=np.uint16)
+  if "cdf_steps/0" in arrays:
+    steps = [arrays.pop(f"cdf_steps/{i}") for i in range(len(arrays["gain"]))]
+    parts = [np.cumsum(part, dtype=np.uint16) for part in steps]
+    arrays["cdf"] = np.concatenate(parts)
+  return arrays
+
+
 class Tables:
   """The arrays of tables.npz at one quality."""
 
   def __init__(self, path: pathlib.Path, index: int):
-    with np.load(path) as f:
-      arrays = {name: f[name] for name in f.files}
-    if "cdf_steps" in arrays:
-      arrays["cdf"] = np.cumsum(arrays["cdf_steps"], dtype=np.uint16)
+    arrays = read_tables(path)
     size = arrays["size"].astype(int)
     self.activities = 1
     if "activity_cdf" in arrays:
@@ -195,10 +205,7 @@ def test_the_model_id_is_what_the_document_says(version):
   folder = GOLDEN / f"v{version}" / "model"
   with np.load(folder / "weights.npz") as f:
     arrays = {n: f[n] for n in f.files if n.startswith("synthesis/")}
-  with np.load(folder / "tables.npz") as f:
-    tables = {name: f[name] for name in f.files}
-  if "cdf_steps" in tables:
-    tables["cdf"] = np.cumsum(tables.pop("cdf_steps"), dtype=np.uint16)
+  tables = read_tables(folder / "tables.npz")
   arrays |= {f"tables/{name}": array for name, array in tables.items()}
   text = b"format_version:3;" if version == 3 else b""
   for name, array in sorted(arrays.items()):
