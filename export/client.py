@@ -20,9 +20,9 @@ import numpy as np
 
 from bls2017 import errors
 from bls2017.common import files
+from bls2017.encoder import options
 
 DEFAULT_MODEL = "bls2017"
-DEFAULT_QUALITY = 5.0
 DEFAULT_TIMEOUT = 60.0
 MAX_MESSAGE_BYTES = 256 * 2**20
 """gRPC's own limit is 4 MiB, less than many photographs."""
@@ -103,7 +103,9 @@ class Client(abc.ABC):
   `UnavailableError` if no server answers, or `ServerError`.
   """
 
-  def compress(self, image: bytes, quality: float = DEFAULT_QUALITY) -> bytes:
+  def compress(
+    self, image: bytes, quality: float = options.DEFAULT_QUALITY
+  ) -> bytes:
     """Compresses the bytes of a PNG or JPEG file."""
     inputs = {"image_bytes": image, "quality": float(quality)}
     return self._ask("compress", inputs)["compressed_bytes"]
@@ -121,6 +123,16 @@ class Client(abc.ABC):
     """Decompresses a file to the bytes of a PNG file."""
     return self._ask("decompress", {"compressed_bytes": data})["image_bytes"]
 
+  def decompress_to_jpeg(self, data: bytes, jpeg_quality: int = 90) -> bytes:
+    """Decompresses a file to the bytes of a JPEG file.
+
+    Args:
+      data: The bytes of a file.
+      jpeg_quality: 1 to 100.
+    """
+    inputs = {"compressed_bytes": data, "jpeg_quality": jpeg_quality}
+    return self._ask("decompress_to_jpeg", inputs)["image_bytes"]
+
   def info(self, data: bytes) -> FileInfo:
     """Reads what a compressed file says of itself."""
     outputs = self._ask("info", {"compressed_bytes": data})
@@ -136,7 +148,7 @@ class Client(abc.ABC):
     self,
     source: str,
     output: str,
-    quality: float = DEFAULT_QUALITY,
+    quality: float = options.DEFAULT_QUALITY,
     overwrite: bool = False,
   ) -> None:
     """Compresses a PNG or JPEG file; "-" is standard input or output."""
@@ -210,14 +222,14 @@ class GrpcClient(Client):
     self.retries = retries or Retries()
     self._model = model
     self._grpc, self._request = grpc, predict_pb2.PredictRequest
-    options = [
+    limits = [
       ("grpc.max_send_message_length", max_message_bytes),
       ("grpc.max_receive_message_length", max_message_bytes),
     ]
     self._channel = (
-      grpc.secure_channel(target, credentials, options)
+      grpc.secure_channel(target, credentials, limits)
       if credentials
-      else grpc.insecure_channel(target, options)
+      else grpc.insecure_channel(target, limits)
     )
     self._stub = prediction_service_pb2_grpc.PredictionServiceStub(
       self._channel

@@ -183,12 +183,12 @@ def _field(number: int, content: bytes) -> bytes:
 
 def _fields(message: bytes) -> Iterator[tuple[int, bytes]]:
   """The fields of a message, all of which have a length."""
-  place = 0
-  while place < len(message):
-    tag, place = _read_varint(message, place)
-    length, place = _read_varint(message, place)
-    yield tag >> 3, message[place : place + length]
-    place += length
+  offset = 0
+  while offset < len(message):
+    tag, offset = _read_varint(message, offset)
+    length, offset = _read_varint(message, offset)
+    yield tag >> 3, message[offset : offset + length]
+    offset += length
 
 
 def _varint(value: int) -> bytes:
@@ -199,10 +199,10 @@ def _varint(value: int) -> bytes:
   return bytes([*digits, value])
 
 
-def _read_varint(message: bytes, place: int) -> tuple[int, int]:
+def _read_varint(message: bytes, offset: int) -> tuple[int, int]:
   value = shift = 0
-  while message[place] & 0x80:
-    value |= (message[place] & 0x7F) << shift
+  while message[offset] & 0x80:
+    value |= (message[offset] & 0x7F) << shift
     shift += 7
-    place += 1
-  return value | message[place] << shift, place + 1
+    offset += 1
+  return value | message[offset] << shift, offset + 1

@@ -6,7 +6,7 @@ scaled to 8. Exif and XMP are kept, unless --strip leaves them out. The output
 is INPUT.bls unless it is named; "-" is standard input or output.
 
 Instead of a quality, a size (--max_bytes, --target_bpp) or a PSNR can be asked
-for. With --effort=4 and more the file is refined for seconds to minutes; Ctrl-C
+for. With --effort=2 and more the file is refined for seconds to minutes; Ctrl-C
 then writes the best file so far and ends.
 
 With --output_dir, inputs may be any number of files, directories (all images
@@ -102,7 +102,7 @@ _METRIC = flags.DEFINE_enum(
   "metric",
   options_lib.METRICS[0],
   options_lib.METRICS,
-  "What refining improves.",
+  "What refining counts as better or worse; --target_psnr and --roi need mse.",
 )
 _ROI = flags.DEFINE_string(
   "roi", None, "Grey image of the same size: the bits go where it is bright."

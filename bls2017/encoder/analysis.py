@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Callable
+import functools
+from typing import Any, Callable
 
 import numpy as np
 
@@ -79,6 +80,13 @@ class PreparedModel:
       self._quantizers[quality_index] = quantizer
     return self._quantizers[quality_index]
 
+  @functools.cached_property
+  def synthesis(self) -> Callable[..., Any]:
+    """The synthesis of tensors, float32 [N, h, w, C]; it has gradients."""
+    from bls2017.transforms import frozen_transforms
+
+    return frozen_transforms.FrozenTransforms(self.model.weights).synthesis
+
   def lmbda(self, quality_index: int) -> float:
     """The weight of the distortion against bpp at a quality."""
     return lmbda_at(quality_index, self.model.config.lmbdas)
@@ -102,7 +110,6 @@ class AnalysedImage:
     model: The model that analysed it.
     error_weights: float32 [H, W], what a squared error at each pixel counts;
       None for 1 everywhere.
-    optimised: Whether thresholds are bent (`bls2017.encoder.quantization`).
     strength: The weight of a bit (`bls2017.encoder.quantization`) that every
       candidate begins with, for all positions or float32 [positions].
   """
@@ -111,7 +118,6 @@ class AnalysedImage:
   latents: np.ndarray
   model: PreparedModel
   error_weights: np.ndarray | None = None
-  optimised: bool = False
   strength: float | np.ndarray = 0.0
 
   @property
@@ -124,36 +130,21 @@ class AnalysedImage:
     """Positions along both sides."""
     return lanes.latent_shape(*self.size)
 
-  def rounded(self) -> AnalysedImage:
-    """The same image, whose candidates begin with plain rounding."""
-    return dataclasses.replace(self, optimised=False, strength=0.0)
-
   def scaled(self, quality_index: int) -> np.ndarray:
     """The latents in a quality's unit, float32 [positions, C]."""
     return self.model.quantizer(quality_index).scaled(self.latents)
 
-  def candidate(
-    self,
-    quality_index: int,
-    strength: float = 0.0,
-    scaled: np.ndarray | None = None,
-  ) -> Candidate:
-    """Quantizes the image.
+  def candidate(self, quality_index: int, strength: float = 0.0) -> Candidate:
+    """Quantizes the image, with optimised thresholds.
 
     Args:
       quality_index: Index of the quality.
       strength: The weight of a bit, beyond that of the image.
-      scaled: float32 [positions, C], latents in place of the image's, in the
-        unit of the quality.
     """
     quantizer = self.model.quantizer(quality_index)
-    strengths = self.strength + strength
-    if scaled is None:
-      quantized = quantizer.quantize_latents(
-        self.latents, strengths, self.optimised
-      )
-    else:
-      quantized = quantizer.quantize(scaled, strengths, self.optimised)
+    quantized = quantizer.quantize_latents(
+      self.latents, self.strength + strength, optimised=True
+    )
     return Candidate(quality_index, *quantized)
 
   def candidate_of(self, quality_index: int, symbols: np.ndarray) -> Candidate:
@@ -215,3 +206,31 @@ class AnalysedImage:
     lmbda = self.model.lmbda(candidate.quality_index)
     bpp = candidate.bits / (height * width)
     return bpp + lmbda * self.weighted_mse(candidate)
+
+  def distortion(self, candidate: Candidate, metric: str) -> float:
+    """Weighted mean squared error, or 1 - MS-SSIM.
+
+    Args:
+      candidate: The candidate.
+      metric: One of `options.METRICS`.
+    """
+    if metric == "mse":
+      return self.weighted_mse(candidate)
+    return 1 - metrics.ms_ssim(self.pixels, self.decoded(candidate))
+
+  def lmbda_of(self, candidate: Candidate, metric: str) -> float:
+    """The weight of a distortion against bpp at a candidate's quality.
+
+    A metric that the model was not trained for gets the weight that the trained
+    distortion has in the loss.
+
+    Args:
+      candidate: The candidate.
+      metric: One of `options.METRICS`.
+    """
+    lmbda = self.model.lmbda(candidate.quality_index)
+    trained = self.model.model.config.distortion
+    if metric != trained:
+      lmbda *= self.distortion(candidate, trained)
+      lmbda /= max(self.distortion(candidate, metric), 1e-6)
+    return lmbda

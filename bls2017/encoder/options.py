@@ -12,16 +12,13 @@ DEFAULT_QUALITY = 5.0
 """The quality of a file where neither a quality nor a target is given."""
 
 MAX_EFFORT = 9
-DEFAULT_EFFORT = 3
+DEFAULT_EFFORT = 1
 
-OPTIMISED_EFFORT = 2
-"""The least effort at which quantization weighs what a symbol costs."""
-
-REFINING_EFFORT = 4
+REFINING_EFFORT = 2
 """The least effort at which symbols are refined through the decoder."""
 
 METRICS = ("mse", "ms_ssim")
-"""What refining can improve; the first one is the default."""
+"""What refining can count as better or worse; the first one is the default."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +30,8 @@ class Options:
     max_bytes: Most bytes of the file.
     target_psnr: Least PSNR of the decoded image in dB.
     effort: 1 to `MAX_EFFORT`.
-    metric: What refining improves, one of `METRICS`.
+    metric: What refining counts as better or worse, one of `METRICS`. A target
+      of PSNR and a region of interest need "mse".
     roi: uint8 [H, W], the bits go where it is bright; None for everywhere.
   """
 

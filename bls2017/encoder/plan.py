@@ -69,28 +69,21 @@ class Plan:
       errors.LimitError: if the target cannot be met.
       errors.ModelError: if the model gives latents that are not finite.
     """
-    image, candidate = self._quantized(self._analysed(pixels))
+    image = self._analysed(pixels)
+    candidate = self._quantized(image)
     if not self._refines:
       return candidate, False
     # It needs gradients, and with them TensorFlow.
     from bls2017.encoder import refinement
 
-    interrupted = False
-
-    def refine(start: analysis.Candidate) -> np.ndarray:
-      nonlocal interrupted
-      objective = self._objective(image, start)
-      effort = self._options.effort
-      refined = refinement.refine(image, start, objective, effort, observer)
-      interrupted = refined.interrupted
-      return refined.symbols
-
-    candidate = self._target.refined(image, candidate, refine)
-    return candidate, interrupted
+    refining = refinement.Refinement(
+      image, self._options.metric, self._options.effort, observer
+    )
+    candidate = self._target.refined(image, candidate, refining.rounds)
+    return candidate, refining.interrupted
 
   def _analysed(self, pixels: np.ndarray) -> analysis.AnalysedImage:
     latents = self._model.transforms.latents(pixels)
-    optimised = self._options.effort >= options_lib.OPTIMISED_EFFORT
     error_weights = None
     if self._brightness is not None:
       error_weights = region_of_interest.error_weights(self._brightness)
@@ -99,54 +92,26 @@ class Plan:
       latents.reshape(-1, latents.shape[-1]),
       self._model,
       error_weights,
-      # Its thresholds were chosen by the squared error.
-      optimised and self._options.metric == "mse",
     )
 
-  def _quantized(
-    self, image: analysis.AnalysedImage
-  ) -> tuple[analysis.AnalysedImage, analysis.Candidate]:
-    """The best candidate without refining, and the image that it came from.
+  def _quantized(self, image: analysis.AnalysedImage) -> analysis.Candidate:
+    """The best candidate that quantization alone gives.
 
-    With a region of interest, this is the image with the best weight of bits in
-    its dark places.
+    With a region of interest, that of the best weight of bits in dark places.
     """
     if self._brightness is None:
-      return image, self._target.search(image)
+      return self._target.search(image)
     darkness = region_of_interest.darkness(self._brightness)
-    tried: list[tuple[float, analysis.AnalysedImage, analysis.Candidate]] = []
+    tried: list[analysis.Candidate] = []
     for strength in region_of_interest.STRENGTHS:
       weighted = dataclasses.replace(image, strength=strength * darkness)
       try:
-        candidate = self._target.search(weighted)
+        tried.append(self._target.search(weighted))
       except errors.LimitError:
         # A size may be met where bits count more, a PSNR where they count less.
         if strength == region_of_interest.STRENGTHS[-1] and not tried:
           raise
-        continue
-      cost = self._target.cost(image, candidate)
-      tried.append((cost, weighted, candidate))
-    _, weighted, candidate = min(tried, key=lambda item: item[0])
-    return weighted, candidate
-
-  def _objective(
-    self,
-    image: analysis.AnalysedImage,
-    start: analysis.Candidate,
-  ) -> refinement.Objective:
-    from bls2017.encoder import refinement
-
-    lmbda = self._model.lmbda(start.quality_index)
-    metric = self._options.metric
-    trained = self._model.model.config.distortion
-    if metric != trained:
-      # The metric gets the weight that the trained distortion had in the loss.
-      distortions = {
-        "mse": image.mse(start),
-        "ms_ssim": 1 - metrics.ms_ssim(image.pixels, image.decoded(start)),
-      }
-      lmbda *= distortions[trained] / max(distortions[metric], 1e-6)
-    return refinement.Objective(metric, lmbda)
+    return min(tried, key=lambda c: self._target.cost(image, c))
 
 
 def _check(options: options_lib.Options, size: tuple[int, int]) -> None:
@@ -160,13 +125,17 @@ def _check(options: options_lib.Options, size: tuple[int, int]) -> None:
       f"metric must be one of {', '.join(options_lib.METRICS)},"
       f" not {options.metric!r}"
     )
-  refines = options.effort >= options_lib.REFINING_EFFORT
-  if options.metric != "ms_ssim" or not refines:
+  if options.metric == "mse":
     return
-  if min(size) < metrics.MS_SSIM_MINIMUM_SIDE:
+  for name, value in (
+    ("a region of interest", options.roi),
+    ("a target of PSNR", options.target_psnr),
+  ):
+    if value is not None:
+      raise errors.UsageError(f"{name} needs the metric mse")
+  refines = options.effort >= options_lib.REFINING_EFFORT
+  if refines and min(size) < metrics.MS_SSIM_MINIMUM_SIDE:
     raise errors.UsageError(
       "MS-SSIM is not defined for images with a side below"
       f" {metrics.MS_SSIM_MINIMUM_SIDE} pixels"
     )
-  if options.roi is not None:
-    raise errors.UsageError("a region of interest needs the metric mse")

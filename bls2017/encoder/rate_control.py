@@ -12,8 +12,6 @@ from __future__ import annotations
 import math
 from typing import Callable
 
-import numpy as np
-
 from bls2017 import errors
 from bls2017.encoder import analysis
 
@@ -86,7 +84,6 @@ def trimmed(
   image: analysis.AnalysedImage,
   quality_index: int,
   max_bytes: int,
-  scaled: np.ndarray | None = None,
 ) -> analysis.Candidate | None:
   """Trims a quality as little as makes its file small enough.
 
@@ -94,21 +91,20 @@ def trimmed(
     image: The image.
     quality_index: Index of the quality.
     max_bytes: The largest size; the file itself keeps to it.
-    scaled: Latents in place of the image's, in the unit of the quality.
 
   Returns:
     None if trimming does not suffice.
   """
   budget = float(max_bytes)
   for _ in range(PACKINGS):
-    candidate = _least_trimmed(image, quality_index, scaled, budget)
+    candidate = _least_trimmed(image, quality_index, budget)
     if candidate is None:
       break
     excess = image.file_bytes(candidate) - max_bytes
     if excess <= 0:
       return candidate
     budget -= excess
-  strongest = image.candidate(quality_index, MAX_STRENGTH, scaled)
+  strongest = image.candidate(quality_index, MAX_STRENGTH)
   return strongest if image.file_bytes(strongest) <= max_bytes else None
 
 
@@ -143,7 +139,6 @@ def trimmed_to_psnr(
   image: analysis.AnalysedImage,
   quality_index: int,
   psnr: float,
-  scaled: np.ndarray | None = None,
 ) -> analysis.Candidate:
   """Trims a quality that reaches a PSNR until it hardly does.
 
@@ -151,9 +146,8 @@ def trimmed_to_psnr(
     image: The image.
     quality_index: Index of the quality.
     psnr: In dB.
-    scaled: Latents in place of the image's, in the unit of the quality.
   """
-  best = image.candidate(quality_index, 0.0, scaled)
+  best = image.candidate(quality_index)
   excess = image.psnr(best) - psnr
   low, high = 0.0, MAX_STRENGTH
   for _ in range(BISECTIONS):
@@ -161,7 +155,7 @@ def trimmed_to_psnr(
       break
     # PSNR falls faster and faster, so that the middle would be too far.
     strength = low + (high - low) / 4
-    candidate = image.candidate(quality_index, strength, scaled)
+    candidate = image.candidate(quality_index, strength)
     candidate_excess = image.psnr(candidate) - psnr
     if candidate_excess >= 0:
       low, best, excess = strength, candidate, candidate_excess
@@ -173,7 +167,6 @@ def trimmed_to_psnr(
 def _least_trimmed(
   image: analysis.AnalysedImage,
   quality_index: int,
-  scaled: np.ndarray | None,
   budget: float,
 ) -> analysis.Candidate | None:
   """The candidate of least strength whose file is expected to fit a budget.
@@ -181,16 +174,16 @@ def _least_trimmed(
   Returns:
     None if that of the greatest strength is not.
   """
-  candidate = image.candidate(quality_index, 0.0, scaled)
+  candidate = image.candidate(quality_index)
   if image.expected_bytes(candidate) <= budget:
     return candidate
-  best = image.candidate(quality_index, MAX_STRENGTH, scaled)
+  best = image.candidate(quality_index, MAX_STRENGTH)
   if image.expected_bytes(best) > budget:
     return None
   low, high = 0.0, MAX_STRENGTH
   for _ in range(BISECTIONS):
     strength = (low + high) / 2
-    candidate = image.candidate(quality_index, strength, scaled)
+    candidate = image.candidate(quality_index, strength)
     if image.expected_bytes(candidate) <= budget:
       high, best = strength, candidate
     else:

@@ -11,42 +11,44 @@ that favour the nearer one more and more as a temperature falls,
 
 and u follows the gradient of
 
-    loss = bits + lmbda * pixels * distortion
+    loss = bits + pressure * lmbda * pixels * distortion
 
 through a relaxed sample of that choice and the real synthesis transform. Steps
 are taken in units of the symbols, so that they suit every quality alike.
 
-Effort is a number of rounds. A round starts where the one before ended, so more
-effort goes the same way further; and the best symbols seen are kept, those that
-refining began with among them. So the Lagrangian never rises with effort.
+The best symbols seen are kept, those that refining began with among them.
+Either the distortion is bounded, and the fewest bits are best; or bits are
+bounded, and the least distortion is best. The pressure follows what is bounded:
+it rises where the distortion is too high, and falls where bits are too many. At
+the end of a round, the thresholds of the rounding use up what is left of the
+bound.
+
+Effort is a number of rounds. A round starts where the one before ended, so a
+higher effort passes through the results of all lower ones.
 
 Activities (`bls2017.encoder.activities`) are chosen anew for the best symbols
 before every round, and for the result, which can only make them cheaper.
 
 An image is worked on in windows, one after the other, each seeing all pixels
-that its latents reach, so that memory is bounded and gains add up.
+that its latents reach, so that memory is bounded and gains add up. What one
+window leaves of the bound, the next ones may use.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
 
-from bls2017.bitstream import coding_tables
 from bls2017.common import config
-from bls2017.encoder import (
-  activities,
-  analysis,
-  quantization,
-  window_loss,
-)
+from bls2017.encoder import activities, analysis, quantization, window_loss
 from bls2017.encoder import options as options_lib
 
-ROUND_STEPS = (10, 20, 50, 100, 180, 360)
+ROUND_STEPS = (20, 20, 40, 40, 60, 80, 100, 120)
 """Steps of the rounds; the least effort that refines has the first one only."""
 
 WINDOW = 48
@@ -54,6 +56,13 @@ WINDOW = 48
 
 _REACH = 2
 """How many positions away a pixel depends on latents: 1 + 1/2 + 1/4."""
+
+_LEAN = 0.35
+"""How far a latent may lie from its symbol when refining begins.
+
+A latent in the middle would change its symbol with the first steps, whose sizes
+do not depend on the gradient yet.
+"""
 
 _TEMPERATURES = (0.5, 0.2)
 """Temperatures of the first and the last step of a round."""
@@ -64,8 +73,23 @@ _STEP = 0.03
 _LAST_STEP = 0.2
 """Size of the last step, as a share of the first one."""
 
-_CHECK_STEPS = 10
+_CHECK_STEPS = 5
 """Steps after which the rounded symbols are compared with the best so far."""
+
+_PRESSURE = 1.2
+"""How much more distortion weighs at first than lambda says."""
+
+_PRESSURES = (0.5, 6.0)
+"""The least and the most that the pressure can become."""
+
+_RESPONSE = 6.0
+"""The pressure changes by this power of the excess over the limit, a ratio."""
+
+_MOST_STRENGTH = 0.06
+"""The most that a bit weighs in the rounding (`encoder.quantization`)."""
+
+_BISECTIONS = 5
+"""Halvings of the interval in which the strength is sought."""
 
 
 class StepObserver(Protocol):
@@ -78,33 +102,6 @@ class StepObserver(Protocol):
     """A step was taken."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Objective:
-  """What refining minimises.
-
-  Attributes:
-    metric: The distortion, one of `options.METRICS`.
-    lmbda: The weight against bpp of the mean squared error on the 0-255 scale,
-      or of 1 - MS-SSIM.
-  """
-
-  metric: str
-  lmbda: float
-
-
-@dataclasses.dataclass(frozen=True)
-class Refined:
-  """The best symbols of an image.
-
-  Attributes:
-    symbols: float32 [positions, C], whole numbers inside the tables.
-    interrupted: Whether refining was ended early.
-  """
-
-  symbols: np.ndarray
-  interrupted: bool
-
-
 def total_steps(effort: int, shape: tuple[int, int]) -> int:
   """How many steps refining takes.
 
@@ -112,67 +109,82 @@ def total_steps(effort: int, shape: tuple[int, int]) -> int:
     effort: `options.REFINING_EFFORT` to `options.MAX_EFFORT`.
     shape: Positions along both sides of the image.
   """
-  return sum(ROUND_STEPS[: _rounds(effort)]) * len(list(_areas(shape)))
+  return sum(_rounds(effort)) * len(list(_areas(shape)))
 
 
-def refine(
-  image: analysis.AnalysedImage,
-  start: analysis.Candidate,
-  objective: Objective,
-  effort: int,
-  observer: StepObserver | None = None,
-) -> Refined:
-  """Improves the symbols of an image at its quality.
+def _rounds(effort: int) -> tuple[int, ...]:
+  return ROUND_STEPS[: effort - options_lib.REFINING_EFFORT + 1]
 
-  Args:
-    image: The image.
-    start: What to improve on; the result is never worse.
-    objective: What to minimise.
-    effort: `options.REFINING_EFFORT` to `options.MAX_EFFORT`.
-    observer: Told of every step.
 
-  Returns:
-    The best symbols, interrupted or not.
+class Refinement:
+  """Refines the symbols of an image.
+
+  Attributes:
+    interrupted: Whether an observer ended refining early.
   """
-  if observer:
-    observer.on_start("refining", total_steps(effort, image.shape), 0)
-  shape = (*image.shape, -1)
-  tables = image.model.tables(start.quality_index)
-  symbols = quantization.symbols(start.rows, tables)
-  best = symbols.astype(np.float32).reshape(shape)
-  chooser = activities.Chooser(tables)
-  scaled = image.scaled(start.quality_index).reshape(shape)
-  interrupted = False
-  try:
-    for number, area in enumerate(_areas(image.shape)):
-      window = _Window(
-        image, start.quality_index, objective, area, best, scaled
-      )
-      for turn in range(_rounds(effort)):
-        chosen = _cheapest_activities(best, tables, chooser)
-        window.choose(chosen[area.changed])
-        try:
-          window.run(turn, number, observer)
-        finally:
-          best[area.changed] = window.best
-  except KeyboardInterrupt:
-    interrupted = True
-  return Refined(best.reshape(len(start.rows), -1), interrupted)
 
+  def __init__(
+    self,
+    image: analysis.AnalysedImage,
+    metric: str,
+    effort: int,
+    observer: StepObserver | None = None,
+  ):
+    """Takes what all rounds share.
 
-def _rounds(effort: int) -> int:
-  return effort - options_lib.REFINING_EFFORT + 1
+    Args:
+      image: The image.
+      metric: The distortion, one of `options.METRICS`.
+      effort: `options.REFINING_EFFORT` to `options.MAX_EFFORT`.
+      observer: Told of every step.
+    """
+    self._image = image
+    self._metric = metric
+    self._effort = effort
+    self._observer = observer
+    self.interrupted = False
 
+  def rounds(
+    self,
+    start: analysis.Candidate,
+    *,
+    max_bits: float | None = None,
+    max_distortion: float | None = None,
+  ) -> Iterator[np.ndarray]:
+    """Gives the best symbols after each round, or after an interrupt.
 
-def _cheapest_activities(
-  symbols: np.ndarray,
-  tables: coding_tables.QualityTables,
-  chooser: activities.Chooser,
-) -> np.ndarray:
-  """The cheapest activities of symbols, float32 [h, w, C]: int [h, w]."""
-  indices = (symbols - tables.minimum)[..., tables.live].astype(np.int16)
-  costs = chooser.costs(indices.reshape(-1, indices.shape[2]))
-  return chooser.cheapest(costs).reshape(indices.shape[:2])
+    Either the bits or the distortion must be bounded.
+
+    Args:
+      start: What to improve on, at its quality; within the bound.
+      max_bits: The most bits; the least distortion is best.
+      max_distortion: The highest distortion; the fewest bits are best.
+
+    Yields:
+      float32 [positions, C], whole numbers inside the tables; the next round
+      changes them.
+    """
+    image = self._image
+    if self._observer:
+      total = total_steps(self._effort, image.shape)
+      self._observer.on_start("refining", total, 0)
+    if max_bits is not None:
+      progress = _Progress(image, start, self._metric, _BITS)
+      progress.slack = max_bits - start.bits
+    else:
+      assert max_distortion is not None
+      progress = _Progress(image, start, self._metric, _DISTORTION)
+      distortion = image.distortion(start, self._metric)
+      progress.slack = (max_distortion - distortion) * math.prod(image.size)
+    for turn, steps in enumerate(_rounds(self._effort)):
+      try:
+        for number, area in enumerate(_areas(image.shape)):
+          _Visit(progress, area, number).run(steps, turn, self._observer)
+      except KeyboardInterrupt:
+        self.interrupted = True
+      yield progress.best.reshape(-1, progress.best.shape[2])
+      if self.interrupted:
+        return
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,8 +194,7 @@ class _Area:
   Attributes:
     changed: The latents that the window may change.
     seen: The latents that the judged pixels depend on.
-    judged: The pixels that the changed latents reach, as positions among the
-      latents that are seen.
+    judged: The latents whose own pixels the changed latents reach.
   """
 
   changed: tuple[slice, slice]
@@ -205,108 +216,177 @@ def _intervals(size: int) -> list[tuple[slice, slice, slice]]:
   edges = [size * i // count for i in range(count + 1)]
   intervals = []
   for start, stop in zip(edges, edges[1:]):
-    first, last = max(start - _REACH, 0), min(stop + _REACH, size)
-    seen = slice(max(first - _REACH, 0), min(last + _REACH, size))
-    judged = slice(first - seen.start, last - seen.start)
+    judged = slice(max(start - _REACH, 0), min(stop + _REACH, size))
+    seen = slice(max(judged.start - _REACH, 0), min(judged.stop + _REACH, size))
     intervals.append((slice(start, stop), seen, judged))
   return intervals
 
 
-class _Window:
-  """The latents of one area on their way to better symbols.
+_BITS, _DISTORTION = 0, 1
+"""Places of both measures in what `window_loss.WindowLoss.measures` returns."""
+
+
+class _Progress:
+  """An image on its way to better symbols.
 
   Attributes:
-    best: float32 [h, w, C], the best symbols of the changed latents so far.
+    image: The image.
+    tables: The coding tables of its quality.
+    lmbda: The weight of the distortion against bpp.
+    bounded: The measure that is bounded, `_BITS` or `_DISTORTION`.
+    slack: What is left of the bound: bits, or distortion times pixels.
+    best: float32 [h, w, C], the best symbols so far.
+    u: float32 [h, w, C], the latents where the last round ended.
+    pressures: The pressure in each window, by its number.
   """
 
   def __init__(
     self,
     image: analysis.AnalysedImage,
-    quality_index: int,
-    objective: Objective,
-    area: _Area,
-    symbols: np.ndarray,
-    scaled: np.ndarray,
+    start: analysis.Candidate,
+    metric: str,
+    bounded: int,
   ):
-    tables = image.model.tables(quality_index)
-    self.best = symbols[area.changed].copy()
-    height, width, _ = self.best.shape
-    self._rates = window_loss.Rates(tables, (height, width))
-    self._loss = window_loss.WindowLoss(
-      _view(image, objective, area, symbols),
-      self._rates,
-      image.model.transforms.frozen.synthesis,
+    self.image = image
+    self.tables = image.model.tables(start.quality_index)
+    self.lmbda = image.lmbda_of(start, metric)
+    self.bounded = bounded
+    self.slack = 0.0
+    symbols = quantization.symbols(start.rows, self.tables)
+    self.best = symbols.astype(np.float32).reshape(*image.shape, -1)
+    scaled = image.scaled(start.quality_index).reshape(self.best.shape)
+    self.u = self.best + np.clip(scaled - self.best, -_LEAN, _LEAN)
+    self.pressures: dict[int, float] = {}
+    self._metric = metric
+    self._chooser = activities.Chooser(self.tables)
+    self._losses: dict[window_loss.Geometry, window_loss.WindowLoss] = {}
+
+  def loss(self, area: _Area) -> window_loss.WindowLoss:
+    """The graphs for a window."""
+    step = config.DOWNSAMPLING
+    rows, columns = (
+      window_loss.Interval(
+        seen=seen.stop - seen.start,
+        changed=(changed.start - seen.start, changed.stop - seen.start),
+        judged=(
+          step * (judged.start - seen.start),
+          min(step * judged.stop, size) - step * seen.start,
+        ),
+      )
+      for changed, seen, judged, size in zip(
+        area.changed, area.seen, area.judged, self.image.size
+      )
     )
-    self._u = tf.constant(scaled[area.changed], tf.float32)
+    geometry = window_loss.Geometry(rows, columns)
+    if geometry not in self._losses:
+      self._losses[geometry] = window_loss.WindowLoss(
+        geometry, self.tables, self.image.model.synthesis, self._metric
+      )
+    return self._losses[geometry]
 
-  def choose(self, chosen: np.ndarray) -> None:
-    """Judges with these activities from then on, int [h, w]."""
-    self._rates.choose(chosen)
-    self._least = self._loss.real(tf.constant(self.best))
+  def view(self, area: _Area) -> window_loss.View:
+    """What a window sees, with the activities that are cheapest."""
+    tables, step = self.tables, config.DOWNSAMPLING
+    indices = (self.best - tables.minimum)[..., tables.live].astype(np.int16)
+    costs = self._chooser.costs(indices.reshape(-1, indices.shape[2]))
+    chosen = self._chooser.cheapest(costs).reshape(indices.shape[:2])
+    rows, columns = (slice(step * j.start, step * j.stop) for j in area.judged)
+    x = self.image.pixels[rows, columns].astype(np.float32)
+    error_weights = np.ones((*x.shape[:2], 1), np.float32)
+    if self.image.error_weights is not None:
+      error_weights = self.image.error_weights[rows, columns, None]
+    return window_loss.View(
+      tf.constant(self.best[area.seen]),
+      tf.constant(chosen[area.changed], tf.int32),
+      tf.constant(x),
+      tf.constant(error_weights, tf.float32),
+    )
 
-  def run(self, turn: int, seed: int, observer: StepObserver | None) -> None:
+
+class _Visit:
+  """One round in one window."""
+
+  def __init__(self, progress: _Progress, area: _Area, number: int):
+    self._progress = progress
+    self._area = area
+    self._number = number
+    self._loss = progress.loss(area)
+    self._view = progress.view(area)
+    best = tf.constant(progress.best[area.changed])
+    self._best = self._loss.measures(best, self._view)
+    self._limit = self._best[progress.bounded] + progress.slack
+
+  def run(
+    self, steps: int, turn: int, observer: StepObserver | None = None
+  ) -> None:
     """Takes the steps of a round.
 
     Args:
+      steps: How many.
       turn: Number of the round.
-      seed: Of the samples.
       observer: Told of every step.
     """
-    steps = ROUND_STEPS[turn]
+    progress, area = self._progress, self._area
+    u = tf.constant(progress.u[area.changed])
+    state = window_loss.State(u, tf.zeros_like(u), tf.zeros_like(u))
     hot, cold = _TEMPERATURES
-    zeros = tf.zeros_like(self._u)
-    state = window_loss.State(self._u, zeros, zeros)
-    for k in range(steps):
-      done = k / max(steps - 1, 1)
-      temperature = hot * (cold / hot) ** done
-      step = _STEP * (1 - (1 - _LAST_STEP) * done)
-      state = self._loss.step(
-        state, k + 1, temperature, step, (1000 * seed + turn, k)
-      )
-      self._u = state.u
-      if observer:
-        observer.on_done()
-      if k + 1 == steps or (k + 1) % _CHECK_STEPS == 0:
-        self._keep_if_better()
+    pressure = progress.pressures.get(self._number, _PRESSURE)
+    sign = 1 if progress.bounded == _DISTORTION else -1
+    excess = 1.0
+    try:
+      for k in range(steps):
+        done = k / max(steps - 1, 1)
+        state = self._loss.step(
+          state,
+          self._view,
+          count=k + 1,
+          temperature=hot * (cold / hot) ** done,
+          step=_STEP * (1 - (1 - _LAST_STEP) * done),
+          weight=pressure * progress.lmbda,
+          seed=(1000 * self._number + turn, k),
+        )
+        if observer:
+          observer.on_done()
+        if k + 1 == steps or (k + 1) % _CHECK_STEPS == 0:
+          excess = self._judged(state.u, 0.0)
+          pressure *= excess ** (sign * _RESPONSE)
+          pressure = min(max(pressure, _PRESSURES[0]), _PRESSURES[1])
+      self._use_up(state.u, excess)
+    finally:
+      progress.u[area.changed] = state.u.numpy()
+      progress.pressures[self._number] = pressure
+      progress.slack = self._limit - self._best[progress.bounded]
 
-  def _keep_if_better(self) -> None:
-    symbols = self._loss.nearest(self._u)
-    loss = self._loss.real(symbols)
-    if loss < self._least:
-      self._least, self.best = loss, symbols.numpy()
+  def _use_up(self, u: tf.Tensor, excess: float) -> None:
+    """Seeks the strength of the rounding that just meets the bound.
 
+    Args:
+      u: float32 [h', w', C], the latents.
+      excess: What `_judged` says of them at strength 0.
+    """
+    bounds_distortion = self._progress.bounded == _DISTORTION
+    low, high = -_MOST_STRENGTH, _MOST_STRENGTH
+    for _ in range(_BISECTIONS + 1):
+      middle = (low + high) / 2
+      if middle:
+        excess = self._judged(u, middle)
+      # More strength gives fewer bits and more distortion.
+      if (excess <= 1) == bounds_distortion:
+        low = middle
+      else:
+        high = middle
 
-def _view(
-  image: analysis.AnalysedImage,
-  objective: Objective,
-  area: _Area,
-  symbols: np.ndarray,
-) -> window_loss.View:
-  """What a window sees of an image with these symbols, float32 [h, w, C]."""
-  inside = tuple(
-    slice(changed.start - seen.start, changed.stop - seen.start)
-    for changed, seen in zip(area.changed, area.seen)
-  )
-  judged = tuple(
-    slice(
-      (seen.start + judged.start) * config.DOWNSAMPLING,
-      min((seen.start + judged.stop) * config.DOWNSAMPLING, size),
-    )
-    for seen, judged, size in zip(area.seen, area.judged, image.size)
-  )
-  x = image.pixels[judged].astype(np.float32)
-  error_weights = np.ones((1, 1), np.float32)
-  if image.error_weights is not None:
-    error_weights = image.error_weights[judged]
-  return window_loss.View(
-    context=symbols[area.seen],
-    inside=(inside[0], inside[1]),
-    corner=(
-      area.judged[0].start * config.DOWNSAMPLING,
-      area.judged[1].start * config.DOWNSAMPLING,
-    ),
-    x=x,
-    error_weights=error_weights[..., None],
-    metric=objective.metric,
-    lmbda=objective.lmbda * x.shape[0] * x.shape[1],
-  )
+  def _judged(self, u: tf.Tensor, strength: float) -> float:
+    """Rounds latents, and keeps the symbols where they are the best.
+
+    Returns:
+      What is bounded, relative to its limit: 1/2 to 2.
+    """
+    bounded = self._progress.bounded
+    symbols = self._loss.rounded(u, self._view, strength)
+    measures = self._loss.measures(symbols, self._view)
+    fits = measures[bounded] <= self._limit
+    if fits and measures[1 - bounded] < self._best[1 - bounded]:
+      self._best = measures
+      self._progress.best[self._area.changed] = symbols.numpy()
+    return min(max(measures[bounded] / max(self._limit, 1e-9), 0.5), 2.0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterator
 from typing import Callable, Protocol
 
 import numpy as np
@@ -17,17 +18,21 @@ from bls2017.bitstream import coding_tables
 from bls2017.encoder import analysis, rate_control
 from bls2017.encoder import options as options_lib
 
-_HEADROOM = 1.03
-"""Refining at a fixed quality makes a file smaller by about this factor."""
+_SHARE_USED = 0.999
+"""Share of the bits of a size that refining uses: lanes end in whole bytes."""
 
-_PSNR_GAIN = 0.05
-"""Refining at a fixed quality raises the PSNR by at least so many dB."""
+_MOST_EXCESS = 10.0
+"""How many dB more than asked for refining gives away at most."""
 
-_LEANING = 0.49
-"""How far a latent may lie from the refined symbol that it is rounded to."""
+_AS_GOOD = 10**0.005
+"""Factor of a distortion that nobody sees: 0.05 dB."""
 
-Refine = Callable[[analysis.Candidate], np.ndarray]
-"""Gives better symbols than a candidate's: float32 [positions, C]."""
+Refine = Callable[..., Iterator[np.ndarray]]
+"""Improves a candidate round by round: `refinement.Refinement.rounds`.
+
+A higher effort passes through the results of all lower ones. So what holds from
+each result to the next better one holds between any two efforts.
+"""
 
 
 class Target(Protocol):
@@ -59,9 +64,14 @@ class Target(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class QualityTarget:
-  """A quality of the model, by its index; costs are Lagrangians."""
+  """A quality of the model, by its index; costs are Lagrangians.
+
+  More effort gives a file that is not larger, of an image that is not worse:
+  its distortion by the metric grows by 0.05 dB at most.
+  """
 
   quality_index: int
+  metric: str = options_lib.METRICS[0]
 
   def search(self, image: analysis.AnalysedImage) -> analysis.Candidate:
     """See `Target.search`."""
@@ -73,11 +83,17 @@ class QualityTarget:
     candidate: analysis.Candidate,
     refine: Refine,
   ) -> analysis.Candidate:
-    """See `Target.refined`; refining only improves on its start."""
-    # Optimised quantization is better on average, not for every image.
-    rounded = self.search(image.rounded())
-    start = min(candidate, rounded, key=image.lagrangian)
-    return image.candidate_of(self.quality_index, refine(start))
+    """See `Target.refined`."""
+    best, best_bytes = candidate, image.file_bytes(candidate)
+    least = image.distortion(candidate, self.metric)
+    for symbols in refine(candidate, max_distortion=least):
+      smaller = image.candidate_of(self.quality_index, symbols)
+      smaller_bytes = image.file_bytes(smaller)
+      distortion = image.distortion(smaller, self.metric)
+      if smaller_bytes <= best_bytes and distortion <= least * _AS_GOOD:
+        best, best_bytes = smaller, smaller_bytes
+        least = min(least, distortion)
+    return best
 
   def cost(
     self, image: analysis.AnalysedImage, candidate: analysis.Candidate
@@ -97,6 +113,7 @@ class SizeTarget:
   """The most bytes of a file; costs are squared errors."""
 
   max_bytes: int
+  metric: str = options_lib.METRICS[0]
 
   def search(self, image: analysis.AnalysedImage) -> analysis.Candidate:
     """See `Target.search`."""
@@ -109,13 +126,16 @@ class SizeTarget:
     refine: Refine,
   ) -> analysis.Candidate:
     """See `Target.refined`."""
-    max_bytes = int(_HEADROOM * self.max_bytes)
-    index = rate_control.finest_within(image, max_bytes).quality_index
-    symbols = refine(image.candidate(index))
-    trimmed = rate_control.trimmed(
-      image.rounded(), index, self.max_bytes, _leaning(image, index, symbols)
-    )
-    return min(candidate, trimmed or candidate, key=image.mse)
+    spare_bytes = self.max_bytes - image.file_bytes(candidate)
+    max_bits = _SHARE_USED * (candidate.bits + 8 * spare_bytes)
+    best, least = candidate, image.distortion(candidate, self.metric)
+    for symbols in refine(candidate, max_bits=max_bits):
+      better = image.candidate_of(candidate.quality_index, symbols)
+      distortion = image.distortion(better, self.metric)
+      fits = image.file_bytes(better) <= self.max_bytes
+      if fits and distortion < least:
+        best, least = better, distortion
+    return best
 
   def cost(
     self, image: analysis.AnalysedImage, candidate: analysis.Candidate
@@ -148,15 +168,15 @@ class PsnrTarget:
     refine: Refine,
   ) -> analysis.Candidate:
     """See `Target.refined`."""
-    nearby = rate_control.coarsest_reaching(image, self.psnr - _PSNR_GAIN)
-    index = nearby.quality_index
-    symbols = refine(image.candidate(index))
-    if image.psnr(image.candidate_of(index, symbols)) < self.psnr:
-      return candidate
-    trimmed = rate_control.trimmed_to_psnr(
-      image.rounded(), index, self.psnr, _leaning(image, index, symbols)
-    )
-    return min(candidate, trimmed, key=lambda c: c.bits)
+    best, best_bytes = candidate, image.file_bytes(candidate)
+    excess = min(image.psnr(candidate) - self.psnr, _MOST_EXCESS)
+    max_distortion = image.weighted_mse(candidate) * 10 ** (excess / 10)
+    for symbols in refine(candidate, max_distortion=max_distortion):
+      smaller = image.candidate_of(candidate.quality_index, symbols)
+      smaller_bytes = image.file_bytes(smaller)
+      if smaller_bytes <= best_bytes and image.psnr(smaller) >= self.psnr:
+        best, best_bytes = smaller, smaller_bytes
+    return best
 
   def cost(
     self, image: analysis.AnalysedImage, candidate: analysis.Candidate
@@ -200,23 +220,14 @@ def target(
   for name, value in given.items():
     if name != "quality" and not (math.isfinite(value) and value > 0):
       raise errors.UsageError(f"{name} must be positive, not {float(value)}")
+  metric = options.metric
   if options.target_bpp is not None:
-    return SizeTarget(math.floor(options.target_bpp * pixels / 8))
+    return SizeTarget(math.floor(options.target_bpp * pixels / 8), metric)
   if options.max_bytes is not None:
-    return SizeTarget(math.floor(options.max_bytes))
+    return SizeTarget(math.floor(options.max_bytes), metric)
   if options.target_psnr is not None:
     return PsnrTarget(options.target_psnr)
   if quality is None:
     quality = options_lib.DEFAULT_QUALITY
-  return QualityTarget(coding_tables.quality_index(quality, levels))
-
-
-def _leaning(
-  image: analysis.AnalysedImage, quality_index: int, symbols: np.ndarray
-) -> np.ndarray:
-  """Latents that round to refined symbols, near those of the analysis.
-
-  Trimming them changes first the symbols that cost the least error.
-  """
-  lean = image.scaled(quality_index) - symbols
-  return symbols + np.clip(lean, -_LEANING, _LEANING)
+  index = coding_tables.quality_index(quality, levels)
+  return QualityTarget(index, metric)

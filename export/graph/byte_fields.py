@@ -52,9 +52,9 @@ def number(content: tf.Tensor, start: int, count: int) -> tf.Tensor:
   Returns:
     An int64 scalar.
   """
-  place = tf.constant([256**k for k in reversed(range(count))], tf.int64)
+  powers = tf.constant([256**k for k in reversed(range(count))], tf.int64)
   digits = tf.cast(content[start : start + count], tf.int64)
-  return tf.reduce_sum(digits * place)
+  return tf.reduce_sum(digits * powers)
 
 
 def little_endian(content: tf.Tensor, start: int, count: int) -> tf.Tensor:

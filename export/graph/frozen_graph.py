@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 import tensorflow as tf
 
-from bls2017 import errors
-from bls2017.bitstream import container, lanes
+from bls2017.bitstream import lanes
 from bls2017.common import config
 from bls2017.transforms import frozen_transforms
 from export import verdict
@@ -21,6 +20,7 @@ from export.graph import (
   byte_fields,
   entropy_coders,
   graph_container,
+  graph_lanes,
   graph_quantization,
   graph_strips,
   graph_tables,
@@ -56,14 +56,7 @@ class FrozenGraph:
       model: The model.
       runtime: One of `export.RUNTIMES`.
       max_pixels: Limit of width times height.
-
-    Raises:
-      errors.ModelError: if graphs do not know the version of its files.
     """
-    if model.format_version >= container.BOXES_VERSION:
-      raise errors.ModelError(
-        f"graphs do not read files of version {model.format_version}"
-      )
     self.model_id = model.model_id
     self.num_levels = model.config.num_levels
     self.max_pixels = max_pixels
@@ -185,7 +178,7 @@ class FrozenGraph:
 
   def open(
     self, data: tf.Tensor
-  ) -> tuple[graph_container.Header, graph_container.Lanes]:
+  ) -> tuple[graph_container.Header, graph_lanes.Lanes]:
     """Checks and reads all of a file but its symbols.
 
     Args:
@@ -202,20 +195,22 @@ class FrozenGraph:
       self.max_pixels,
     )
 
-    def read() -> graph_container.Lanes:
-      return graph_container.unpack_lanes(
-        data,
-        header,
-        self._tables.lane_positions(header.quality_index),
-        self._tables.max_lane_bytes(header.quality_index),
+    def read() -> graph_lanes.Lanes:
+      step = self._tables.lane_positions(header.quality_index)
+      positions = graph_container.positions(header.height, header.width)
+      count = (positions + step - 1) // step
+      longest, longest_last = (
+        self._tables.max_lane_bytes(header.quality_index, n)
+        for n in (step, positions - (count - 1) * step)
+      )
+      return graph_lanes.unpack(
+        data, self._version, count, longest, longest_last
       )
 
     return header, tf.cond(
       header.verdict.is_ok(),
       read,
-      lambda: graph_container.Lanes(
-        tf.constant(""), tf.zeros((0,), tf.int32), header.verdict
-      ),
+      lambda: graph_lanes.no_lanes(header.verdict),
     )
 
   def decode(

@@ -9,7 +9,7 @@ import tensorflow as tf
 from bls2017.bitstream import container, lanes
 from bls2017.common import config
 from export import verdict
-from export.graph import byte_fields
+from export.graph import byte_fields, graph_lanes
 
 
 class Header(NamedTuple):
@@ -27,20 +27,6 @@ class Header(NamedTuple):
   width: tf.Tensor
   quality_index: tf.Tensor
   model_id: tf.Tensor
-  verdict: verdict.Verdict
-
-
-class Lanes(NamedTuple):
-  """The lanes of a file.
-
-  Attributes:
-    payload: string scalar, all lanes one after the other.
-    lengths: int32 [lanes].
-    verdict: What is wrong with them; the others are empty then.
-  """
-
-  payload: tf.Tensor
-  lengths: tf.Tensor
   verdict: verdict.Verdict
 
 
@@ -68,7 +54,7 @@ def pack(
     model_id: 8 bytes.
     version: Of the format.
     payload: string scalar, all lanes.
-    lengths: int32 [lanes], below 65536.
+    lengths: int32 [lanes], at least one, below 65536.
   """
   eighths = tf.cast(quality_index + config.QUALITY_STEPS, tf.uint8)
   sides = byte_fields.from_shorts(tf.stack([height, width]))
@@ -79,7 +65,7 @@ def pack(
       model_id,
     ]
   )
-  body = byte_fields.to_string(byte_fields.from_shorts(lengths)) + payload
+  body = graph_lanes.pack_lengths(lengths, version) + payload
   checksum = byte_fields.to_string(tf.fingerprint([fields + body])[0])
   return fields + checksum + body
 
@@ -259,51 +245,6 @@ def over_limit(
       f" pixels, the limit is {max_pixels}, and {container.MAX_SIDE} on a side",
     ),
   )  # fmt: skip
-
-
-def unpack_lanes(
-  data: tf.Tensor,
-  header: Header,
-  lane_positions: tf.Tensor,
-  max_symbol_bytes: tf.Tensor,
-) -> Lanes:
-  """The lanes of a file whose header was found sound.
-
-  Args:
-    data: string scalar, the whole file.
-    header: From `unpack_header`.
-    lane_positions: int32 scalar, positions of a lane.
-    max_symbol_bytes: int32 scalar, the longest a lane can be.
-  """
-  size = tf.strings.length(data)
-  count = positions(header.height, header.width)
-  count = (count + lane_positions - 1) // lane_positions
-  start = container.HEADER_BYTES + container.LANE_LENGTH_BYTES * count
-  # A file that is too short yields no lengths, and is refused below.
-  table_start = tf.minimum(size, container.HEADER_BYTES)
-  table_bytes = tf.where(size < start, 0, start - container.HEADER_BYTES)
-  lengths = byte_fields.shorts(
-    byte_fields.from_string(tf.strings.substr(data, table_start, table_bytes))
-  )
-  faults = verdict.first_fault(
-    (
-      size < start,
-      verdict.CORRUPT,
-      ("the file is too short for its image",),
-    ),
-    (
-      start + tf.reduce_sum(lengths) != size,
-      verdict.CORRUPT,
-      ("the lanes do not fill the file",),
-    ),
-    (
-      tf.reduce_any(lengths > max_symbol_bytes),
-      verdict.CORRUPT,
-      ("a lane is longer than its symbols can need",),
-    ),
-  )
-  body = tf.minimum(start, size)
-  return Lanes(tf.strings.substr(data, body, size - body), lengths, faults)
 
 
 def to_hex(data: tf.Tensor) -> tf.Tensor:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from bls2017.bitstream import coding_tables
 from export.range_coder import stock_streams
-
-if TYPE_CHECKING:
-  from bls2017.bitstream import coding_tables
 
 
 class QualityTables(NamedTuple):
@@ -64,13 +62,6 @@ class GraphTables:
     )
     if tables.activity_cdf is not None:
       self._activity_cdf[:] = tables.activity_cdf
-    self._max_lane_bytes = np.array(
-      [
-        tables.for_quality(q).max_lane_bytes(int(tables.lane_positions[q]))
-        for q in range(len(tables))
-      ],
-      np.int32,
-    )
     # Traced once, so that graphs hold the tables once, whoever asks for them.
     self._quality = tf.function(
       self._look_up,
@@ -89,9 +80,15 @@ class GraphTables:
     """Live channels of the qualities `index`: int32, of its shape."""
     return tf.gather(self._live_counts, index)
 
-  def max_lane_bytes(self, index: tf.Tensor) -> tf.Tensor:
-    """int32 scalar, the longest stream of a lane of the quality `index`."""
-    return tf.gather(self._max_lane_bytes, index)
+  def max_lane_bytes(self, index: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+    """The longest stream that a lane can need; see `coding_tables`.
+
+    Args:
+      index: int32 scalar, index of the quality.
+      positions: int32 scalar, of the lane.
+    """
+    columns = self.live_counts(index) + int(self.num_activities > 1)
+    return 2 * positions * columns + coding_tables.MAX_LANE_END_BYTES
 
   def for_quality(self, index: tf.Tensor) -> QualityTables:
     """The tables of one quality.

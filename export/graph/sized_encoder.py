@@ -107,13 +107,13 @@ class SizedEncoder:
     last = rate_control.PACKINGS
 
     def attempt(
-      wanted: tf.Tensor, _: tf.Tensor, tries: tf.Tensor
+      target: tf.Tensor, _: tf.Tensor, tries: tf.Tensor
     ) -> tuple[tf.Tensor, ...]:
-      strength = self._least_strength(index, wanted)
+      strength = self._least_strength(index, target)
       data = self._file(index, strength)
       excess = tf.cast(tf.strings.length(data) - max_bytes, tf.float32)
       strongest = strength >= rate_control.MAX_STRENGTH
-      return wanted - excess, data, tf.where(strongest, last, tries + 1)
+      return target - excess, data, tf.where(strongest, last, tries + 1)
 
     def goes_on(_: tf.Tensor, data: tf.Tensor, tries: tf.Tensor) -> tf.Tensor:
       too_large = tf.strings.length(data) > max_bytes
@@ -127,14 +127,14 @@ class SizedEncoder:
     )
     return data
 
-  def _least_strength(self, index: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
+  def _least_strength(self, index: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
     """What makes a file so small, as far as is known; the greatest if none."""
 
     def halve(
       low: tf.Tensor, high: tf.Tensor, count: tf.Tensor
     ) -> tuple[tf.Tensor, ...]:
       middle = (low + high) / 2
-      fits = self._size(index, middle) <= wanted
+      fits = self._size(index, middle) <= target
       return (
         tf.where(fits, low, middle),
         tf.where(fits, middle, high),
@@ -151,7 +151,7 @@ class SizedEncoder:
       return high
 
     return tf.cond(
-      self._size(index, 0.0) <= wanted, lambda: tf.constant(0.0), search
+      self._size(index, 0.0) <= target, lambda: tf.constant(0.0), search
     )
 
   def _size(

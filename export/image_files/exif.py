@@ -75,37 +75,37 @@ def _transpose(pixels: tf.Tensor) -> tf.Tensor:
   return tf.transpose(pixels, (1, 0, 2))
 
 
-def _short(content: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
+def _short(content: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
   """A big-endian number of 16 bits, 0 past the end."""
-  place = tf.minimum(place, tf.size(content) - 2)
-  return content[place] * 256 + content[place + 1]
+  offset = tf.minimum(offset, tf.size(content) - 2)
+  return content[offset] * 256 + content[offset + 1]
 
 
 def _find_exif(content: tf.Tensor) -> tf.Tensor:
   """Where the content of the EXIF segment starts, 0 where there is none."""
-  wanted = tf.constant(list(_EXIF_START))
+  beginning = tf.constant(list(_EXIF_START))
   end = tf.size(content) - 16
 
   def look(
-    n: tf.Tensor, place: tf.Tensor, found: tf.Tensor
+    n: tf.Tensor, offset: tf.Tensor, exif: tf.Tensor
   ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    marker = _short(content, place) - 0xFF00
-    body = content[place + 4 : place + 4 + len(_EXIF_START)]
-    is_exif = (marker == _EXIF_MARKER) & tf.reduce_all(body == wanted)
-    following = place + 2 + tf.maximum(_short(content, place + 2), 2)
+    marker = _short(content, offset) - 0xFF00
+    body = content[offset + 4 : offset + 4 + len(_EXIF_START)]
+    is_exif = (marker == _EXIF_MARKER) & tf.reduce_all(body == beginning)
+    following = offset + 2 + tf.maximum(_short(content, offset + 2), 2)
     sound = (marker > 0) & (marker != _SCAN_MARKER)
     return (
       n + 1,
       tf.where(sound, following, end),
-      tf.where(is_exif, place + 4, found),
+      tf.where(is_exif, offset + 4, exif),
     )
 
-  _, _, found = tf.while_loop(
-    lambda n, place, found: (n < _MAX_SEGMENTS) & (place < end) & (found == 0),
+  _, _, exif = tf.while_loop(
+    lambda n, offset, exif: (n < _MAX_SEGMENTS) & (offset < end) & (exif == 0),
     look,
     (tf.constant(0), tf.constant(2), tf.constant(0)),
   )
-  return found
+  return exif
 
 
 def _read_orientation(content: tf.Tensor, tiff: tf.Tensor) -> tf.Tensor:
@@ -114,8 +114,8 @@ def _read_orientation(content: tf.Tensor, tiff: tf.Tensor) -> tf.Tensor:
   tiff = tf.minimum(tiff, end)
   big = tf.reduce_all(content[tiff : tiff + 2] == list(_BIG_ENDIAN))
 
-  def short(place: tf.Tensor) -> tf.Tensor:
-    value = _short(content, place)
+  def short(offset: tf.Tensor) -> tf.Tensor:
+    value = _short(content, offset)
     return tf.where(big, value, value % 256 * 256 + value // 256)
 
   upper = short(tiff + tf.where(big, 4, 6))
@@ -128,6 +128,6 @@ def _read_orientation(content: tf.Tensor, tiff: tf.Tensor) -> tf.Tensor:
   high, low = tf.gather(content, entries), tf.gather(content, entries + 1)
   tags = tf.where(big, high * 256 + low, low * 256 + high)
   matching = tf.boolean_mask(entries, tags == _ORIENTATION_TAG)
-  place = tf.concat([matching, end[None]], 0)[0] + 8
-  value = short(place)
+  offset = tf.concat([matching, end[None]], 0)[0] + 8
+  value = short(offset)
   return tf.where((value >= 1) & (value <= 8), value, _UPRIGHT)

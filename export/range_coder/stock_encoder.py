@@ -280,13 +280,13 @@ def _finish(narrowed: _Narrowed) -> tuple[tf.Tensor, tf.Tensor]:
   pairs = tf.stack([words // 256, words % 256], axis=-1)
   content = tf.cast(tf.reshape(pairs, [-1]), tf.uint8)
   lane = stock_streams.owners(2 * counts)
-  place = tf.range(tf.size(content)) - tf.gather(2 * first, lane)
+  offset = tf.range(tf.size(content)) - tf.gather(2 * first, lane)
   nonzero = tf.math.unsorted_segment_max(
-    tf.where(content > 0, place + 1, 0), lane, tf.size(counts)
+    tf.where(content > 0, offset + 1, 0), lane, tf.size(counts)
   )
   lengths = 2 * shifts + tf.cast(ending.num_bytes, tf.int32)
   lengths = tf.where(ending.cleared, nonzero, lengths)
-  payload = tf.boolean_mask(content, place < tf.gather(lengths, lane))
+  payload = tf.boolean_mask(content, offset < tf.gather(lengths, lane))
   return payload, lengths
 
 

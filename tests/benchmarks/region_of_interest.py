@@ -14,6 +14,7 @@ import os
 import numpy as np
 
 from bls2017 import codec as codec_lib
+from bls2017.encoder import options as options_lib
 from bls2017.images import image_io, metrics
 
 
@@ -22,7 +23,7 @@ def main() -> None:
   parser.add_argument("--images", required=True)
   parser.add_argument("--model")
   parser.add_argument("--qualities", default="2,4,6")
-  parser.add_argument("--effort", type=int, default=3)
+  parser.add_argument("--effort", type=int, default=options_lib.DEFAULT_EFFORT)
   flags = parser.parse_args()
   codec = codec_lib.Codec.load(flags.model)
   gains = []

@@ -1,9 +1,10 @@
-"""The export against the plain tfc model, and what it needs per megapixel.
+"""The export against the library and the plain tfc model.
 
-    python -m tests.benchmarks.serving [--model=DIR] [--quality=5]
+    python -m tests.benchmarks.serving [--model=DIR] [--large_runs=0]
 
 All take and give image tensors. Runs are interleaved, so that whatever else the
-machine does slows all of them; the medians are compared.
+machine does slows all of them; medians are printed. A batch holds images of all
+the qualities, and is compared with the same images one at a time.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 
 # TensorFlow is imported before the package that would set it.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
@@ -21,6 +23,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
+from bls2017 import codec as codec_lib  # noqa: E402
 from bls2017.evaluation.benchmark import plain_model  # noqa: E402
 from bls2017.transforms import model_directory  # noqa: E402
 from export import export_model  # noqa: E402
@@ -28,8 +31,11 @@ from tests import images  # noqa: E402
 from tests.export import model_server  # noqa: E402
 
 SIZES = ((512, 768), (3000, 4000))
+BATCH = 8
 PIXEL_LIMIT = 2**26
 MEMORY_SIZES = ((512, 768), (1024, 1024), (2048, 2048))
+
+Calls = dict[tuple[str, str], Callable[[], object]]
 
 
 def _photograph(height: int, width: int) -> np.ndarray:
@@ -39,52 +45,103 @@ def _photograph(height: int, width: int) -> np.ndarray:
   return np.tile(tile, (height // 500, width // 500, 1))
 
 
-def _compare(calls: dict, runs: int) -> dict[tuple[str, str], np.ndarray]:
-  """Median seconds of each call, interleaved: by the clock, and of the CPU."""
-  taken: dict[tuple[str, str], list] = {name: [] for name in calls}
+def _medians(calls: Calls, runs: int) -> dict[tuple[str, str], float]:
+  """Median milliseconds of each call, interleaved."""
+  taken: dict[tuple[str, str], list[float]] = {name: [] for name in calls}
   for run in range(runs + 1):
     for name, call in calls.items():
-      start = np.array([time.perf_counter(), time.process_time()])
+      start = time.perf_counter()
       call()
-      end = np.array([time.perf_counter(), time.process_time()])
       if run:  # The first one compiles and allocates.
-        taken[name].append(end - start)
-  return {name: np.median(values, axis=0) for name, values in taken.items()}
+        taken[name].append(1e3 * (time.perf_counter() - start))
+  return {name: float(np.median(times)) for name, times in taken.items()}
 
 
-def _benchmark(
-  paths: dict[str, str], model, quality: float, runs: int, large_runs: int
+def _calls(
+  served: dict[str, model_server.SessionModel],
+  codec: codec_lib.Codec,
+  image: np.ndarray,
+  quality: float,
+) -> Calls:
+  """Compressing and decompressing one image, in all ways."""
+  plain, tensor = plain_model.PlainModel(codec.model, quality), image
+  string, shape = plain.compress(tf.constant(tensor))
+  data = codec.compress(image, quality)
+  calls: Calls = {
+    ("plain", "compress"): lambda: plain.compress(tf.constant(tensor)),
+    ("plain", "decompress"): lambda: plain.decompress(string, shape),
+    ("library", "compress"): lambda: codec.compress(image, quality),
+    ("library", "decompress"): lambda: codec.decompress(data),
+  }
+  for name, model in served.items():
+    calls[name, "compress"] = lambda m=model: m(
+      "compress_image", image=image[None], quality=[quality]
+    )
+    calls[name, "decompress"] = lambda m=model: m(
+      "decompress_image", compressed_bytes=[data]
+    )
+  return calls
+
+
+def _compare(
+  served: dict[str, model_server.SessionModel],
+  codec: codec_lib.Codec,
+  qualities: list[float],
+  runs: int,
+  large_runs: int,
 ) -> None:
-  plain = plain_model.PlainModel(model, quality)
-  served = {name: model_server.SessionModel(p) for name, p in paths.items()}
-  qualities = [quality]
-  print("size, model: compress + decompress = both, its ratio to plain")
+  print("| size | quality | model | compress, ms | decompress, ms |")
+  print("|---|---|---|---|---|")
   for height, width in SIZES:
     image = _photograph(height, width)
-    tensor = tf.constant(image)
-    string, shape = plain.compress(tensor)
-    data = served["stock"](
-      "compress_image", image=image[None], quality=qualities
-    )["compressed_bytes"]
-    calls = {
-      ("plain", "compress"): lambda t=tensor: plain.compress(t),
-      ("plain", "decompress"): lambda s=string, n=shape: plain.decompress(s, n),
-    }
-    for name, loaded in served.items():
-      calls[name, "compress"] = lambda m=loaded, x=image: m(
-        "compress_image", image=x[None], quality=qualities
-      )
-      calls[name, "decompress"] = lambda m=loaded, d=data: m(
-        "decompress_image", compressed_bytes=d
-      )
-    medians = _compare(calls, runs if height < 1000 else large_runs)
-    plainly = medians["plain", "compress"] + medians["plain", "decompress"]
-    for name in ("plain", *served):
-      there, back = medians[name, "compress"], medians[name, "decompress"]
-      clock, cpu = (there + back) / plainly
+    count = runs if height < 1000 else large_runs
+    for quality in qualities if count else ():
+      medians = _medians(_calls(served, codec, image, quality), count)
+      for name in ("plain", "library", *served):
+        print(
+          f"| {width}x{height} | {quality} | {name} |"
+          f" {medians[name, 'compress']:.0f} |"
+          f" {medians[name, 'decompress']:.0f} |",
+          flush=True,
+        )
+
+
+def _compare_batches(
+  served: dict[str, model_server.SessionModel],
+  codec: codec_lib.Codec,
+  qualities: list[float],
+  runs: int,
+) -> None:
+  """Batches of images against the same images one at a time."""
+  chosen = [qualities[i % len(qualities)] for i in range(BATCH)]
+  pixels = np.stack(
+    [images.photograph(*SIZES[0], seed=i) for i in range(BATCH)]
+  )
+  data = [codec.compress(x, q) for x, q in zip(pixels, chosen)]
+
+  def there(model: model_server.SessionModel, step: int) -> None:
+    for i in range(0, BATCH, step):
+      part = slice(i, i + step)
+      model("compress_image", image=pixels[part], quality=chosen[part])
+
+  def back(model: model_server.SessionModel, step: int) -> None:
+    for i in range(0, BATCH, step):
+      model("decompress_image", compressed_bytes=data[i : i + step])
+
+  print(
+    "| model | images at a time | compress, ms each | decompress, ms each |"
+  )
+  print("|---|---|---|---|")
+  for name, model in served.items():
+    calls: Calls = {}
+    for step in (1, BATCH):
+      calls["compress", str(step)] = lambda m=model, n=step: there(m, n)
+      calls["decompress", str(step)] = lambda m=model, n=step: back(m, n)
+    medians = _medians(calls, runs)
+    for step in (1, BATCH):
       print(
-        f"{width}x{height}, {name}: {1e3 * there[0]:.0f} + {1e3 * back[0]:.0f}"
-        f" = {1e3 * (there + back)[0]:.0f} ms, {clock:.2f}; CPU {cpu:.2f}",
+        f"| {name} | {step} | {medians['compress', str(step)] / BATCH:.0f} |"
+        f" {medians['decompress', str(step)] / BATCH:.0f} |",
         flush=True,
       )
 
@@ -128,10 +185,11 @@ def main() -> None:
   """Prints what was measured."""
   parser = argparse.ArgumentParser()
   parser.add_argument("--model", default=None)
-  parser.add_argument("--quality", type=float, default=5.0)
+  parser.add_argument("--qualities", type=float, nargs="+", default=[2, 5, 8])
   parser.add_argument("--runs", type=int, default=7)
   parser.add_argument("--large_runs", type=int, default=3)
   parser.add_argument("--runtimes", nargs="+", default=["stock", "tfc"])
+  parser.add_argument("--nomemory", action="store_true")
   arguments = parser.parse_args()
   model = model_directory.load(arguments.model)
   with tempfile.TemporaryDirectory() as directory:
@@ -144,14 +202,13 @@ def main() -> None:
       )
       for runtime in arguments.runtimes
     }
-    _benchmark(
-      paths,
-      model,
-      arguments.quality,
-      arguments.runs,
-      arguments.large_runs,
-    )
-    _memory(paths["stock"], arguments.quality)
+    served = {name: model_server.SessionModel(p) for name, p in paths.items()}
+    codec = codec_lib.Codec(model)
+    qualities = arguments.qualities
+    _compare_batches(served, codec, qualities, arguments.runs)
+    _compare(served, codec, qualities, arguments.runs, arguments.large_runs)
+    if not arguments.nomemory:
+      _memory(paths["stock"], qualities[len(qualities) // 2])
 
 
 if __name__ == "__main__":

@@ -46,8 +46,80 @@ class SessionModel:
     return self._session.run(fetches, feeds)
 
 
+class BatchingModel:
+  """Merges requests to a model as TF Serving does with --enable_batching.
+
+  Requests of one signature are merged whose inputs have the same types and,
+  but for the number of items, the same shapes. A batch starts as soon as a
+  thread is free.
+  """
+
+  def __init__(
+    self, model: SessionModel, max_batch_size: int = 8, threads: int = 2
+  ):
+    self._model = model
+    self._size = max_batch_size
+    self._waiting: list[tuple[tuple, dict, futures.Future]] = []
+    self._changed = threading.Condition()
+    self._closed = False
+    self._threads = [
+      threading.Thread(target=self._work) for _ in range(threads)
+    ]
+    for thread in self._threads:
+      thread.start()
+
+  def __enter__(self) -> BatchingModel:
+    return self
+
+  def __exit__(self, *exception):
+    with self._changed:
+      self._closed = True
+      self._changed.notify_all()
+    for thread in self._threads:
+      thread.join()
+
+  def __call__(self, signature: str, **inputs) -> dict[str, np.ndarray]:
+    kinds = {k: (v.dtype, v.shape[1:]) for k, v in inputs.items()}
+    answer: futures.Future = futures.Future()
+    with self._changed:
+      key = signature, tuple(sorted(kinds.items()))
+      self._waiting.append((key, inputs, answer))
+      self._changed.notify()
+    return answer.result()
+
+  def _work(self) -> None:
+    while True:
+      with self._changed:
+        self._changed.wait_for(lambda: self._waiting or self._closed)
+        if not self._waiting:
+          return
+        key = self._waiting[0][0]
+        batch = [r for r in self._waiting if r[0] == key][: self._size]
+        self._waiting = [
+          r for r in self._waiting if not any(r is taken for taken in batch)
+        ]
+      self._answer(key[0], batch)
+
+  def _answer(self, signature: str, batch: list) -> None:
+    try:
+      merged = {
+        name: np.concatenate([inputs[name] for _, inputs, _ in batch])
+        for name in batch[0][1]
+      }
+      outputs = self._model(signature, **merged)
+    except Exception as e:  # Whatever it is, every request is told.
+      for _, _, answer in batch:
+        answer.set_exception(e)
+      return
+    start = 0
+    for _, inputs, answer in batch:
+      end = start + len(next(iter(inputs.values())))
+      answer.set_result({k: v[start:end] for k, v in outputs.items()})
+      start = end
+
+
 class _Service(prediction_service_pb2_grpc.PredictionServiceServicer):
-  def __init__(self, model: SessionModel, refusals: int):
+  def __init__(self, model: SessionModel | BatchingModel, refusals: int):
     self._model = model
     self._refusals = refusals
 
@@ -69,7 +141,9 @@ class _Service(prediction_service_pb2_grpc.PredictionServiceServicer):
 
 
 @contextlib.contextmanager
-def grpc_server(model: SessionModel, threads: int = 8, refusals: int = 0):
+def grpc_server(
+  model: SessionModel | BatchingModel, threads: int = 8, refusals: int = 0
+):
   """A server on a real socket; the value is its address.
 
   Args:

@@ -54,6 +54,8 @@ def test_files_go_there_and_back(served, codec, photographs, tmp_path):
   served.decompress_file(packed, output)
   difference = np.array(Image.open(output)).astype(int) - codec.decompress(data)
   assert np.abs(difference).max() <= 1
+  jpeg = Image.open(io.BytesIO(served.decompress_to_jpeg(data)))
+  assert (jpeg.format, jpeg.size) == ("JPEG", (64, 48))
   expected = codec.info(data)
   info = served.info(data)
   assert (info.height, info.width) == (expected.height, expected.width)

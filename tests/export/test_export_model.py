@@ -127,8 +127,8 @@ def test_the_configuration_of_the_server(base_dir):
   serving = base_dir / "serving"
   names = sorted(p.name for p in serving.iterdir())
   assert names == [
-    "README.md", "batching.config", "compose.yaml", "models.config",
-    "monitoring.config",
+    "README.md", "batching_accelerator.config", "batching_processor.config",
+    "compose.yaml", "models.config", "monitoring.config",
   ]  # fmt: skip
   for path in serving.iterdir():
     assert "$" not in path.read_text().replace("$(base64", "")
@@ -136,6 +136,9 @@ def test_the_configuration_of_the_server(base_dir):
     (serving / "models.config").read_text(),
     model_server_config_pb2.ModelServerConfig(),
   )
+  for name in ("batching_accelerator.config", "batching_processor.config"):
+    assert "max_batch_size { value:" in (serving / name).read_text()
+  assert "/batching_processor.config" in (serving / "compose.yaml").read_text()
   (model,) = config.model_config_list.config
   assert model.name == export_model.MODEL_NAME
   assert model.base_path == "/models/bls2017"

@@ -49,12 +49,14 @@ def _bad_files(data: bytes) -> dict[str, tuple[bytes, int]]:
   def sized(height: int, width: int) -> bytes:
     return fields[:6] + struct.pack("<HH", height, width) + fields[10:]
 
-  short = struct.pack("<H", struct.unpack_from("<H", body)[0] - 1)
+  boxes, lanes = body[:4], body[4:]
+  smallest = struct.unpack_from("<H", lanes)[0]
   return {
     "empty": (b"", 4),
     "magic": (b"\x89PNG" + data[4:], 4),
     "part of the magic": (data[:3], 4),
-    "version": (data[:4] + b"\3" + data[5:], 4),
+    "version": (data[:4] + b"\4" + data[5:], 4),
+    "older version": (resealed(fields[:4] + b"\2" + fields[5:], body), 4),
     "header cut": (data[:25], 4),
     "cut": (data[:-1], 4),
     "appended": (data + b"\0", 4),
@@ -67,13 +69,15 @@ def _bad_files(data: bytes) -> dict[str, tuple[bytes, int]]:
     "over the limit": (resealed(sized(129, 128), body), 5),
     "largest": (resealed(sized(65535, 65535), b""), 5),
     "too short": (resealed(sized(128, 128), b""), 4),
-    "lanes": (resealed(fields, short + body[2:]), 4),
-    "trailing zero": (
-      resealed(
-        fields, struct.pack("<H", struct.unpack_from("<H", body)[0] + 1)
-        + body[2:] + b"\0",
-      ), 4,
+    "boxes cut off": (resealed(fields, b"\1\0\0\0" + body), 4),
+    "boxes too long": (resealed(fields, b"\0\0\0\2" + lanes), 4),
+    "empty box": (
+      resealed(fields, b"\x08\0\0\0XMP \0\0\0\0" + lanes), 4
     ),
+    "lanes": (
+      resealed(fields, boxes + struct.pack("<H", smallest + 1) + lanes[2:]), 4
+    ),
+    "trailing zero": (resealed(fields, body + b"\0"), 4),
     "payload": (resealed(fields, body[:-2] + b"\0\0"), 4),
   }  # fmt: skip
 
@@ -155,7 +159,7 @@ def test_impossible_sizes_get_a_status(session_model, codec, photographs):
 def test_bad_items_get_a_status_and_leave_their_neighbours_alone(
   session_model, codec, photographs
 ):
-  data = codec.compress(photographs[0], 1.5)
+  data = codec.compress(photographs[3], 1.5)  # Of two lanes.
   bad = _bad_files(data)
   mixed, expected = [], []
   for name, (item, status) in bad.items():
@@ -173,6 +177,66 @@ def test_bad_items_get_a_status_and_leave_their_neighbours_alone(
   assert not tensors["image"][::2].any()
   png = _pixels(outputs["image_bytes"][1])
   assert (tensors["image"][1::2] == png).all()
+
+
+def test_metadata_is_checked_and_skipped(session_model, codec, photographs):
+  data = codec.compress(photographs[0], 1.5)
+  boxes = [container.Box(b"XMP ", b"<x/>"), container.Box(b"abcd", b"?")]
+  body = container.pack_boxes(3, boxes) + data[30:]
+  sealed = data[:18] + container.checksum(data[:18] + body) + body
+  assert codec.info(sealed).lanes == codec.info(data).lanes
+  outputs = session_model("decompress", compressed_bytes=[data, sealed])
+  assert _status(outputs) == [0, 0]
+  assert outputs["image_bytes"][0] == outputs["image_bytes"][1]
+
+
+def test_batches_may_mix_sizes_qualities_and_faults(
+  session_model, codec, photographs
+):
+  rng = np.random.default_rng(0)
+  sound = [(x, q) for x in photographs for q in QUALITIES]
+  files = [codec.compress(x, q) for x, q in sound]
+  bad = [item for item, _ in _bad_files(files[-1]).values()]
+  statuses = [0] * len(files) + [s for _, s in _bad_files(files[-1]).values()]
+  order = rng.permutation(len(files) + len(bad))
+  mixed = [(files + bad)[i] for i in order]
+  outputs = session_model("decompress", compressed_bytes=mixed)
+  assert _status(outputs) == [statuses[i] for i in order]
+  for data, png in zip(mixed, outputs["image_bytes"]):
+    alone = session_model("decompress", compressed_bytes=[data])
+    assert alone["image_bytes"].tolist() == [png]
+  pngs = [_png(x) for x, _ in sound] + [b"x", b""]
+  qualities = [q for _, q in sound] + [1.0, 9.0]
+  order = rng.permutation(len(pngs))
+  outputs = session_model(
+    "compress",
+    image_bytes=[pngs[i] for i in order],
+    quality=[qualities[i] for i in order],
+  )
+  found = outputs["compressed_bytes"]
+  assert [found[i] for i in np.argsort(order)] == [*files, b"", b""]
+  statuses = np.array(_status(outputs))[np.argsort(order)]
+  assert statuses.tolist() == [0] * len(files) + [3, 2]
+
+
+def test_jpeg_files_for_those_who_can_show_nothing_else(
+  session_model, codec, photographs
+):
+  data = [codec.compress(x, 2.0) for x in photographs]
+  outputs = session_model(
+    "decompress_to_jpeg",
+    compressed_bytes=[data[0], data[3], data[0], data[0], b"x", data[3]],
+    jpeg_quality=[95, 95, 0, 101, 50, 10],
+  )
+  assert _status(outputs) == [0, 0, 2, 2, 4, 0]
+  files = outputs["image_bytes"]
+  assert [bool(file) for file in files] == [True] * 2 + [False] * 3 + [True]
+  assert len(files[5]) < len(files[1])
+  for file, d in zip(files, data[::3]):
+    image = Image.open(io.BytesIO(file))
+    assert image.format == "JPEG"
+    difference = np.array(image).astype(int) - codec.decompress(d)
+    assert np.abs(difference).mean() < 8
 
 
 @pytest.mark.parametrize("kind", ["cut", "bit", "zero", "appended"])
@@ -321,6 +385,10 @@ def test_the_signatures_are_the_documented_ones(session_model):
       {**data, **status},
     ),
     "decompress": (data, {**file, **status}),
+    "decompress_to_jpeg": (
+      {**data, "jpeg_quality": (number, [-1])},
+      {**file, **status},
+    ),
     "compress_image": ({**image, **quality}, {**data, **status}),
     "decompress_image": (data, {**image, **status}),
     "info": (

@@ -1,13 +1,13 @@
 """An exported model under load, a tenth of it hostile.
 
-    python -m tests.load.serving --minutes=30
+    python -m tests.load.serving --minutes=30 [--max_batch_size=1]
 
 A server process answers over gRPC as TF Serving does, in sessions of the
-exported graph. Sixteen clients, each sending its next request when it has an
-answer, go through phases in turn: clean ones with sound requests alone, and
-mixed ones with a tenth of hostile requests. Both lie so close together that
-whatever else the machine does falls on both. Every answer is compared with the
-library's.
+exported graph, and merges requests as the generated configuration asks for.
+Sixteen clients, each sending its next request when it has an answer, go through
+phases in turn: clean ones with sound requests alone, and mixed ones with a
+tenth of hostile requests. Both lie so close together that whatever else the
+machine does falls on both. Every answer is compared with the library's.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ CLIENTS = 16
 HOSTILE_SHARE = 0.1
 MAX_PIXELS = 1 << 20
 _SIZES = ((64, 96), (160, 120), (33, 17), (1, 300))
-_SERVER_THREADS = 8
+MAX_BATCH_SIZE = 8
+_SERVER_THREADS = CLIENTS
 _WARM_UP_SHARE = 0.1
 _TIMEOUT = 600.0  # Slowness shows in the times; a lost request shows here.
 
@@ -272,10 +273,21 @@ class Server:
     address: Where it answers.
   """
 
-  def __init__(self, path: str):
-    """Starts it. Args: path: the exported version."""
+  def __init__(self, path: str, max_batch_size: int):
+    """Starts it.
+
+    Args:
+      path: The exported version.
+      max_batch_size: How many items are merged at most.
+    """
     self._process = subprocess.Popen(
-      [sys.executable, "-m", "tests.load.serving", f"--serve={path}"],
+      [
+        sys.executable,
+        "-m",
+        "tests.load.serving",
+        f"--serve={path}",
+        f"--max_batch_size={max_batch_size}",
+      ],
       stdin=subprocess.PIPE,
       stdout=subprocess.PIPE,
       text=True,
@@ -302,12 +314,15 @@ class Server:
     return 1024 * int(found[1])
 
 
-def _serve(path: str) -> None:
+def _serve(path: str, max_batch_size: int) -> None:
   """The server process: lives until its standard input is closed."""
-  with model_server.SessionModel(path) as model:
-    with model_server.grpc_server(model, _SERVER_THREADS) as address:
-      print(json.dumps(address), flush=True)
-      sys.stdin.read()
+  with (
+    model_server.SessionModel(path) as model,
+    model_server.BatchingModel(model, max_batch_size) as batching,
+    model_server.grpc_server(batching, _SERVER_THREADS) as address,
+  ):
+    print(json.dumps(address), flush=True)
+    sys.stdin.read()
 
 
 def load_codec() -> codec_lib.Codec:
@@ -318,7 +333,11 @@ def load_codec() -> codec_lib.Codec:
 
 
 def run(
-  path: str, phases: int, seconds: float, progress: Callable[[str], None]
+  path: str,
+  phases: int,
+  seconds: float,
+  progress: Callable[[str], None],
+  max_batch_size: int = MAX_BATCH_SIZE,
 ) -> tuple[Phase, Phase, float]:
   """Serves an export, and sends it phases of requests.
 
@@ -327,6 +346,7 @@ def run(
     phases: How many, clean and mixed in turn, after a warm-up.
     seconds: Of each.
     progress: Told of each phase.
+    max_batch_size: How many items the server merges at most.
 
   Returns:
     All clean and all mixed phases, and the growth of the server's memory from
@@ -335,7 +355,7 @@ def run(
   codec = load_codec()
   sound, hostile = sound_requests(codec), hostile_requests(codec)
   clean, mixed = Phase(), Phase()
-  with Server(path) as server:
+  with Server(path, max_batch_size) as server:
     warm_up = max(seconds, _WARM_UP_SHARE * phases * seconds)
     first = run_phase(server.address, sound, hostile, warm_up, 0)
     clean.wrong += first.wrong
@@ -349,7 +369,8 @@ def run(
       total.wrong += phase.wrong
       total.server_bytes = server.resident_bytes()
       progress(
-        f"{'mixed' if bad else 'clean'}: {len(phase.seconds)} sound,"
+        f"{'mixed' if bad else 'clean'}: {len(phase.seconds)} sound"
+        f" ({len(phase.seconds) / seconds:.1f} a second),"
         f" {phase.hostile} hostile, {len(phase.wrong)} wrong;"
         f" p99 {phase.p99():.3f} s; {total.server_bytes / 2**20:.1f} MiB"
       )
@@ -362,10 +383,11 @@ def main() -> int:
   parser = argparse.ArgumentParser()
   parser.add_argument("--minutes", type=float, default=30)
   parser.add_argument("--phases", type=int, default=30)
+  parser.add_argument("--max_batch_size", type=int, default=MAX_BATCH_SIZE)
   parser.add_argument("--serve", help=argparse.SUPPRESS)
   arguments = parser.parse_args()
   if arguments.serve:
-    _serve(arguments.serve)
+    _serve(arguments.serve, arguments.max_batch_size)
     return 0
   with tempfile.TemporaryDirectory() as directory:
     path = export_model.export(
@@ -378,6 +400,7 @@ def main() -> int:
       arguments.phases,
       60 * arguments.minutes / arguments.phases / (1 + _WARM_UP_SHARE),
       lambda line: print(line, flush=True),
+      arguments.max_batch_size,
     )
   wrong = clean.wrong + mixed.wrong
   print(

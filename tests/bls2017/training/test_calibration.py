@@ -10,7 +10,7 @@ import pytest
 
 from bls2017 import codec, errors
 from bls2017.bitstream import coding_tables
-from bls2017.encoder import options as options_lib
+from bls2017.encoder import analysis
 from bls2017.training import calibration, freezing, table_building
 from bls2017.transforms import model_directory
 from tests import conftest
@@ -54,13 +54,17 @@ def _bits(
   quality: float,
 ) -> np.ndarray:
   """Bits of rounded photographs with both models, which decode them alike."""
-  rounding = options_lib.Options(effort=1)
-  coders = codec.Codec(before), codec.Codec(after)
+  prepared = codec.Codec(before)._prepared, codec.Codec(after)._prepared
+  index = coding_tables.quality_index(quality, before.config.num_levels)
   bits = np.zeros(2)
   for x in patches:
-    encoded = [coder.encode(x, quality, rounding) for coder in coders]
-    bits += [e.estimated_bits for e in encoded]
-    decoded = [c.decompress(e.data) for c, e in zip(coders, encoded)]
+    latents = prepared[0].transforms.latents(x).reshape(-1, 12)
+    coded = [analysis.AnalysedImage(x, latents, model) for model in prepared]
+    rounded = [
+      image.candidate_of(index, image.scaled(index)) for image in coded
+    ]
+    bits += [candidate.bits for candidate in rounded]
+    decoded = [image.decoded(c) for image, c in zip(coded, rounded)]
     np.testing.assert_array_equal(*decoded)
   return bits
 

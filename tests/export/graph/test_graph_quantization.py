@@ -60,8 +60,10 @@ def test_symbols_and_sizes_are_the_librarys(
 
 
 @pytest.mark.parametrize("runtime", ["stock", "tfc"])
-def test_a_model_of_one_activity_is_exported_as_well(runtime):
-  old = model_directory.load(str(conftest.MODEL.parents[1] / "v1" / "model"))
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_models_of_older_versions_are_exported_as_well(version, runtime):
+  # Version 1 knows a single activity.
+  old = model_directory.load(str(conftest.MODEL.parents[1] / version / "model"))
   codec = codec_lib.Codec(old)
   module = serving_module.ServingModule(old, runtime, conftest.MAX_PIXELS)
   for i, size in enumerate(conftest.SIZES):

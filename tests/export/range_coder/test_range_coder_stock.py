@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bls2017 import errors
 from bls2017.bitstream import coding_tables, range_coder_tfc
-from export.range_coder import range_coder_stock
+from export.range_coder import range_coder_stock, stock_streams
 from tests import laws
 from tests.bls2017.bitstream import tables_strategy
 
@@ -134,6 +134,61 @@ def test_without_live_channels_streams_are_empty():
   assert STOCK.decode([b""] * 3, 9, tables).shape == (9, 0)
   with pytest.raises(errors.BitstreamError):
     STOCK.decode([b"", b"\0", b""], 9, tables)
+
+
+@st.composite
+def _batches(draw):
+  """Images of one model and of several qualities."""
+  channels = draw(st.integers(1, 6))
+  activities = draw(st.sampled_from([1, 3]))
+  images = []
+  for _ in range(draw(st.integers(1, 5))):
+    seed = draw(st.integers(0, 2**32 - 1))
+    largest = draw(st.sampled_from([1, 2, 17, 300]))
+    lane_positions = draw(st.integers(1, 20))
+    skew = draw(st.sampled_from([0.0, 0.5, 0.999]))
+    tables = tables_strategy.make_tables(
+      seed, channels, largest, skew, lane_positions, activities
+    )
+    positions = draw(st.integers(1, 40))
+    rows = tables_strategy.likely_symbols(tables, positions, seed, flat=False)
+    images.append((rows, tables))
+  return images
+
+
+@laws.examples(60)
+@given(images=_batches(), changes=CHANGES)
+def test_images_coded_together_are_those_coded_alone(images, changes):
+  rows, tables = zip(*images)
+  streams = STOCK.encode_together(rows, tables)
+  assert streams == [TFC.encode(r, t) for r, t in images]
+  for number, content, appended in changes:
+    of_image = streams[number % len(streams)]
+    lane = number % len(of_image)
+    of_image[lane] = of_image[lane] + content if appended else content
+  positions = [len(r) for r in rows]
+  decoded = STOCK.decode_together(streams, positions, tables)
+  for found, s, n, t in zip(decoded, streams, positions, tables):
+    expected = _outcome(TFC, s, n, t)
+    assert (None if found is None else found.tolist()) == expected
+
+
+def test_so_many_lanes_that_two_threads_share_them():
+  images = []
+  for seed, (positions, lane_positions) in enumerate(
+    ((40, 7), (stock_streams.PARTED_LANES, 1), (70, 30), (300, 2))
+  ):
+    tables = tables_strategy.make_tables(seed, 4, 30, 0.5, lane_positions, 3)
+    rows = tables_strategy.likely_symbols(tables, positions, seed, flat=False)
+    images.append((rows, tables))
+  rows, tables = zip(*images)
+  streams = STOCK.encode_together(rows, tables)
+  assert streams == [TFC.encode(r, t) for r, t in images]
+  streams[1][300] += b"\0"
+  decoded = STOCK.decode_together(streams, [len(r) for r in rows], tables)
+  assert decoded[1] is None
+  for number in (0, 2, 3):
+    np.testing.assert_array_equal(decoded[number], rows[number])
 
 
 def test_tensorflow_compression_is_not_imported():

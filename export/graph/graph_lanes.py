@@ -1,0 +1,291 @@
+"""What a file holds behind its header: metadata, lengths of lanes, and lanes.
+
+The graph checks the boxes of metadata as the library does, and skips them; it
+writes files without any.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from bls2017.bitstream import coding_tables, container
+from export import verdict
+from export.graph import byte_fields
+
+
+class Lanes(NamedTuple):
+  """The lanes of a file.
+
+  Attributes:
+    payload: string scalar, all lanes one after the other.
+    lengths: int32 [lanes].
+    verdict: What is wrong with them; the others mean nothing then.
+  """
+
+  payload: tf.Tensor
+  lengths: tf.Tensor
+  verdict: verdict.Verdict
+
+
+class _Lengths(NamedTuple):
+  """The lengths of a file's lanes.
+
+  Attributes:
+    lengths: int32 [lanes].
+    first: int32 scalar, where the first lane begins.
+    faults: What is wrong with them, in the order of the checks.
+  """
+
+  lengths: tf.Tensor
+  first: tf.Tensor
+  faults: list[verdict.Case]
+
+
+def no_lanes(faults: verdict.Verdict) -> Lanes:
+  """The lanes of a file that has a fault."""
+  return Lanes(tf.constant(""), tf.zeros((0,), tf.int32), faults)
+
+
+def unpack(
+  data: tf.Tensor,
+  version: int,
+  num_lanes: tf.Tensor,
+  max_lane_bytes: tf.Tensor,
+  max_last_lane_bytes: tf.Tensor,
+) -> Lanes:
+  """The lanes of a file whose header was found sound.
+
+  Args:
+    data: string scalar, the whole file.
+    version: Of the format.
+    num_lanes: int32 scalar, at least 1.
+    max_lane_bytes: int32 scalar, the longest a lane can be.
+    max_last_lane_bytes: int32 scalar, the longest the last one can be.
+  """
+  if version < container.BOXES_VERSION:
+    stored = _long_lengths(data, num_lanes)
+    return _checked(data, stored, max_lane_bytes, max_last_lane_bytes)
+  end, box_faults = _end_of_boxes(data)
+  return tf.cond(
+    box_faults.is_ok(),
+    lambda: _checked(
+      data,
+      _short_lengths(data, end, num_lanes),
+      max_lane_bytes,
+      max_last_lane_bytes,
+    ),
+    lambda: no_lanes(box_faults),
+  )
+
+
+def _checked(
+  data: tf.Tensor,
+  stored: _Lengths,
+  max_lane_bytes: tf.Tensor,
+  max_last_lane_bytes: tf.Tensor,
+) -> Lanes:
+  size = tf.strings.length(data)
+  too_long = tf.reduce_any(stored.lengths > max_lane_bytes) | tf.reduce_any(
+    stored.lengths[-1:] > max_last_lane_bytes
+  )
+  faults = verdict.first_fault(
+    *stored.faults,
+    (
+      too_long,
+      verdict.CORRUPT,
+      ("a lane is longer than its symbols can need",),
+    ),
+  )
+  first = tf.minimum(stored.first, size)
+  payload = tf.strings.substr(data, first, size - first)
+  return Lanes(payload, stored.lengths, faults)
+
+
+def _too_short(present: tf.Tensor) -> verdict.Case:
+  return present, verdict.CORRUPT, ("the file is too short for its image",)
+
+
+def _unfilled(present: tf.Tensor) -> verdict.Case:
+  return present, verdict.CORRUPT, ("the lanes do not fill the file",)
+
+
+def _long_lengths(data: tf.Tensor, num_lanes: tf.Tensor) -> _Lengths:
+  """The lengths of versions 1 and 2."""
+  size = tf.strings.length(data)
+  first = container.HEADER_BYTES + container.LANE_LENGTH_BYTES * num_lanes
+  # A file that is too short yields no lengths, and is refused.
+  num_bytes = tf.where(size < first, 0, first - container.HEADER_BYTES)
+  begin = tf.minimum(size, container.HEADER_BYTES)
+  lengths = byte_fields.shorts(
+    byte_fields.from_string(tf.strings.substr(data, begin, num_bytes))
+  )
+  # The sum of hostile lengths may need more than 32 bits.
+  total = tf.reduce_sum(tf.cast(lengths, tf.int64))
+  unfilled = tf.cast(first, tf.int64) + total != tf.cast(size, tf.int64)
+  return _Lengths(
+    lengths, first, [_too_short(size < first), _unfilled(unfilled)]
+  )
+
+
+def _short_lengths(
+  data: tf.Tensor, begin: tf.Tensor, num_lanes: tf.Tensor
+) -> _Lengths:
+  """The lengths of version 3, which follow the boxes.
+
+  Args:
+    data: string scalar, the whole file.
+    begin: int32 scalar, where the boxes end.
+    num_lanes: int32 scalar, at least 1.
+  """
+  size = tf.strings.length(data)
+  several = num_lanes > 1
+  stored = num_lanes - 1
+  rest = tf.strings.substr(data, begin, size - begin)
+  head = byte_fields.head(rest, container.LENGTHS_HEADER_BYTES)
+  smallest = tf.cast(byte_fields.little_endian(head, 0, 2), tf.int32)
+  width = tf.where(several, tf.cast(head[2], tf.int32), 0)
+  begin += tf.where(several, container.LENGTHS_HEADER_BYTES, 0)
+  num_bytes = (stored * width + 7) // 8
+  short = (width > container.MAX_LENGTH_BITS) | (size < begin + num_bytes)
+  # A file that is too short yields lengths of 0 bits, and is refused.
+  width = tf.where(short, 0, width)
+  num_bytes = tf.where(short, 0, num_bytes)
+  content = byte_fields.from_string(
+    tf.strings.substr(data, tf.minimum(begin, size), num_bytes)
+  )
+  bits = tf.bitwise.right_shift(
+    tf.cast(content, tf.int32)[:, None], tf.range(8)
+  )
+  bits = tf.reshape(bits % 2, [-1])
+  digits = tf.reshape(bits[: stored * width], tf.stack([stored, width]))
+  numbers = tf.reduce_sum(
+    tf.bitwise.left_shift(digits, tf.range(width)[None]), 1
+  )
+  largest = tf.reduce_max(tf.pad(numbers, [[0, 1]]))
+  misspelt = several & (
+    (tf.reduce_min(numbers) > 0)
+    | (_bit_length(largest) != width)
+    | tf.reduce_any(bits[stored * width :] > 0)
+    | (smallest + largest > coding_tables.MAX_LANE_BYTES)
+  )
+  lengths = smallest + numbers
+  first = begin + num_bytes
+  total = tf.reduce_sum(tf.cast(lengths, tf.int64))
+  last = tf.cast(size - first, tf.int64) - total
+  unfilled = (last < 0) | (last > coding_tables.MAX_LANE_BYTES)
+  last = tf.cast(tf.where(unfilled, tf.zeros_like(last), last), tf.int32)
+  return _Lengths(
+    tf.concat([lengths, last[None]], 0),
+    first,
+    [
+      _too_short(short),
+      (misspelt, verdict.CORRUPT, ("the lengths of the lanes are misspelt",)),
+      _unfilled(unfilled),
+    ],
+  )
+
+
+def _bit_length(number: tf.Tensor) -> tf.Tensor:
+  """Bits of a number, an int32 scalar from 0 to 65535; 0 has none."""
+  powers = tf.bitwise.left_shift(1, tf.range(container.MAX_LENGTH_BITS))
+  return tf.reduce_sum(tf.cast(number >= powers, tf.int32))
+
+
+def _end_of_boxes(data: tf.Tensor) -> tuple[tf.Tensor, verdict.Verdict]:
+  """Where the metadata ends, int32, and what is wrong with it."""
+  size = tf.strings.length(data)
+  first = container.HEADER_BYTES + container.BOXES_LENGTH_BYTES
+  head = byte_fields.head(data, first)
+  boxes = byte_fields.little_endian(
+    head, container.HEADER_BYTES, container.BOXES_LENGTH_BYTES
+  )
+  room = tf.maximum(tf.cast(size, tf.int64) - first, 0)
+  too_long = boxes > tf.minimum(
+    room, tf.constant(container.MAX_BOXES_BYTES, tf.int64)
+  )
+  end = first + tf.cast(
+    tf.where(too_long, tf.zeros_like(boxes), boxes), tf.int32
+  )
+
+  def read(
+    start: tf.Tensor, previous: tf.Tensor, fault: tf.Tensor
+  ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    content = start + container.BOX_HEADER_BYTES
+    head = byte_fields.head(
+      tf.strings.substr(data, start, container.BOX_HEADER_BYTES),
+      container.BOX_HEADER_BYTES,
+    )
+    letters = head[: container.BOX_TYPE_BYTES]
+    kind = byte_fields.number(head, 0, container.BOX_TYPE_BYTES)
+    length = byte_fields.little_endian(head, container.BOX_TYPE_BYTES, 4)
+    in_order = (kind > previous) & tf.reduce_all(
+      (letters >= 0x20) & (letters <= 0x7E)
+    )
+    left = tf.cast(end - content, tf.int64)
+    fault = tf.where((length > 0) & (length <= left), 0, 3)
+    fault = tf.where(in_order, fault, 2)
+    fault = tf.where(content > end, 1, fault)
+    following = content + tf.cast(tf.minimum(length, left), tf.int32)
+    return following, kind, fault
+
+  _, _, fault = tf.while_loop(
+    lambda start, _, fault: (start < end) & (fault == 0),
+    read,
+    (tf.constant(first), tf.constant(-1, tf.int64), tf.constant(0)),
+    parallel_iterations=1,
+  )
+  messages = (
+    "the metadata is cut off",
+    "the types of the metadata are not in order",
+    "the metadata does not fill its room",
+  )
+  return end, verdict.first_fault(
+    _too_short(size < first),
+    (too_long, verdict.CORRUPT, ("the metadata is longer than its file",)),
+    *(
+      (fault == number, verdict.CORRUPT, (message,))
+      for number, message in enumerate(messages, 1)
+    ),
+  )
+
+
+def pack_lengths(lengths: tf.Tensor, version: int) -> tf.Tensor:
+  """What a file without metadata holds between its header and its lanes.
+
+  Args:
+    lengths: int32 [lanes], at least one, below 65536.
+    version: Of the format.
+
+  Returns:
+    A string scalar.
+  """
+  if version < container.BOXES_VERSION:
+    return byte_fields.to_string(byte_fields.from_shorts(lengths))
+  packed = tf.cond(
+    tf.size(lengths) > 1,
+    lambda: _packed_lengths(lengths[:-1]),
+    lambda: tf.constant(""),
+  )
+  return bytes(container.BOXES_LENGTH_BYTES) + packed
+
+
+def _packed_lengths(lengths: tf.Tensor) -> tf.Tensor:
+  smallest = tf.reduce_min(lengths)
+  numbers = lengths - smallest
+  width = _bit_length(tf.reduce_max(numbers))
+  bits = tf.bitwise.right_shift(numbers[:, None], tf.range(width)[None]) % 2
+  bits = tf.reshape(bits, [-1])
+  bits = tf.pad(bits, [[0, -tf.size(bits) % 8]])
+  powers = tf.bitwise.left_shift(1, tf.range(8))
+  content = tf.reduce_sum(tf.reshape(bits, [-1, 8]) * powers, 1)
+  return byte_fields.to_string(
+    tf.concat(
+      [
+        byte_fields.from_shorts(smallest[None]),
+        tf.cast(tf.concat([width[None], content], 0), tf.uint8),
+      ],
+      0,
+    )
+  )
