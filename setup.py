@@ -28,7 +28,13 @@ setuptools.setup(
       "py.typed",
       "training/README.md",
     ],
-    "export": ["README.md", "py.typed", "serving/*"],
+    "export": [
+      "README.md",
+      "py.typed",
+      "serving/*",
+      "web/README.md",
+      "web/site/**/*",
+    ],
   },
   install_requires=[
     "tensorflow==2.14.1",
