@@ -45,7 +45,13 @@ setuptools.setup(
       "py.typed",
       "training/README.md",
     ],
-    "export": ["README.md", "py.typed", "serving/*"],
+    "export": [
+      "README.md",
+      "py.typed",
+      "serving/*",
+      "web/README.md",
+      "web/site/**/*",
+    ],
   },
   install_requires=[
     f"tensorflow==2.14.1; {WITH_TRAINING}",

@@ -5,7 +5,7 @@
     image = codec.decompress(data)
 
 Importing this package imports neither TensorFlow nor anything that takes time;
-`Codec` is looked up when it is first used.
+the names below are looked up when they are first used.
 """
 
 from __future__ import annotations
@@ -14,18 +14,28 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
+from bls2017 import errors
+
 if TYPE_CHECKING:
   from bls2017.codec import Codec, StreamInfo
+  from bls2017.images.image_io import read_rgb as read_image
 
 # TensorFlow reads it when it is imported. oneDNN's convolutions are faster, and
 # sum in an order that does not depend on where an image is cut (`strips`).
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 __version__ = "0.1.0"
-__all__ = ["Codec", "StreamInfo", "__version__"]
+__all__ = ["Codec", "StreamInfo", "__version__", "errors", "read_image"]
+
+_PLACES = {
+  "Codec": ("bls2017.codec", "Codec"),
+  "StreamInfo": ("bls2017.codec", "StreamInfo"),
+  "read_image": ("bls2017.images.image_io", "read_rgb"),
+}
 
 
 def __getattr__(name: str) -> Any:
-  if name in ("Codec", "StreamInfo"):
-    return getattr(importlib.import_module("bls2017.codec"), name)
+  if name in _PLACES:
+    module, attribute = _PLACES[name]
+    return getattr(importlib.import_module(module), attribute)
   raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import logging
+import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
 import numpy as np
 
@@ -20,10 +22,16 @@ from bls2017.encoder import analysis, quantization
 from bls2017.encoder import options as options_lib
 from bls2017.encoder import plan as plan_lib
 from bls2017.images import image_io
+from bls2017.images import metadata as metadata_lib
 from bls2017.transforms import model_directory, regions, runtimes
 
 if TYPE_CHECKING:
   from bls2017.encoder import refinement
+
+FileBytes = Union[bytes, bytearray, memoryview]
+"""The bytes of a file, in any object that holds bytes."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,14 +134,25 @@ class Codec:
       functools.partial(container.overhead_bytes, version=model.format_version),
     )
 
+    self._path: str | None = None
+    self._is_loaded = False
+    self._process = os.getpid()
+
   @classmethod
   def load(
-    cls, model: str | None = None, runtime: str = runtimes.AUTO
+    cls,
+    model: str | None = None,
+    max_pixels: int = image_io.MAX_PIXELS,
+    runtime: str = runtimes.AUTO,
   ) -> Codec:
     """Loads a model directory.
 
+    A codec that was loaded can be pickled: the model's path is, and the model
+    is read again where the codec arrives.
+
     Args:
       model: Its path; the model that comes with the package by default.
+      max_pixels: Limit of width times height.
       runtime: "tensorflow", "litert" (LiteRT and NumPy), or "auto": TensorFlow
         where this process has imported it, else LiteRT where it is installed.
 
@@ -142,11 +161,21 @@ class Codec:
       errors.MissingPackageError: if the runtime is not installed.
       errors.ModelError: if the model cannot be used.
     """
-    return cls(model_directory.load(model), runtime=runtime)
+    codec = cls(
+      model_directory.load(model), max_pixels=max_pixels, runtime=runtime
+    )
+    codec._path = None if model is None else os.path.abspath(model)
+    codec._is_loaded = True
+    return codec
+
+  def __reduce__(self) -> tuple[Any, ...]:
+    if not self._is_loaded:
+      raise TypeError("only a codec made by Codec.load can be pickled")
+    return type(self).load, (self._path, self.max_pixels, self.runtime)
 
   def compress(
     self,
-    image: np.ndarray,
+    image: image_io.Picture,
     quality: float | None = None,
     *,
     metadata: Sequence[container.Box] = (),
@@ -161,7 +190,9 @@ class Codec:
     """Compresses an image.
 
     Args:
-      image: uint8 [H, W, 3], sRGB, sides of 1 to 65535 pixels.
+      image: An array (uint8 [H, W, 3], sRGB, or others that `image_io`
+        describes), one of Pillow's images, a path, the bytes of an image file,
+        or a binary file; sides of 1 to 65535 pixels.
       quality: 1 (smallest file) to the model's levels (8), in steps of 1/8;
         rounded to the nearest step; 5 where no target is given either.
       metadata: Boxes that the file holds beside the image: Exif, XMP or others,
@@ -182,8 +213,10 @@ class Codec:
       The bytes of a file.
 
     Raises:
-      errors.UsageError: if the image is no uint8 [H, W, 3], or an argument is
-        out of its range or contradicts another one.
+      TypeError: if the image is of another type.
+      errors.UsageError: if the image's array has another shape or type, or an
+        argument is out of its range or contradicts another one.
+      errors.UnreadableInputError: if an image file cannot be read.
       errors.LimitError: if the image or its metadata are too large, or cannot
         be coded in so few bytes or with so high a PSNR.
       errors.ModelError: if the model gives latents that are not finite.
@@ -195,19 +228,15 @@ class Codec:
 
   def encode(
     self,
-    image: np.ndarray,
+    image: image_io.Picture,
     quality: float | None = None,
     options: options_lib.Options | None = None,
     observer: refinement.StepObserver | None = None,
     metadata: Sequence[container.Box] = (),
   ) -> Encoded:
     """`compress`, together with what it knows of the result."""
-    image = np.asarray(image)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-      raise errors.UsageError(
-        "an image must be uint8 [height, width, 3],"
-        f" not {image.dtype} {list(image.shape)}"
-      )
+    self._check_process()
+    image = image_io.as_rgb(image, self.max_pixels)
     height, width = image.shape[:2]
     self._check_size(height, width)
     metadata = tuple(metadata)
@@ -223,9 +252,35 @@ class Codec:
       interrupted=interrupted,
     )
 
+  def boxes(self, about: metadata_lib.Metadata) -> tuple[container.Box, ...]:
+    """Metadata as `compress` takes it.
+
+    Args:
+      about: Exif and XMP of an image.
+
+    Returns:
+      Boxes; none, with a warning, where the model's files have no room for
+      them.
+    """
+    named = ((container.EXIF, about.exif), (container.XMP, about.xmp))
+    boxes = tuple(container.Box(kind, data) for kind, data in named if data)
+    if boxes and self.model.format_version < container.BOXES_VERSION:
+      _log.warning("Exif and XMP are left out: this model's files have no room")
+      return ()
+    return boxes
+
+  def about(self, data: FileBytes) -> metadata_lib.Metadata:
+    """Exif and XMP of a file, with the orientation reset; raises as `info`."""
+    contents = {box.type: box.data for box in self.metadata(data)}
+    return metadata_lib.upright(
+      metadata_lib.Metadata(
+        contents.get(container.EXIF, b""), contents.get(container.XMP, b"")
+      )
+    )
+
   def decompress(
     self,
-    data: bytes,
+    data: FileBytes,
     *,
     region: tuple[int, int, int, int] | None = None,
     reduce: int = 1,
@@ -246,6 +301,7 @@ class Codec:
       `reduce` and rounded up.
 
     Raises:
+      TypeError: if the data is not of a type that holds bytes.
       errors.BitstreamError: if the bytes are not a whole, unchanged file. Where
         a region is given, lanes outside of it are not looked into.
       errors.ForeignModelError: if another model wrote them.
@@ -276,7 +332,7 @@ class Codec:
     image = image[y : y + part.height, x : x + part.width]
     return regions.reduced(image, reduce)
 
-  def symbols(self, data: bytes) -> np.ndarray:
+  def symbols(self, data: FileBytes) -> np.ndarray:
     """The rounded latents of a file, the same on every machine.
 
     Args:
@@ -293,7 +349,7 @@ class Codec:
     rows = self._rows(unpacked, regions.Region(0, 0, w, h))
     return quantization.symbols(rows, unpacked.tables)
 
-  def metadata(self, data: bytes) -> tuple[container.Box, ...]:
+  def metadata(self, data: FileBytes) -> tuple[container.Box, ...]:
     """The metadata of a file, in the order of its types.
 
     Args:
@@ -304,7 +360,7 @@ class Codec:
     """
     return tuple(self._unpack(data).boxes)
 
-  def info(self, data: bytes) -> StreamInfo:
+  def info(self, data: FileBytes) -> StreamInfo:
     """Reads what a file says of itself, without decoding it.
 
     Args:
@@ -401,7 +457,9 @@ class Codec:
       np.searchsorted(needed, indices // length) * length + indices % length
     ]
 
-  def _unpack(self, data: bytes) -> _Unpacked:
+  def _unpack(self, data: FileBytes) -> _Unpacked:
+    self._check_process()
+    data = _as_bytes(data)
     header = container.unpack_header(data)
     if header.model_id != self.model.model_id:
       raise errors.ForeignModelError(
@@ -462,6 +520,14 @@ class Codec:
           raise errors.LimitError(f"the metadata alone takes {taken} bytes")
     return dataclasses.replace(options, **left)
 
+  def _check_process(self) -> None:
+    if os.getpid() != self._process:
+      raise errors.UsageError(
+        "this codec was made before the process was forked, where TensorFlow"
+        " would hang; load a codec in each process, or start processes with"
+        ' multiprocessing.get_context("spawn")'
+      )
+
   def _check_size(self, height: int, width: int) -> None:
     if not (height and width):
       raise errors.UsageError("an image must have pixels")
@@ -475,3 +541,15 @@ class Codec:
         f"the format holds sides up to {container.MAX_SIDE} pixels,"
         f" the image has {width} x {height}"
       )
+
+
+def _as_bytes(data: Any) -> bytes:
+  if isinstance(data, bytes):
+    return data
+  try:
+    return memoryview(data).tobytes()
+  except TypeError:
+    raise TypeError(
+      "a compressed file is bytes, a bytearray, a memoryview or another object"
+      f" of bytes, not {type(data).__name__}"
+    ) from None

@@ -1,4 +1,4 @@
-"""README's commands run, and the package holds every file."""
+"""README's commands run, links lead somewhere, and the package holds it all."""
 
 from __future__ import annotations
 
@@ -9,11 +9,18 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
+from bls2017 import codec as codec_lib
 from bls2017.images import image_io, metrics
 from tests import commands
 
 ROOT = pathlib.Path(__file__).parents[1]
+DOCUMENTS = sorted(
+  str(path.relative_to(ROOT))
+  for path in ROOT.rglob("*.md")
+  if not any(part.startswith(".") for part in path.relative_to(ROOT).parts)
+)
 PROGRAM = ".venv/bin/bls2017 "
 
 
@@ -38,8 +45,39 @@ def test_the_first_block_compresses_a_photograph_and_gives_it_back(tmp_path):
   assert size < np.prod(x.shape) / 10
 
 
+def test_a_pipeline_of_tf_data_reads_files(tmp_path):
+  (block,) = (b for b in _blocks("python") if "tf.data" in b)
+  model = str(ROOT / "tests" / "golden" / "v2" / "model")
+  codec = codec_lib.Codec.load(model)
+  path = tmp_path / "x.bls"
+  path.write_bytes(codec.compress(np.zeros((20, 30, 3), np.uint8), 1))
+  names = {"codec": codec, "paths": [str(path)] * 3}
+  exec(block, names)
+  shapes = [image.shape for image in names["images"].as_numpy_iterator()]
+  assert shapes == [(20, 30, 3)] * 3
+
+
 def test_the_second_block_runs_the_tests():
   assert _blocks("bash")[1].rstrip().endswith("-m pytest")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_links_lead_to_files(document):
+  path = ROOT / document
+  for target in re.findall(r"\]\(([^)#]+)", path.read_text()):
+    if "://" not in target:
+      assert (path.parent / target.replace("\n", "")).exists(), target
+
+
+def test_the_map_names_files_that_are_there():
+  text = (ROOT / "bls2017" / "README.md").read_text()
+  names = re.findall(r"`([\w./]+/[\w.]*\w\.\w+|[\w./]+/)`", text)
+  names += re.findall(r"^   \| (\w+/\w+)", text, re.M)
+  assert len(names) > 25
+  for name in names:
+    places = [ROOT / name, ROOT / "bls2017" / name]
+    places += [place.with_suffix(".py") for place in places]
+    assert any(place.exists() for place in places), name
 
 
 def test_the_package_holds_every_file(tmp_path):

@@ -177,6 +177,31 @@ def unpack_header(data: bytes) -> Header:
   Raises:
     errors.BitstreamError: if this is not a whole, unchanged file.
   """
+  header = unpack_fields(data)
+  stored = data[CHECKSUM_OFFSET:HEADER_BYTES]
+  if checksum(data[:CHECKSUM_OFFSET] + data[HEADER_BYTES:]) != stored:
+    raise errors.BitstreamError(
+      "the checksum is wrong: the file is damaged or cut off"
+    )
+  if not header.height or not header.width:
+    raise errors.BitstreamError(
+      f"an image of {header.width} x {header.height} pixels"
+    )
+  if header.quality_index < 0:
+    eighths = header.quality_index + FIRST_QUALITY
+    raise errors.BitstreamError(f"quality {eighths}/8 is below 1")
+  return header
+
+
+def unpack_fields(data: bytes) -> Header:
+  """Reads the fields of a header, of which nothing but the version is checked.
+
+  Args:
+    data: A file, or its first `HEADER_BYTES`.
+
+  Raises:
+    errors.BitstreamError: if this is not the beginning of a file.
+  """
   if not data:
     raise errors.BitstreamError("the file is empty")
   if data[: len(MAGIC)] != MAGIC[: len(data)]:
@@ -193,15 +218,6 @@ def unpack_header(data: bytes) -> Header:
       f"the file is cut off within its header ({len(data)} bytes)"
     )
   _, version, quality, height, width, model_id = _FIELDS.unpack_from(data)
-  stored = data[CHECKSUM_OFFSET:HEADER_BYTES]
-  if checksum(data[:CHECKSUM_OFFSET] + data[HEADER_BYTES:]) != stored:
-    raise errors.BitstreamError(
-      "the checksum is wrong: the file is damaged or cut off"
-    )
-  if not height or not width:
-    raise errors.BitstreamError(f"an image of {width} x {height} pixels")
-  if quality < FIRST_QUALITY:
-    raise errors.BitstreamError(f"quality {quality}/8 is below 1")
   index = quality - FIRST_QUALITY
   return Header(height, width, index, model_id, version)
 

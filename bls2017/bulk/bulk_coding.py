@@ -14,7 +14,7 @@ from bls2017.bulk import worker_threads
 from bls2017.common import files
 from bls2017.encoder import options as options_lib
 from bls2017.encoder import targets
-from bls2017.images import image_io
+from bls2017.images import image_io, metadata
 from bls2017.transforms import model_directory
 
 Describe = Callable[[np.ndarray, codec_lib.Encoded], str]
@@ -29,6 +29,7 @@ class Compression:
     quality: float | None = None,
     options: options_lib.Options | None = None,
     describe: Describe | None = None,
+    strip: bool = False,
   ):
     """Checks what is asked for.
 
@@ -37,6 +38,7 @@ class Compression:
       quality: As for `Codec.encode`.
       options: As for `Codec.encode`.
       describe: Makes the note on an image from its pixels and its coding.
+      strip: Whether Exif and XMP are left out.
 
     Raises:
       errors.UsageError: if quality and options make no sense.
@@ -45,12 +47,17 @@ class Compression:
     self._quality = quality
     self._options = options or options_lib.Options()
     self._describe = describe
+    self._strip = strip
     self._target(pixels=1)
 
   def code(self, source: image_io.Source) -> worker_threads.Coded:
     """See `worker_threads.Work.code`."""
     x = image_io.read_rgb(source, self._codec.max_pixels)
-    encoded = self._codec.encode(x, self._quality, self._options)
+    about = metadata.NONE if self._strip else metadata.read(source)
+    boxes = self._codec.boxes(about)
+    encoded = self._codec.encode(
+      x, self._quality, self._options, metadata=boxes
+    )
     return worker_threads.Coded(
       encoded.data,
       pixels=x.shape[0] * x.shape[1],
@@ -99,8 +106,9 @@ class Decompression:
     """See `worker_threads.Work.code`."""
     data = self._read(source)
     x_hat = self._codec.decompress(data)
+    about = self._codec.about(data)
     return worker_threads.Coded(
-      image_io.encode(x_hat, self._kind, self._image_quality),
+      image_io.encode(x_hat, self._kind, self._image_quality, about),
       pixels=x_hat.shape[0] * x_hat.shape[1],
       compressed_bytes=len(data),
       note=f"{x_hat.shape[1]} x {x_hat.shape[0]} pixels",

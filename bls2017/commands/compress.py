@@ -2,8 +2,8 @@
 
 Any image Pillow reads becomes 8-bit RGB first: EXIF orientation applied, ICC
 profile converted to sRGB, alpha composited on white (with a warning), 16 bits
-scaled to 8. The output is INPUT.bls unless it is named; "-" is standard input
-or output.
+scaled to 8. Exif and XMP are kept, unless --strip leaves them out. The output
+is INPUT.bls unless it is named; "-" is standard input or output.
 
 Instead of a quality, a size (--max_bytes, --target_bpp) or a PSNR can be asked
 for. With --effort=2 and more the file is refined for seconds to minutes; Ctrl-C
@@ -31,7 +31,7 @@ from bls2017.bulk import inputs, worker_threads
 from bls2017.commands import bulk_flags, coding_flags, progress
 from bls2017.common import files
 from bls2017.encoder import options as options_lib
-from bls2017.images import image_io
+from bls2017.images import image_io, metadata
 
 if TYPE_CHECKING:
   import numpy as np
@@ -87,6 +87,9 @@ _MAX_BYTES = flags.DEFINE(
 _TARGET_PSNR = flags.DEFINE_float(
   "target_psnr", None, "Instead: the least PSNR in dB."
 )
+_STRIP = flags.DEFINE_bool(
+  "strip", False, "Leave Exif and XMP out, which tell place and camera."
+)
 _TARGETS = ("quality", "target_bpp", "max_bytes", "target_psnr")
 _EFFORT = flags.DEFINE_integer(
   "effort",
@@ -136,12 +139,20 @@ def run(arguments: list[str]) -> int:
   source, output = coding_flags.pair(arguments, extension)
   standard = source == files.STANDARD_STREAM
   max_pixels = coding_flags.MAX_PIXELS.value
-  x = image_io.read_rgb(files.read(source) if standard else source, max_pixels)
+  image = files.read(source) if standard else source
+  x = image_io.read_rgb(image, max_pixels)
+  about = metadata.NONE if _STRIP.value else metadata.read(image)
   mask = image_io.read_grey(_ROI.value, max_pixels) if _ROI.value else None
   codec = coding_flags.load_codec()
   bar = progress.ProgressBar()
   try:
-    encoded = codec.encode(x, coding_flags.QUALITY.value, _options(mask), bar)
+    encoded = codec.encode(
+      x,
+      coding_flags.QUALITY.value,
+      _options(mask),
+      bar,
+      metadata=codec.boxes(about),
+    )
   finally:
     bar.close()
   files.write(output, encoded.data, coding_flags.OVERWRITE.value)
@@ -160,6 +171,7 @@ def _work(codec: codec_lib.Codec) -> worker_threads.Work:
     coding_flags.QUALITY.value,
     _options(None),
     functools.partial(_describe, codec) if coding_flags.VERBOSE.value else None,
+    _STRIP.value,
   )
 
 

@@ -60,11 +60,11 @@ def run(arguments: list[str]) -> int:
   codec = coding_flags.load_codec()
   data = files.read(source, codec.max_file_bytes)
   try:
-    x_hat = codec.decompress(data)
+    x_hat, about = codec.decompress(data), codec.about(data)
   except errors.CodecError as e:
     raise worker_threads.naming(source, e) from e
   quality = coding_flags.OUTPUT_QUALITY.value
-  coded = image_io.encode(x_hat, kind, quality)
+  coded = image_io.encode(x_hat, kind, quality, about)
   files.write(output, coded, coding_flags.OVERWRITE.value)
   if coding_flags.VERBOSE.value:
     print(

@@ -1,37 +1,76 @@
-"""Prints what a compressed file says of itself, without decoding it."""
+"""Prints what a compressed file says of itself, without decoding it.
+
+The lanes are known only where the file's model is at hand.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 import json
+from typing import Any
 
 from absl import flags
 
 from bls2017 import errors
+from bls2017.bitstream import container
 from bls2017.bulk import worker_threads
 from bls2017.commands import coding_flags
 from bls2017.common import files
+from bls2017.transforms import model_directory
 
 USAGE = "bls2017 info FILE [--json]"
 SHARED_FLAGS = ("max_pixels", "model", "runtime")
 
 _JSON = flags.DEFINE_bool("json", False, "Print a JSON object.")
 
+_BYTES_PER_PIXEL = 8
+"""More than any model's files of a sensible size have."""
+
 
 def run(arguments: list[str]) -> int:
   """The command; see `bls2017.commands.main`."""
   if len(arguments) != 1:
     raise errors.UsageError(f"one file is needed; usage: {USAGE}")
-  codec = coding_flags.load_codec()
-  data = files.read(arguments[0], codec.max_file_bytes)
+  model = model_directory.load(coding_flags.MODEL.value)
+  limit = _BYTES_PER_PIXEL * coding_flags.MAX_PIXELS.value
+  limit += container.HEADER_BYTES + container.MAX_BOXES_BYTES
+  data = files.read(arguments[0], limit)
   try:
-    values = dataclasses.asdict(codec.info(data))
+    values = _values(data, model)
   except errors.CodecError as e:
     raise worker_threads.naming(arguments[0], e) from e
   if _JSON.value:
     print(json.dumps(values, indent=2))
-  else:
-    width = max(map(len, values))
-    for name, value in values.items():
-      print(f"{name:{width}}  {value}")
+    return 0
+  sizes = values.pop("metadata")
+  boxes = [f"{kind.strip()} {size} bytes" for kind, size in sizes.items()]
+  values["metadata"] = ", ".join(boxes) or "none"
+  width = max(map(len, values))
+  for name, value in values.items():
+    shown = "unknown, the file has another model" if value is None else value
+    print(f"{name:{width}}  {shown}")
   return 0
+
+
+def _values(data: bytes, model: model_directory.FrozenModel) -> dict[str, Any]:
+  header = container.unpack_header(data)
+  boxes = container.unpack_boxes(data, header)
+  payload = num_lanes = None
+  if header.model_id == model.model_id:
+    if header.quality_index >= len(model.tables):
+      raise errors.BitstreamError("the file has a quality the model lacks")
+    tables = model.tables.for_quality(header.quality_index)
+    streams = container.unpack_lanes(data, header, tables.lane_positions)
+    payload, num_lanes = sum(map(len, streams)), len(streams)
+  return {
+    "version": header.version,
+    "height": header.height,
+    "width": header.width,
+    "quality": model.config.index_quality(header.quality_index),
+    "model_id": header.model_id.hex(),
+    "bpp": 8 * len(data) / (header.height * header.width),
+    "bytes": len(data),
+    "header_bytes": None if payload is None else len(data) - payload,
+    "payload_bytes": payload,
+    "lanes": num_lanes,
+    "metadata": {box.type.decode("ascii"): len(box.data) for box in boxes},
+  }

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF")
 """Formats that metadata is written to, by Pillow's names."""
 
-_EXIF_PREFIX = b"Exif\0\0"
+EXIF_PREFIX = b"Exif\0\0"
 _XMP_PREFIX = b"http://ns.adobe.com/xap/1.0/\0"
 _PNG_XMP = "XML:com.adobe.xmp"
 _TIFF_XMP = 700
@@ -116,7 +116,7 @@ def saving_options(metadata: Metadata, kind: str) -> dict[str, Any]:
       tags[_TIFF_XMP] = xmp
     return {"exif": tags}
   if exif:
-    options["exif"] = _EXIF_PREFIX + exif if kind == "JPEG" else exif
+    options["exif"] = EXIF_PREFIX + exif if kind == "JPEG" else exif
   if xmp and kind == "PNG":
     text = PngImagePlugin.PngInfo()
     text.add_itxt(_PNG_XMP, xmp.decode("utf-8", "replace"))
@@ -137,7 +137,7 @@ def _of_image(image: Image.Image) -> Metadata:
     xmp = packets[0][len(_XMP_PREFIX) :] if packets else b""
   if isinstance(xmp, str):
     xmp = xmp.encode()
-  return upright(Metadata(exif.removeprefix(_EXIF_PREFIX), xmp))
+  return upright(Metadata(exif.removeprefix(EXIF_PREFIX), xmp))
 
 
 def _exif_of_tiff(tags: Image.Exif) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import pathlib
 import subprocess
 import sys
 
@@ -15,12 +16,14 @@ import bls2017
 from bls2017 import codec as codec_lib
 from bls2017 import errors
 from bls2017.commands import main
-from bls2017.images import image_io
+from bls2017.images import image_io, metadata
 from bls2017.training import freezing
 from bls2017.transforms import model_directory
 from tests import commands, images
 
 X = images.photograph(37, 50)
+GOLDEN = pathlib.Path(__file__).parents[2] / "golden"
+ORIENTATION, MAKER = 0x0112, 0x010F
 
 
 @pytest.fixture
@@ -239,6 +242,67 @@ def test_jpeg_and_webp_lose_nothing_or_say_so(tmp_path, model_flag, codec):
   assert (done.returncode, done.stderr) == (0, b"")
   sizes = [(tmp_path / name).stat().st_size for name in ("y.jpg", "x.jpg")]
   assert sizes[0] < sizes[1] / 2
+
+
+def test_metadata_is_kept_until_it_is_stripped(tmp_path, newest_codec):
+  model_flag = f"--model={GOLDEN / 'v3' / 'model'}"
+  tags = Image.Exif()
+  tags[ORIENTATION], tags[MAKER] = 6, "Maker"
+  photo, small = tmp_path / "x.jpg", tmp_path / "x.jpg.bls"
+  Image.fromarray(X).save(photo, exif=tags, xmp=b"<x:xmpmeta/>")
+  done = commands.run("compress", str(photo), "-q", "1", model_flag)
+  assert (done.returncode, done.stderr) == (0, b"")
+  assert newest_codec.about(small.read_bytes()).xmp == b"<x:xmpmeta/>"
+  done = commands.run("info", str(small), model_flag)
+  assert b"Exif" in done.stdout and b"XMP 12 bytes" in done.stdout
+  for ending in ("jpg", "png", "webp", "tiff"):
+    output = tmp_path / f"back.{ending}"
+    done = commands.run("decompress", str(small), str(output), model_flag)
+    assert done.returncode == 0, done.stderr
+    with Image.open(output) as image:
+      assert image.size == X.shape[:2]  # It stands upright.
+      assert image.getexif().get(ORIENTATION, 1) == 1
+      assert image.getexif()[MAKER] == "Maker"
+    assert metadata.read(str(output)).xmp == b"<x:xmpmeta/>"
+  arguments = ("compress", str(photo), "-q", "1", "--overwrite")
+  commands.run(*arguments, "--strip", model_flag)
+  assert newest_codec.about(small.read_bytes()) == metadata.NONE
+
+
+def test_files_of_a_model_without_room_say_that_metadata_is_left_out(
+  tmp_path, model_flag
+):
+  photo = tmp_path / "x.jpg"
+  Image.fromarray(X).save(photo, xmp=b"<x:xmpmeta/>")
+  done = commands.run("compress", str(photo), "-q", "1", model_flag)
+  assert done.returncode == 0
+  assert done.stderr.count(b"\n") == 1 and b"left out" in done.stderr
+
+
+def test_info_reads_files_of_models_that_are_not_there(tmp_path, codec):
+  path = tmp_path / "x.bls"
+  path.write_bytes(codec.compress(X, 1.5))
+  values = json.loads(commands.run("info", "--json", str(path)).stdout)
+  assert values["model_id"] == codec.model.model_id.hex()
+  assert (values["quality"], values["lanes"]) == (1.5, None)
+  assert b"unknown" in commands.run("info", str(path)).stdout
+
+
+def test_info_and_wrong_values_need_no_tensorflow(tmp_path, codec, model_flag):
+  path = tmp_path / "x.bls"
+  path.write_bytes(codec.compress(X, 1.5))
+  for arguments in (
+    ["info", str(path), model_flag],
+    ["compress", str(path), "--quality=9"],
+    ["compress", str(path), "--effort=0"],
+    ["compress", str(path), "--quality=1", "--max_bytes=1k"],
+  ):
+    code = (
+      "import sys\nfrom bls2017.commands import main\n"
+      f"main.main({arguments})\nsys.exit('tensorflow' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True)
+    assert done.returncode == 0, arguments
 
 
 def test_quality_out_of_range_is_a_usage_error(photo, tmp_path, model_flag):

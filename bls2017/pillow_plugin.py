@@ -1,0 +1,140 @@
+"""Lets Pillow open and save files of this codec.
+
+    import bls2017.pillow_plugin
+
+    image = PIL.Image.open("photo.bls")  # reads the header only
+    image.save("photo.png")  # decodes the pixels
+    image.save("again.bls", quality=5, effort=3)
+
+Whatever opens images by Pillow then reads these files. `image.info` has the
+quality, the model's id, and Exif and XMP under Pillow's names. `save` takes the
+arguments of `Codec.compress`, and `exif` and `xmp` in place of the image's own.
+The packaged model is loaded when it is first needed; `use` sets another codec.
+"""
+
+from __future__ import annotations
+
+import logging
+import struct
+from typing import IO, Any
+
+import numpy as np
+from PIL import Image, ImageFile
+
+from bls2017 import codec as codec_lib
+from bls2017 import errors
+from bls2017.bitstream import container
+from bls2017.common import config
+from bls2017.images import metadata
+
+FORMAT = "BLS2017"
+EXTENSION = ".bls"
+MIME_TYPE = "image/x-bls"
+
+_log = logging.getLogger(__name__)
+_codec: codec_lib.Codec | None = None
+
+
+def use(codec: codec_lib.Codec) -> None:
+  """Codes with this codec instead of the packaged model."""
+  global _codec
+  _codec = codec
+
+
+def _codec_in_use() -> codec_lib.Codec:
+  global _codec
+  if _codec is None:
+    _codec = codec_lib.Codec.load()
+  return _codec
+
+
+class BlsImageFile(ImageFile.ImageFile):
+  """A compressed file; its pixels are decoded when they are first needed."""
+
+  format = FORMAT
+  format_description = "Learned image compression (bls2017)"
+
+  def _open(self) -> None:
+    stream: Any = self.fp
+    start = stream.read(container.HEADER_BYTES)
+    try:
+      header = container.unpack_fields(start)
+    except errors.BitstreamError as e:
+      # Pillow takes this for a file of another format.
+      raise SyntaxError(str(e)) from e
+    self._size = (header.width, header.height)
+    self._mode = "RGB"
+    self.info.update(
+      quality=config.ModelConfig().index_quality(header.quality_index),
+      model_id=header.model_id.hex(),
+    )
+    if header.version >= container.BOXES_VERSION:
+      self.info.update(**_boxes(start, stream, header))
+    tile: Any = (FORMAT, (0, 0, *self.size), 0, ())
+    self.tile = [tile]
+
+
+class _Decoder(ImageFile.PyDecoder):
+  """Decodes a whole file at once."""
+
+  _pulls_fd = True
+
+  def decode(self, buffer: Any) -> tuple[int, int]:
+    """See `PIL.ImageFile.PyDecoder.decode`; raises OSError."""
+    del buffer
+    codec = _codec_in_use()
+    stream: Any = self.fd
+    try:
+      x_hat = codec.decompress(stream.read(codec.max_file_bytes + 1))
+    except errors.CodecError as e:
+      raise OSError(str(e)) from e
+    if x_hat.shape[:2] != (self.state.ysize, self.state.xsize):
+      raise OSError("the file changed while it was open")
+    self.set_as_raw(np.ascontiguousarray(x_hat).tobytes())
+    return -1, 0
+
+
+def _boxes(
+  start: bytes, stream: IO[bytes], header: container.Header
+) -> dict[str, bytes]:
+  """Exif and XMP, by Pillow's names; none where the boxes are damaged."""
+  size = stream.read(container.BOXES_LENGTH_BYTES)
+  try:
+    (length,) = struct.unpack("<I", size)
+    boxes = container.unpack_boxes(
+      start + size + stream.read(min(length, container.MAX_BOXES_BYTES)), header
+    )
+  except (errors.BitstreamError, struct.error):
+    # The pixels' decoder says what is wrong.
+    return {}
+  names = {container.EXIF: "exif", container.XMP: "xmp"}
+  return {names[box.type]: box.data for box in boxes if box.type in names}
+
+
+def _save(image: Image.Image, stream: IO[bytes], name: str | bytes) -> None:
+  del name
+  arguments = dict(getattr(image, "encoderinfo", {}))
+  about = metadata.read(image)
+  exif, xmp = arguments.pop("exif", about.exif), arguments.pop("xmp", about.xmp)
+  if isinstance(exif, Image.Exif):
+    exif = exif.tobytes()
+  about = metadata.upright(
+    metadata.Metadata(exif.removeprefix(metadata.EXIF_PREFIX), xmp)
+  )
+  codec = _codec_in_use()
+  try:
+    data = codec.compress(image, metadata=codec.boxes(about), **arguments)
+  except errors.CodecError as e:
+    raise OSError(str(e)) from e
+  stream.write(data)
+
+
+def _accept(prefix: bytes) -> bool:
+  return prefix.startswith(container.MAGIC)
+
+
+Image.register_open(FORMAT, BlsImageFile, _accept)
+Image.register_decoder(FORMAT, _Decoder)
+Image.register_save(FORMAT, _save)
+Image.register_extension(FORMAT, EXTENSION)
+Image.register_mime(FORMAT, MIME_TYPE)

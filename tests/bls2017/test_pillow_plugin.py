@@ -1,0 +1,77 @@
+"""Pillow opens and saves files as it does those of any other format."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bls2017 import pillow_plugin
+from tests import images
+
+X = images.photograph(37, 50)
+
+
+@pytest.fixture(autouse=True)
+def _newest(newest_codec, monkeypatch):
+  monkeypatch.setattr(pillow_plugin, "_codec", None)
+  pillow_plugin.use(newest_codec)
+
+
+def test_a_file_is_opened_by_its_header_and_decoded_when_needed(
+  tmp_path, newest_codec, monkeypatch
+):
+  path = tmp_path / "x.bls"
+  path.write_bytes(newest_codec.compress(X, 1.5))
+  with monkeypatch.context() as patch:
+    patch.setattr(pillow_plugin, "_codec_in_use", None)  # Decoding would fail.
+    image = Image.open(path)
+    assert (image.format, image.mode, image.size) == (
+      "BLS2017",
+      "RGB",
+      (50, 37),
+    )
+    assert image.info["quality"] == 1.5
+    assert image.info["model_id"] == newest_codec.model.model_id.hex()
+    assert image.get_format_mimetype() == "image/x-bls"
+  x_hat = newest_codec.decompress(path.read_bytes())
+  np.testing.assert_array_equal(np.asarray(image), x_hat)
+  with Image.open(io.BytesIO(path.read_bytes())) as image:
+    image.thumbnail((10, 10))
+    assert image.size == (10, 7)
+
+
+def test_images_are_saved_with_quality_effort_and_metadata(
+  tmp_path, newest_codec
+):
+  path = tmp_path / "x.bls"
+  tags = Image.Exif()
+  tags[0x010F] = "Maker"
+  Image.fromarray(X).save(path, quality=2, effort=1, exif=tags)
+  with Image.open(path) as image:
+    assert image.info["quality"] == 2
+    assert image.getexif()[0x010F] == "Maker"
+    image.save(tmp_path / "y.bls", quality=1)
+  with Image.open(tmp_path / "y.bls") as image:
+    assert image.getexif()[0x010F] == "Maker"
+  grey = Image.fromarray(X).convert("L")
+  grey.save(path)
+  assert path.read_bytes() == newest_codec.compress(grey)
+  assert Image.registered_extensions()[".bls"] == "BLS2017"
+
+
+def test_damaged_files_and_wrong_values_are_errors_of_pillow(
+  tmp_path, newest_codec
+):
+  data = bytearray(newest_codec.compress(X, 1))
+  data[-1] ^= 1
+  image = Image.open(io.BytesIO(data))
+  with pytest.raises(OSError, match="checksum"):
+    image.load()
+  with pytest.raises(Image.UnidentifiedImageError):
+    Image.open(io.BytesIO(data[:10]))
+  with pytest.raises(OSError, match="quality"):
+    Image.fromarray(X).save(tmp_path / "x.bls", quality=99)
+  assert not (tmp_path / "x.bls").exists()
