@@ -18,8 +18,8 @@ from export.image_files import reading
 if TYPE_CHECKING:
   from bls2017.transforms import model_directory
 
-_PNG_COMPRESSION = 2
-"""zlib's level: a sixth of the default's time for 9% more bytes."""
+_PNG_COMPRESSION = 1
+"""zlib's level; it takes an eighth less time than 2 for 0.6% more bytes."""
 
 Outputs = dict[str, tf.Tensor]
 
