@@ -19,17 +19,12 @@ from export.range_coder import range_coder_stock
 from tests.conformance import make
 
 MANIFEST = json.loads(make.MANIFEST.read_text(encoding="utf-8"))
-GRAPH_VERSIONS = (1, 2)
-"""What exported graphs read."""
-
 CODERS = {
   "numpy": range_coder_numpy.NumpyRangeCoder,
   "tfc": range_coder_tfc.TfcRangeCoder,
   "stock": range_coder_stock.StockRangeCoder,
 }
-GRAPH_MODELS = sorted(
-  {e["model"] for e in MANIFEST["sound"] if e["version"] in GRAPH_VERSIONS}
-)
+MODELS = sorted({entry["model"] for entry in MANIFEST["sound"]})
 
 
 @functools.cache
@@ -77,7 +72,7 @@ def test_broken_files_are_refused(entry, coder):
   assert type(refusal.value).__name__ == entry["error"]
 
 
-@pytest.mark.parametrize("model", GRAPH_MODELS)
+@pytest.mark.parametrize("model", MODELS)
 def test_the_exported_graph_agrees(model):
   module = serving_module.ServingModule(
     model_directory.load(str(make.ROOT / model)),
