@@ -134,7 +134,7 @@ def _write_model(
   manifest = {
     "format": FORMAT,
     "model_id": model.model_id.hex(),
-    "format_version": format_version(model),
+    "format_version": model.format_version,
     "num_latents": model.config.num_latents,
     "max_pixels": max_pixels,
     "weights": _write_arrays(directory, "weights", _weights(model)),
@@ -143,11 +143,6 @@ def _write_model(
   }
   text = json.dumps(manifest, separators=(",", ":")) + "\n"
   (directory / "model.json").write_text(text, encoding="utf-8")
-
-
-def format_version(model: model_directory.FrozenModel) -> int:
-  """The version of the files that a model writes and reads."""
-  return model.format_version
 
 
 def _weights(model: model_directory.FrozenModel) -> dict[str, np.ndarray]:

@@ -18,6 +18,7 @@ from PIL import Image
 
 from bls2017 import codec as codec_lib
 from bls2017 import errors
+from bls2017.bitstream import container
 from tests import images
 from tests.conformance import broken
 
@@ -25,7 +26,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 FOLDER = pathlib.Path(__file__).parent
 FILES = FOLDER / "files"
 MANIFEST = FOLDER / "conformance.json"
-VERSIONS = (1, 2)
+VERSIONS = (1, 2, 3)
 
 SOUND = (
   # Name, height, width, quality.
@@ -37,6 +38,14 @@ SOUND = (
   ("strip", 16, 1300, 2.0),
 )
 """One lane, several, and more positions along a side than a decoder's tile."""
+
+BOXES = (
+  container.Box(container.EXIF, b"II*\0\x08\0\0\0\0\0\0\0\0\0"),
+  container.Box(container.XMP, b'<x:xmpmeta xmlns:x="adobe:ns:meta/"/>'),
+  container.Box(b"zzz~", b"of a type that no reader knows"),
+)
+WITH_BOXES = ("lanes", "pixel")
+"""The files that hold metadata, from version 3 on."""
 
 PIXELS = {"largest_difference": 1, "differing_share": 0.05}
 """How near a decoder's samples must come to those of the PNG files."""
@@ -54,7 +63,12 @@ def digest(array: np.ndarray) -> str:
 def _sound(codec: codec_lib.Codec, version: int) -> list[dict[str, Any]]:
   entries = []
   for seed, (name, height, width, quality) in enumerate(SOUND):
-    data = codec.compress(images.photograph(height, width, seed), quality)
+    has_boxes = version >= container.BOXES_VERSION and name in WITH_BOXES
+    data = codec.compress(
+      images.photograph(height, width, seed),
+      quality,
+      metadata=BOXES if has_boxes else (),
+    )
     stem = f"v{version}-{name}"
     (FILES / f"{stem}.bls").write_bytes(data)
     symbols, pixels = codec.symbols(data), codec.decompress(data)
@@ -69,6 +83,7 @@ def _sound(codec: codec_lib.Codec, version: int) -> list[dict[str, Any]]:
         "width": info.width,
         "quality": info.quality,
         "lanes": info.lanes,
+        "metadata": info.metadata,
         "positions": list(symbols.shape[:2]),
         "symbols_sha256": digest(symbols.astype(np.int32)),
         "pixels": f"{stem}.png",

@@ -56,7 +56,7 @@ def test_sound_files_decode(entry, coder):
   codec = _codec(entry["model"], coder)
   data = _data(entry)
   info = codec.info(data)
-  for name in ("version", "height", "width", "quality", "lanes"):
+  for name in ("version", "height", "width", "quality", "lanes", "metadata"):
     assert getattr(info, name) == entry[name]
   symbols = codec.symbols(data)
   assert list(symbols.shape[:2]) == entry["positions"]

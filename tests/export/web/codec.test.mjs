@@ -33,6 +33,8 @@ for (const entry of manifest.sound) {
       assert.strictEqual(info[name], entry[name], name);
     }
     assert.strictEqual(info.bytes, data.length);
+    const metadata = info.boxes.map((box) => [box.type, box.data.length]);
+    assert.deepStrictEqual(Object.fromEntries(metadata), entry.metadata);
   });
 
   test(`${entry.file} is read before its pixels are made`, async () => {

@@ -64,9 +64,7 @@ export class Codec {
     }
     const tables = await this.model.tables(header.qualityIndex);
     const {lanes, boxes} = unpackBody(data, header, tables.lanePositions);
-    if (lanes.some((lane) => lane.length > tables.maxLaneBytes)) {
-      throw new BitstreamError('a lane is longer than its symbols can need');
-    }
+    checkLongest(lanes, header, tables);
     return {header, tables, lanes, boxes};
   }
 
@@ -137,6 +135,18 @@ export class Codec {
         onProgress);
     return {width, height, data: pixels};
   }
+}
+
+/** Refuses a lane that is longer than its positions can need. */
+function checkLongest(lanes, header, tables) {
+  const {h, w} = latentShape(header);
+  const {lanePositions} = tables;
+  lanes.forEach((lane, i) => {
+    const positions = Math.min(lanePositions, h * w - i * lanePositions);
+    if (lane.length > tables.maxLaneBytes(positions)) {
+      throw new BitstreamError('a lane is longer than its symbols can need');
+    }
+  });
 }
 
 /**

@@ -25,10 +25,10 @@ const ARRAYS = {
   int16: Int16Array,
   uint16: Uint16Array,
 };
-/** Bytes of a file that depend on no image: header and metadata. */
-const HEADER_AND_BOXES_BYTES = HEADER_BYTES + 4 + MAX_BOX_BYTES;
-/** Bytes of a lane's length and end. */
-const LANE_BYTES = 6;
+/** Header, metadata, and what precedes the lane lengths, at most. */
+const MAX_HEADER_BYTES = HEADER_BYTES + 4 + MAX_BOX_BYTES + 3;
+/** Bytes of a lane's length and end, at most. */
+const MAX_LANE_BYTES = 6;
 
 const BYTES = {float16: 2, float32: 4, int16: 2, uint16: 2};
 
@@ -149,22 +149,18 @@ export class Model {
 
   /** The longest file of an image of so many pixels. */
   maxFileBytes(maxPixels) {
-    return maxFileBytes(maxPixels, this.manifest.num_latents + 1);
+    // Of all images with so many pixels, the longest has the most positions.
+    const longest = Math.min(maxPixels, MAX_SIDE);
+    const sides = longest + Math.ceil(maxPixels / longest);
+    const step = DOWNSAMPLING;
+    const padded = maxPixels + (step - 1) * (sides + step - 1);
+    const positions = Math.floor(padded / step ** 2);
+    const columns = this.manifest.num_latents + 1;
+    return MAX_HEADER_BYTES + positions * (2 * columns + MAX_LANE_BYTES);
   }
 }
 
 const product = (a, b) => a * b;
-
-/** See `Model.maxFileBytes`; `columns` are a position's symbols. */
-function maxFileBytes(maxPixels, columns) {
-  // Of all images with so many pixels, the longest has the most positions.
-  const longest = Math.min(maxPixels, MAX_SIDE);
-  const sides = longest + Math.ceil(maxPixels / longest);
-  const step = DOWNSAMPLING;
-  const padded = maxPixels + (step - 1) * (sides + step - 1);
-  const positions = Math.floor(padded / step ** 2);
-  return HEADER_AND_BOXES_BYTES + positions * (2 * columns + LANE_BYTES);
-}
 
 /** The bytes of a deflated file (zlib's format). */
 async function inflate(bytes, name) {

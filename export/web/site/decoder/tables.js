@@ -79,9 +79,9 @@ export class QualityTables {
     return this.live.length + (this.numActivities > 1 ? 1 : 0);
   }
 
-  /** The longest stream that a lane can need: two bytes a symbol. */
-  get maxLaneBytes() {
-    return 2 * this.lanePositions * this.columns + MAX_LANE_END_BYTES;
+  /** The longest stream that so many positions can need: 2 bytes a symbol. */
+  maxLaneBytes(positions) {
+    return 2 * positions * this.columns + MAX_LANE_END_BYTES;
   }
 
   /**
