@@ -86,7 +86,7 @@ def run(config: EvaluationConfig, progress: grid.Progress) -> Outcome:
     path = os.path.join(config.output_dir, FIGURE_NAME)
     files.write(path, comparison.draw(case), overwrite=True)
     written.append(FIGURE_NAME)
-  return Outcome(tuple(written), result.headline)
+  return Outcome(tuple(written), summary.headline(result))
 
 
 def _compare(

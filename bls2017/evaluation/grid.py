@@ -103,6 +103,7 @@ class Measurements:
       "settings": plan.codec.settings,
       "description": plan.codec.description,
       "model_id": plan.codec.model_id,
+      "tuned_for": plan.codec.tuned_for,
     }
     return rate_distortion.Curve(label, tuple(points), codec)
 

@@ -61,6 +61,7 @@ class ImageCodec(abc.ABC):
     settings: What is fixed, in words of the library.
     description: The same in words for people.
     model_id: The model's, for a learned codec.
+    tuned_for: What its model was trained for, "mse" or "ms_ssim".
     scale: Smallest and largest quality; a larger quality is a larger file.
     resolution: Smallest step of the scale that makes a difference.
     qualities: The qualities of a curve, increasing.
@@ -73,6 +74,7 @@ class ImageCodec(abc.ABC):
   settings: str
   description: str
   model_id: str = ""
+  tuned_for: str = ""
   scale: tuple[float, float]
   resolution: float = 1.0
   qualities: tuple[float, ...]
@@ -300,11 +302,12 @@ class Learned(ImageCodec):
     self._warm: set[tuple[Any, ...]] = set()
     levels = self._model.config.num_levels
     self.version = f"bls2017 {bls2017.__version__}"
-    self.settings = f"{self._model.config.distortion}, {levels} levels"
     self.model_id = self._model.model_id.hex()
+    self.tuned_for = self._model.config.distortion
+    self.settings = f"{self.tuned_for}, {levels} levels"
     measure = {"mse": "the mean squared error", "ms_ssim": "MS-SSIM"}
     self.description = (
-      f"trained for {measure[self._model.config.distortion]} at {levels} rates,"
+      f"trained for {measure[self.tuned_for]} at {levels} rates,"
       f" model {self.model_id}"
     )
     self.scale = (1, levels)

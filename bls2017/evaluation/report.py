@@ -195,7 +195,7 @@ def _headline(result: summary.Summary) -> str:
   parts = []
   for test in dict.fromkeys(d.test for d in result.deltas):
     (name, rates), *others = [
-      (name, summary.finite_rates(result.deltas, test, key))
+      (name, summary.headline_rates(result, test, key))
       for key, name in summary.HEADLINE_MEASURES.items()
     ]
     cards = []

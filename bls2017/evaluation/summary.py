@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Sequence
 from typing import Any
 
 from bls2017.evaluation import grid, image_codecs, rate_distortion
@@ -29,7 +28,6 @@ class Summary:
 
   Attributes:
     data_name: What to call the images.
-    headline: The result in sentences.
     evaluation: All rows.
     curves: A mean curve for each codec, then the paper's published ones where
       they may stand beside them.
@@ -39,7 +37,6 @@ class Summary:
   """
 
   data_name: str
-  headline: tuple[str, ...]
   evaluation: grid.Measurements
   curves: tuple[rate_distortion.Curve, ...]
   deltas: tuple[rate_distortion.Delta, ...]
@@ -71,10 +68,8 @@ def summarize(measured: grid.Measurements) -> Summary:
     if curve.codec["name"] == reference.codec["name"]
     for distortion in ("psnr_rgb", "psnr_y")
   ]
-  name = _data_name(measured)
   return Summary(
-    name,
-    _headline(name, deltas),
+    _data_name(measured),
     measured,
     (*curves, *paper),
     tuple(deltas),
@@ -90,7 +85,7 @@ def to_json(summary: Summary) -> dict[str, Any]:
   return rate_distortion.to_json(
     {
       "data": summary.data_name,
-      "headline": list(summary.headline),
+      "headline": list(headline(summary)),
       "images": [dataclasses.asdict(i) for i in measured.images],
       "failures": [dataclasses.asdict(f) for f in measured.failures],
       "means": [dataclasses.asdict(c) for c in means],
@@ -123,27 +118,46 @@ def _data_name(measured: grid.Measurements) -> str:
   return os.path.basename(folder) or "images"
 
 
-def finite_rates(
-  deltas: Sequence[rate_distortion.Delta], test: str, distortion: str
+def headline_rates(
+  result: Summary, test: str, distortion: str
 ) -> dict[str, float]:
-  """BD-rates of a curve in percent by the anchor's label, smallest first."""
+  """BD-rates to what a learned codec should be compared with.
+
+  Of the paper's curves that is the one tuned for the measure that the codec's
+  model was trained for.
+
+  Args:
+    result: The evaluation.
+    test: Label of the learned codec.
+    distortion: One of `HEADLINE_MEASURES`.
+
+  Returns:
+    Percent by label of the anchor, smallest first.
+  """
+  (tuned_for,) = (
+    c.codec["tuned_for"] for c in result.curves if c.label == test
+  )
+  unlike = {
+    c.label
+    for c in result.curves
+    if c.published and c.codec["name"] != f"{_OWN_PAPER}_{tuned_for}"
+  }
   rates = {
     d.anchor: d.bd_rate
-    for d in deltas
+    for d in result.deltas
     if (d.test, d.distortion) == (test, distortion)
     and not math.isnan(d.bd_rate)
+    and d.anchor not in unlike
   }
   return dict(sorted(rates.items(), key=lambda pair: pair[1]))
 
 
-def _headline(
-  data_name: str, deltas: Sequence[rate_distortion.Delta]
-) -> tuple[str, ...]:
+def headline(result: Summary) -> tuple[str, ...]:
   """How the files of each learned codec compare with the others' in size."""
   sentences = []
-  for test in dict.fromkeys(d.test for d in deltas):
+  for test in dict.fromkeys(d.test for d in result.deltas):
     for distortion, name in HEADLINE_MEASURES.items():
-      rates = finite_rates(deltas, test, distortion)
+      rates = headline_rates(result, test, distortion)
       clauses = []
       for word, is_smaller in (("smaller", True), ("larger", False)):
         rivals = [
@@ -155,7 +169,7 @@ def _headline(
           clauses.append(f"{word} than those of {', '.join(rivals)}")
       if clauses:
         sentences.append(
-          f"At equal {name} on {data_name}, files of {test} are"
+          f"At equal {name} on {result.data_name}, files of {test} are"
           f" {' and '.join(clauses)}."
         )
   return tuple(sentences)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import html.parser
 import io
 import json
@@ -19,6 +20,7 @@ from bls2017.evaluation import (
   image_codecs,
   measurement,
   plots,
+  rate_distortion,
   report,
   studies,
   summary,
@@ -188,9 +190,33 @@ def test_the_headline_says_how_many_bits_the_codec_needs(
   assert math.isnan(rates["JPEG 4:2:0"])
   rate = rates["JPEG 2000"]
   assert f"{rate:.1f}% more" in page.texts["b"]
-  assert f"larger than those of JPEG 2000 ({rate:+.1f}%)" in result.headline[0]
-  assert "JPEG 4:2:0" not in result.headline[0]
+  sentence = summary.headline(result)[0]
+  assert f"larger than those of JPEG 2000 ({rate:+.1f}%)" in sentence
+  assert "JPEG 4:2:0" not in sentence
   assert text.index('class="cards"') < text.index('id="curves"')
+
+
+def test_the_headline_compares_with_the_papers_curve_tuned_alike(
+  measured,
+) -> None:
+  result = summary.summarize(measured)
+  paper = tuple(
+    c
+    for c in rate_distortion.published_curves()
+    if c.codec["name"].startswith("balle2017")
+  )
+  assert len(paper) == 2
+  deltas = tuple(
+    rate_distortion.Delta(
+      "bls2017", c.label, "psnr_rgb", -5.0, 1.0, (30.0, 40.0), 1.0
+    )
+    for c in paper
+  )
+  beside = dataclasses.replace(
+    result, curves=result.curves + paper, deltas=deltas
+  )
+  rates = summary.headline_rates(beside, "bls2017", "psnr_rgb")
+  assert list(rates) == [paper[0].label]
 
 
 def test_the_title_names_the_data(page, measured) -> None:
