@@ -6,6 +6,9 @@ import pytest
 
 from tests.fuzz import payloads, web_decoder
 
+# Runs Node, which the other tests do without: `pytest -m node`.
+pytestmark = pytest.mark.node
+
 
 @pytest.mark.parametrize("version", range(1, payloads.NEWEST + 1))
 def test_the_javascript_decoder_agrees_with_the_library(version):

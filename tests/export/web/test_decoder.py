@@ -14,6 +14,9 @@ from bls2017.bitstream import container
 from bls2017.transforms import model_directory
 from export.web import web_export
 
+# Runs Node, which the other tests do without: `pytest -m node`.
+pytestmark = pytest.mark.node
+
 FOLDER = pathlib.Path(__file__).parent
 ROOT = FOLDER.parents[2]
 MODELS = sorted(
