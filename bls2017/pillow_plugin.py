@@ -25,9 +25,9 @@ from bls2017 import codec as codec_lib
 from bls2017 import errors
 from bls2017.bitstream import container
 from bls2017.common import config
-from bls2017.images import metadata
+from bls2017.images import image_io, metadata
 
-FORMAT = "BLS2017"
+FORMAT = image_io.PLUGIN_FORMAT
 EXTENSION = ".bls"
 MIME_TYPE = "image/x-bls"
 

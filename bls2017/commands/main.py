@@ -90,16 +90,19 @@ def _run(arguments: list[str]) -> int:
   if "--help" in arguments or "-h" in arguments:
     print(help.of_command(command))
     return 0
-  known = help.flag_names(command) | ABSL_FLAGS
-  for key in list(flags.FLAGS):
-    if flags.FLAGS[key].name not in known:
-      delattr(flags.FLAGS, key)
+  # Other modules define flags too, some of them absl's own. They mean nothing to
+  # the command, but stay defined, since their modules read them.
+  accepted = flags.FlagValues()
+  for flag_name in help.flag_names(command) | ABSL_FLAGS:
+    if flag_name in flags.FLAGS:
+      accepted[flag_name] = flags.FLAGS[flag_name]
   # Flags may stand after the inputs.
-  flags.FLAGS.set_gnu_getopt(True)
-  positional = flags.FLAGS(
+  accepted.set_gnu_getopt(True)
+  positional = accepted(
     [f"bls2017 {name}", *arguments[1:]],
     known_only=getattr(command, "TAKES_OTHER_FLAGS", False),
   )[1:]
+  flags.FLAGS.mark_as_parsed()
   return int(command.run(positional))
 
 

@@ -35,6 +35,9 @@ from bls2017 import errors
 from bls2017.common import files
 from bls2017.images import metadata
 
+PLUGIN_FORMAT = "BLS2017"
+"""Pillow's name for files of this codec, once the plugin is imported."""
+
 MAX_PIXELS = 2**26
 """Default limit of an image's pixels."""
 
@@ -157,13 +160,17 @@ def read_grey(source: Source, max_pixels: int = MAX_PIXELS) -> np.ndarray:
 
 
 def is_image(path: str) -> bool:
-  """Whether a file is named like an image, or is one by its first bytes."""
+  """Whether a file is named like an image, or is one by its first bytes.
+
+  Files of this codec are none, also where Pillow knows them by its plugin.
+  """
   Image.init()
-  if os.path.splitext(path)[1].lower() in Image.EXTENSION:
+  extension = os.path.splitext(path)[1].lower()
+  if Image.EXTENSION.get(extension, PLUGIN_FORMAT) != PLUGIN_FORMAT:
     return True
   try:
-    with Image.open(path):
-      return True
+    with Image.open(path) as image:
+      return image.format != PLUGIN_FORMAT
   except Exception:  # Pillow's decoders raise nearly anything.
     return False
 

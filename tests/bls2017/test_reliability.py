@@ -71,7 +71,6 @@ def test_a_bad_file_is_one_line_an_exit_code_and_no_output(
     path = tmp_path / f"{name}.bls"
     path.write_bytes(data)
     lines.append(["decompress", str(path), model_flag])
-  lines.append(["info", str(tmp_path / "foreign.bls"), model_flag])
   for done in commands.run_several(lines):
     name = done.args[1].rpartition("/")[2].removesuffix(".bls")
     _, exit_code, says = bad[name]

@@ -71,8 +71,7 @@ def test_the_plain_model_is_the_same_model(model, codec):
   plain = plain_model.PlainModel(model, 1.5)
   string, shape = plain.compress(tf.constant(x))
   x_hat = plain.decompress(string, shape).numpy()
-  latents = codec._prepared.transforms(0).latents(x)
-  latents = latents.reshape(-1, latents.shape[-1])
+  latents = analysis.Latents(x, codec._prepared)
   image = analysis.AnalysedImage(x, latents, codec._prepared)
   expected = image.decoded(image.candidate_of(4, image.scaled(4)))
   assert np.abs(x_hat.astype(int) - expected).max() <= 1
