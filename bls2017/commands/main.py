@@ -90,8 +90,8 @@ def _run(arguments: list[str]) -> int:
   if "--help" in arguments or "-h" in arguments:
     print(help.of_command(command))
     return 0
-  # Other modules define flags too, some of them absl's own. They mean nothing to
-  # the command, but stay defined, since their modules read them.
+  # Other modules define flags too, some of them absl's own. They mean nothing
+  # to the command, but stay defined, since their modules read them.
   accepted = flags.FlagValues()
   for flag_name in help.flag_names(command) | ABSL_FLAGS:
     if flag_name in flags.FLAGS:
