@@ -5,7 +5,8 @@ and a model directory. They may be of other lambdas, of another prior, or (a
 model directory) of tables instead of a prior. What a level starts from is then
 what the source has at the nearest lambda: a finer quantization pays as lambda
 grows, so that gains follow its square root, and the means and deviations of the
-latents with them.
+latents with them. Lambdas of another distortion are compared by their ratio to
+the least of those that are usual for it (`config.LMBDAS`).
 
 A channel that a level did not use stays unused: its gain fell to a hundredth of
 the others', it is rounded to zero everywhere, and little pulls it up again. So
@@ -44,7 +45,7 @@ class _Source:
 
   Attributes:
     transforms: Named float32 arrays of both transforms.
-    lmbdas: float64 [n], increasing.
+    lmbdas: float64 [n], increasing, as weights of the wanted distortion.
     gain: float32 [n, C].
     inverse_gain: float32 [n, C].
     used: bool [n, C], channels that are coded.
@@ -86,7 +87,7 @@ def apply(
     if trained.config == model.config and not wake_reach:
       model.set_arrays(trained.get_arrays())
       return
-    source = _from_prior(trained)
+    source = _from_prior(trained, model.config)
   _apply(model, _woken(_at(source, model.config.lmbdas), source, wake_reach))
 
 
@@ -139,7 +140,11 @@ def _from_tables(
   It is the pair with the quality whose lambda is nearest to the middle of the
   wanted ones.
   """
-  lmbdas = np.array([frozen.config.lmbda(i) for i in range(len(frozen.tables))])
+  lmbdas = _as_weights_of(
+    model_config.distortion,
+    frozen.config.distortion,
+    [frozen.config.lmbda(i) for i in range(len(frozen.tables))],
+  )
   middle = np.mean(np.log(model_config.lmbdas))
   number = frozen.tables.pair_of(int(abs(np.log(lmbdas) - middle).argmin()))
   indices = [
@@ -193,7 +198,17 @@ def _widened_weights(
   return result
 
 
-def _from_prior(trained: model_lib.BLS2017Model) -> _Source:
+def _as_weights_of(
+  distortion: str, source: str, lmbdas: Sequence[float]
+) -> np.ndarray:
+  """Lambdas of one distortion for another one, at which rates are alike."""
+  scale = config.LMBDAS[distortion][0] / config.LMBDAS[source][0]
+  return np.array(lmbdas) * scale
+
+
+def _from_prior(
+  trained: model_lib.BLS2017Model, model_config: config.ModelConfig
+) -> _Source:
   """A source of the levels of a trained model."""
   arrays = trained.get_arrays()
   gain = arrays.pop("gain")
@@ -205,7 +220,9 @@ def _from_prior(trained: model_lib.BLS2017Model) -> _Source:
     scale, share = deviation[:, None], np.ones((len(gain), 1))
   return _Source(
     transforms={k: v for k, v in arrays.items() if not k.startswith("prior/")},
-    lmbdas=np.array(trained.config.lmbdas),
+    lmbdas=_as_weights_of(
+      model_config.distortion, trained.config.distortion, trained.config.lmbdas
+    ),
     gain=gain,
     inverse_gain=arrays.pop("inverse_gain"),
     used=table_building.awake(gain),

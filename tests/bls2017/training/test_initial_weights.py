@@ -152,6 +152,25 @@ def test_weights_serve_other_lambdas(
     )
 
 
+def test_weights_serve_another_distortion(tiny_model_dir: str) -> None:
+  # The levels of both distortions that are as far from the usual ones.
+  ratio = config.LMBDAS["ms_ssim"][0] / config.LMBDAS["mse"][0]
+  original, model = (
+    model_lib.BLS2017Model(
+      config.ModelConfig(8, 12, lmbdas, "activities", distortion)
+    )
+    for lmbdas, distortion in (
+      ((0.0025, 0.03), "mse"),
+      ((0.0025 * ratio, 0.03 * ratio), "ms_ssim"),
+    )
+  )
+  for m in (original, model):
+    initial_weights.apply(m, tiny_model_dir)
+  found = model.get_arrays()
+  for name, array in original.get_arrays().items():
+    np.testing.assert_allclose(found[name], array, rtol=1e-6, err_msg=name)
+
+
 def test_sleeping_channels_are_woken_from_the_nearest_level_that_uses_them(
   patches: np.ndarray, photographs: str, tmp_path: os.PathLike
 ) -> None:
