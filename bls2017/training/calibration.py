@@ -44,12 +44,15 @@ _DIGITS = 5
 """Binary digits of a frequency in one of several sets. They cost 0.01% more
 bits than all 16, and sets of tables take two thirds of the space."""
 
-_FIRST_ROUNDS = 16
-_LATER_ROUNDS = 3
-"""A quality begins with the activities of the one below it."""
+_ROUNDS = 16
+"""How often positions of the lowest quality choose a set at first, each for
+itself."""
 
-_OPTIMISED_ROUNDS = 2
-"""How often symbols are optimised with the tables so far, and counted again."""
+_FIRST_OPTIMISED_ROUNDS = 24
+_OPTIMISED_ROUNDS = 3
+"""How often symbols are optimised with the tables so far, and counted again.
+
+A quality begins with the activities of the one below it."""
 
 _BLOCK = 8192
 
@@ -86,10 +89,14 @@ def calibrate(
   chosen = None
   for index in range(len(model.tables)):
     fit = _Fit(model.tables.for_quality(index), latents, images)
-    chosen = fit.choose(sets, chosen)
+    rounds = _OPTIMISED_ROUNDS
+    if chosen is None:
+      chosen = fit.choose(sets)
+      rounds = _FIRST_OPTIMISED_ROUNDS
     of_quality = fit.tables(sets, chosen)
-    for _ in range(_OPTIMISED_ROUNDS if sets > 1 else 0):
-      of_quality = fit.tables(sets, fit.optimise(of_quality))
+    for _ in range(rounds if sets > 1 else 0):
+      chosen = fit.optimise(of_quality)
+      of_quality = fit.tables(sets, chosen)
     fitted.append(of_quality)
   changes: dict[str, Any] = {
     "cdfs": [f.cdf.reshape(len(f.activity_cdf) - 1, -1) for f in fitted]
@@ -135,23 +142,14 @@ class _Fit:
     self._images = images
     self._take(quantization.Quantizer(tables).quantize_latents(latents).rows)
 
-  def choose(self, sets: int, chosen: np.ndarray | None) -> np.ndarray:
-    """The activity of every position.
-
-    Args:
-      sets: Activities.
-      chosen: What to begin with, int [positions]; None for what a position
-        costs with the present tables.
-    """
+  def choose(self, sets: int) -> np.ndarray:
+    """The activity of every position, int [positions], by its costs alone."""
     if sets == 1:
       return np.zeros(len(self._columns), np.int64)
-    rounds = _LATER_ROUNDS
-    if chosen is None:
-      rounds = _FIRST_ROUNDS
-      (bits,) = self._costs(self._tables.code_lengths).T
-      ranks = bits.argsort().argsort()
-      chosen = ranks * sets // len(ranks)
-    for _ in range(rounds):
+    (bits,) = self._costs(self._tables.code_lengths).T
+    ranks = bits.argsort().argsort()
+    chosen = ranks * sets // len(ranks)
+    for _ in range(_ROUNDS):
       share = np.bincount(chosen, minlength=sets) + 1.0
       activity_bits = -np.log2(share / share.sum())
       lengths = -np.log2(self._density(sets, chosen))
