@@ -94,7 +94,7 @@ def sound_requests(codec: codec_lib.Codec) -> list[Request]:
   found = []
   for i, size in enumerate(_SIZES):
     x = images.photograph(*size, seed=i)
-    png = _png(x)
+    png = to_png(x)
     quality = 1 + i / 4
     data = codec.compress(x, quality)
     decoded = codec.decompress(data).astype(int)
@@ -117,7 +117,7 @@ def hostile_requests(codec: codec_lib.Codec, seed: int = 0) -> list[Request]:
   rng = np.random.default_rng(seed)
   x = images.photograph(160, 120, seed=9)
   data = codec.compress(x, 1.5)
-  png = _png(x)
+  png = to_png(x)
   corrupt = {"empty": b"", "noise": rng.bytes(1 << 20)}
   for i in range(8):
     flipped = bytearray(data)
@@ -195,7 +195,8 @@ def _sealed(fields: bytes, body: bytes) -> bytes:
   return fields + container.checksum(fields + body) + body
 
 
-def _png(x: np.ndarray) -> bytes:
+def to_png(x: np.ndarray) -> bytes:
+  """A PNG of an image, uint8 [H, W, 3]."""
   buffer = io.BytesIO()
   Image.fromarray(x).save(buffer, "PNG")
   return buffer.getvalue()
