@@ -19,7 +19,11 @@ from bls2017.bitstream import coding_tables, container
 from bls2017.common import config, files
 from bls2017.training import model as model_lib
 from bls2017.training import table_building
-from bls2017.transforms import litert_graphs, model_directory
+from bls2017.transforms import (
+  litert_graphs,
+  model_directory,
+  packaged_models,
+)
 
 _TRANSFORMS = ("analysis/", "synthesis/")
 
@@ -150,7 +154,7 @@ def _write(model: model_directory.FrozenModel, directory: str) -> None:
     {
       "format": model_directory.FORMAT,
       model_directory.FORMAT_VERSION: model.format_version,
-      "model_id": identity.hex(),
+      packaged_models.MODEL_ID: identity.hex(),
       "model": config.to_json(model.config),
       model_directory.DIGESTS: {
         name: model_directory.digest(identity, model.format_version, content)

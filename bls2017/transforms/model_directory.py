@@ -44,6 +44,7 @@ import numpy as np
 from bls2017 import errors
 from bls2017.bitstream import coding_tables, container
 from bls2017.common import config
+from bls2017.transforms import packaged_models
 
 FORMAT = 2
 """The format that is written; 1 is read as well."""
@@ -51,14 +52,9 @@ FORMAT = 2
 DIGESTS = "files"
 """Key of the digests in config.json, by the files' names."""
 
-CONFIG_FILE = "config.json"
+CONFIG_FILE = packaged_models.CONFIG_FILE
 WEIGHTS_FILE = "weights.npz"
 TABLES_FILE = "tables.npz"
-
-PRETRAINED = os.path.join(
-  os.path.dirname(os.path.dirname(__file__)), "pretrained"
-)
-"""The model that comes with the package."""
 
 FORMAT_VERSION = "format_version"
 """Key of the version of the files in config.json."""
@@ -195,12 +191,14 @@ def read_config(path: str | None = None) -> config.ModelConfig:
   """The configuration of a model directory, without its arrays.
 
   Args:
-    path: The directory; the package's own model by default.
+    path: The directory, or the name of a packaged model
+      (`packaged_models.directory`).
 
   Raises:
     errors.ModelError: if it is missing, damaged or of another format.
   """
-  values = config.read_json(os.path.join(path or PRETRAINED, CONFIG_FILE))
+  path = packaged_models.directory(path)
+  values = config.read_json(os.path.join(path, CONFIG_FILE))
   return config.from_json(config.ModelConfig, values.get("model", {}))
 
 
@@ -224,13 +222,14 @@ def load(path: str | None = None) -> FrozenModel:
   what format 1 has no digests of is read at once.
 
   Args:
-    path: The directory; the package's own model by default.
+    path: The directory, or the name of a packaged model
+      (`packaged_models.directory`).
 
   Raises:
     errors.ModelError: if it is missing, damaged, of another format, or holds
       values that are not finite. For what is read later, when it is used.
   """
-  path = PRETRAINED if path is None else path
+  path = packaged_models.directory(path)
   values = config.read_json(os.path.join(path, CONFIG_FILE))
   if values.get("format") == FORMAT:
     model = _opened(path, values)
@@ -250,7 +249,7 @@ def load(path: str | None = None) -> FrozenModel:
 def _opened(path: str, values: dict[str, Any]) -> FrozenModel:
   """A directory whose files are read when they are needed."""
   try:
-    identity = bytes.fromhex(values["model_id"])
+    identity = bytes.fromhex(values[packaged_models.MODEL_ID])
     digests = dict(values[DIGESTS])
     version = int(values[FORMAT_VERSION])
   except (KeyError, TypeError, ValueError) as e:
@@ -304,7 +303,7 @@ def _read(path: str, values: dict[str, Any]) -> FrozenModel:
   version = _format_version(values, tables, path)
   pairs = (TransformPair(_finite(path, weights)),)
   identity = model_id(pairs, tables, version)
-  if values.get("model_id") != identity.hex():
+  if values.get(packaged_models.MODEL_ID) != identity.hex():
     raise errors.ModelError(
       f"{path} is damaged: its id is {identity.hex()}, it should be"
       f" {values.get('model_id')}"
