@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
+from typing import Callable
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from bls2017.transforms import (
   litert_graphs,
   model_directory,
   packaged_models,
+  shared_weights,
 )
 
 _TRANSFORMS = ("analysis/", "synthesis/")
@@ -139,13 +141,17 @@ def _replace(made: str, path: str, aside: str) -> None:
 
 def _write(model: model_directory.FrozenModel, directory: str) -> None:
   contents = {
-    model_directory.TABLES_FILE: _compressed(_table_arrays(model.tables))
+    model_directory.TABLES_FILE: _npz(
+      np.savez_compressed, _table_arrays(model.tables)
+    )
   }
   for number, pair in enumerate(model.pairs):
     named = model_directory.PairFiles.of(number, len(model.pairs))
     graphs = litert_graphs.convert(pair.weights, model.config.num_latents)
-    contents[named.weights] = _compressed(pair.weights)
-    contents.update({named.graphs[k]: v for k, v in graphs.items()})
+    # Zip would save 7% of 16-bit floats, and take 30 ms to unpack a pair.
+    contents[named.weights] = _npz(np.savez, pair.weights)
+    for name, graph in graphs.items():
+      contents[named.graphs[name]] = shared_weights.cut(graph, pair.weights)
   for name, content in contents.items():
     files.write(os.path.join(directory, name), content)
   identity = model.model_id
@@ -164,10 +170,10 @@ def _write(model: model_directory.FrozenModel, directory: str) -> None:
   )
 
 
-def _compressed(arrays: Mapping[str, np.ndarray]) -> bytes:
-  """The content of an .npz file."""
+def _npz(save: Callable[..., None], arrays: Mapping[str, np.ndarray]) -> bytes:
+  """The content of an .npz file, which one of NumPy's functions writes."""
   buffer = io.BytesIO()
-  np.savez_compressed(buffer, **arrays)
+  save(buffer, **arrays)
   return buffer.getvalue()
 
 
