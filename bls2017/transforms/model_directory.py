@@ -6,8 +6,8 @@
     tables.npz        the arrays of coding_tables.CodingTables; "cdf_steps/0",
                       "cdf_steps/1" ... are the differences of neighbours in the
                       tables of a quality modulo 2**16, which compress better
-    analysis.graph    the transforms as LiteRT runs them (litert_graphs), without
-    synthesis.graph   the weights that they contain (shared_weights)
+    analysis.graph    the transforms as LiteRT runs them (litert_graphs), but
+    synthesis.graph   for the weights that they contain (shared_weights)
 
 A model of several pairs of transforms has weights_0.npz, analysis_0.graph,
 synthesis_0.graph, weights_1.npz and so on instead, by rising qualities.
