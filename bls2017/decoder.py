@@ -1,7 +1,6 @@
 """Decompressing without knowing the model: files name it.
 
-decoder = decoder.load()
-image = decoder.decompress(data)
+    image = bls2017.load_decoder().decompress(data)
 """
 
 from __future__ import annotations
