@@ -42,6 +42,7 @@ setuptools.setup(
       "evaluation/reference/*",
       "evaluation/templates/*",
       "pretrained/*",
+      "pretrained/*/*",
       "py.typed",
       "training/README.md",
     ],

@@ -18,6 +18,7 @@ from bls2017 import errors
 
 if TYPE_CHECKING:
   from bls2017.codec import Codec, StreamInfo
+  from bls2017.decoder import load as load_decoder
   from bls2017.images.image_io import read_rgb as read_image
 
 # TensorFlow reads it when it is imported. oneDNN's convolutions are faster, and
@@ -25,11 +26,19 @@ if TYPE_CHECKING:
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 __version__ = "0.1.0"
-__all__ = ["Codec", "StreamInfo", "__version__", "errors", "read_image"]
+__all__ = [
+  "Codec",
+  "StreamInfo",
+  "__version__",
+  "errors",
+  "load_decoder",
+  "read_image",
+]
 
 _PLACES = {
   "Codec": ("bls2017.codec", "Codec"),
   "StreamInfo": ("bls2017.codec", "StreamInfo"),
+  "load_decoder": ("bls2017.decoder", "load"),
   "read_image": ("bls2017.images.image_io", "read_rgb"),
 }
 

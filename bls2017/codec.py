@@ -23,7 +23,12 @@ from bls2017.encoder import options as options_lib
 from bls2017.encoder import plan as plan_lib
 from bls2017.images import image_io
 from bls2017.images import metadata as metadata_lib
-from bls2017.transforms import model_directory, regions, runtimes
+from bls2017.transforms import (
+  model_directory,
+  packaged_models,
+  regions,
+  runtimes,
+)
 
 if TYPE_CHECKING:
   from bls2017.encoder import refinement
@@ -125,7 +130,7 @@ class Codec:
     """
     self.model = model
     self.max_pixels = max_pixels
-    self.runtime = runtimes.choose(runtime, model)
+    self.runtime = runtimes.choose(runtime, model.has_graphs)
     self._coder = coder or runtimes.make_coder(self.runtime)
     self._prepared = analysis.PreparedModel(
       model,
@@ -147,11 +152,12 @@ class Codec:
   ) -> Codec:
     """Loads a model directory.
 
-    A codec that was loaded can be pickled: the model's path is, and the model
-    is read again where the codec arrives.
+    A codec that was loaded can be pickled: the model's path or name is, and the
+    model is read again where the codec arrives.
 
     Args:
-      model: Its path; the model that comes with the package by default.
+      model: Its path, or the name of one that comes with the package
+        (`packaged_models`), by default the one tuned for PSNR.
       max_pixels: Limit of width times height.
       runtime: "tensorflow", "litert" (LiteRT and NumPy), or "auto": TensorFlow
         where this process has imported it, else LiteRT where it is installed.
@@ -164,7 +170,8 @@ class Codec:
     codec = cls(
       model_directory.load(model), max_pixels=max_pixels, runtime=runtime
     )
-    codec._path = None if model is None else os.path.abspath(model)
+    is_named = model is None or model in packaged_models.names()
+    codec._path = model if is_named else os.path.abspath(str(model))
     codec._is_loaded = True
     return codec
 
@@ -391,20 +398,9 @@ class Codec:
     More bytes cannot be a file of this codec: whoever reads them from somewhere
     need not read on.
     """
-    # ceil(h / 16) ceil(w / 16) <= (h + 15) (w + 15) / 256, which for so many
-    # pixels is largest where the sides differ most.
-    step = config.DOWNSAMPLING
-    longest = min(self.max_pixels, container.MAX_SIDE)
-    sides = longest + -(-self.max_pixels // longest)
-    padded = self.max_pixels + (step - 1) * (sides + step - 1)
-    positions = padded // step**2
-    columns = len(self.model.tables.gain[0]) + 1
-    lane = coding_tables.MAX_LANE_END_BYTES + container.LANE_LENGTH_BYTES
-    most = container.HEADER_BYTES + positions * (2 * columns + lane)
-    if self.model.format_version >= container.BOXES_VERSION:
-      most += container.BOXES_LENGTH_BYTES + container.MAX_BOXES_BYTES
-      most += container.LENGTHS_HEADER_BYTES
-    return most
+    return max_file_bytes(
+      self.model.config, self.model.format_version, self.max_pixels
+    )
 
   def _pack(
     self,
@@ -459,12 +455,14 @@ class Codec:
 
   def _unpack(self, data: FileBytes) -> _Unpacked:
     self._check_process()
-    data = _as_bytes(data)
+    data = as_bytes(data)
     header = container.unpack_header(data)
     if header.model_id != self.model.model_id:
+      name = packaged_models.find(header.model_id)
+      packaged = f", which the package has as {name}" if name else ""
       raise errors.ForeignModelError(
-        f"the file was written with model {header.model_id.hex()}, this is"
-        f" model {self.model.model_id.hex()}"
+        f"the file was written with model {header.model_id.hex()}{packaged};"
+        f" this is model {self.model.model_id.hex()}"
       )
     version = self.model.format_version
     if header.version != version:
@@ -543,7 +541,34 @@ class Codec:
       )
 
 
-def _as_bytes(data: Any) -> bytes:
+def max_file_bytes(
+  model_config: config.ModelConfig, format_version: int, max_pixels: int
+) -> int:
+  """The longest file of an image within a limit of pixels.
+
+  Args:
+    model_config: Of the model.
+    format_version: Version of its files.
+    max_pixels: The limit.
+  """
+  # ceil(h / 16) ceil(w / 16) <= (h + 15) (w + 15) / 256, which for so many
+  # pixels is largest where the sides differ most.
+  step = config.DOWNSAMPLING
+  longest = min(max_pixels, container.MAX_SIDE)
+  sides = longest + -(-max_pixels // longest)
+  padded = max_pixels + (step - 1) * (sides + step - 1)
+  positions = padded // step**2
+  columns = model_config.num_latents + 1
+  lane = coding_tables.MAX_LANE_END_BYTES + container.LANE_LENGTH_BYTES
+  most = container.HEADER_BYTES + positions * (2 * columns + lane)
+  if format_version >= container.BOXES_VERSION:
+    most += container.BOXES_LENGTH_BYTES + container.MAX_BOXES_BYTES
+    most += container.LENGTHS_HEADER_BYTES
+  return most
+
+
+def as_bytes(data: Any) -> bytes:
+  """The bytes of `FileBytes`; raises TypeError for objects of other types."""
   if isinstance(data, bytes):
     return data
   try:

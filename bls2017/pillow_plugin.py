@@ -9,11 +9,13 @@
 Whatever opens images by Pillow then reads these files. `image.info` has the
 quality, the model's id, and Exif and XMP under Pillow's names. `save` takes the
 arguments of `Codec.compress`, and `exif` and `xmp` in place of the image's own.
-The packaged model is loaded when it is first needed; `use` sets another codec.
+Files are read with the packaged model that they name and saved with the one
+tuned for PSNR, each loaded when it is first needed; `use` sets another codec.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import struct
 from typing import IO, Any
@@ -22,10 +24,12 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from bls2017 import codec as codec_lib
+from bls2017 import decoder as decoder_lib
 from bls2017 import errors
 from bls2017.bitstream import container
 from bls2017.common import config
 from bls2017.images import image_io, metadata
+from bls2017.transforms import model_directory, packaged_models
 
 FORMAT = image_io.PLUGIN_FORMAT
 EXTENSION = ".bls"
@@ -36,16 +40,27 @@ _codec: codec_lib.Codec | None = None
 
 
 def use(codec: codec_lib.Codec) -> None:
-  """Codes with this codec instead of the packaged model."""
+  """Codes with this codec instead of the packaged models."""
   global _codec
   _codec = codec
 
 
-def _codec_in_use() -> codec_lib.Codec:
-  global _codec
-  if _codec is None:
-    _codec = codec_lib.Codec.load()
-  return _codec
+def _decoder() -> decoder_lib.Decoder:
+  return _codec or _packaged_decoder()
+
+
+def _encoder() -> codec_lib.Codec:
+  return _codec or _packaged_encoder()
+
+
+@functools.cache
+def _packaged_decoder() -> decoder_lib.Decoder:
+  return decoder_lib.load()
+
+
+@functools.cache
+def _packaged_encoder() -> codec_lib.Codec:
+  return codec_lib.Codec.load()
 
 
 class BlsImageFile(ImageFile.ImageFile):
@@ -65,13 +80,22 @@ class BlsImageFile(ImageFile.ImageFile):
     self._size = (header.width, header.height)
     self._mode = "RGB"
     self.info.update(
-      quality=config.ModelConfig().index_quality(header.quality_index),
+      quality=_model_config(header.model_id).index_quality(
+        header.quality_index
+      ),
       model_id=header.model_id.hex(),
     )
     if header.version >= container.BOXES_VERSION:
       self.info.update(**_boxes(start, stream, header))
     tile: Any = (FORMAT, (0, 0, *self.size), 0, ())
     self.tile = [tile]
+
+
+def _model_config(model_id: bytes) -> config.ModelConfig:
+  """That of a file's model; where it is not known, the default model's."""
+  if _codec and _codec.model.model_id == model_id:
+    return _codec.model.config
+  return model_directory.read_config(packaged_models.find(model_id))
 
 
 class _Decoder(ImageFile.PyDecoder):
@@ -82,10 +106,10 @@ class _Decoder(ImageFile.PyDecoder):
   def decode(self, buffer: Any) -> tuple[int, int]:
     """See `PIL.ImageFile.PyDecoder.decode`; raises OSError."""
     del buffer
-    codec = _codec_in_use()
     stream: Any = self.fd
     try:
-      x_hat = codec.decompress(stream.read(codec.max_file_bytes + 1))
+      decoder = _decoder()
+      x_hat = decoder.decompress(stream.read(decoder.max_file_bytes + 1))
     except errors.CodecError as e:
       raise OSError(str(e)) from e
     if x_hat.shape[:2] != (self.state.ysize, self.state.xsize):
@@ -121,7 +145,7 @@ def _save(image: Image.Image, stream: IO[bytes], name: str | bytes) -> None:
   about = metadata.upright(
     metadata.Metadata(exif.removeprefix(metadata.EXIF_PREFIX), xmp)
   )
-  codec = _codec_in_use()
+  codec = _encoder()
   try:
     data = codec.compress(image, metadata=codec.boxes(about), **arguments)
   except errors.CodecError as e:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import io
-from typing import Callable
+from typing import Callable, TypeVar
 
 import numpy as np
 from PIL import Image
 
 from bls2017 import codec as codec_lib
+from bls2017 import decoder as decoder_lib
 from bls2017 import errors
 from bls2017.bulk import worker_threads
 from bls2017.common import files
 from bls2017.encoder import options as options_lib
 from bls2017.encoder import targets
 from bls2017.images import image_io, metadata
-from bls2017.transforms import model_directory
 
 Describe = Callable[[np.ndarray, codec_lib.Encoded], str]
+
+_C = TypeVar("_C")
 
 
 class Compression:
@@ -87,26 +89,26 @@ class Decompression:
 
   def __init__(
     self,
-    codec: codec_lib.Codec,
+    decoder: decoder_lib.Decoder,
     kind: str = "PNG",
     image_quality: int | None = None,
   ):
     """Takes what the work needs.
 
     Args:
-      codec: Decompresses the files; its limit of pixels holds.
+      decoder: Decompresses the files; its limit of pixels holds.
       kind: Pillow's name of the images' format.
       image_quality: As for `image_io.encode`.
     """
-    self._codec = codec
+    self._decoder = decoder
     self._kind = kind
     self._image_quality = image_quality
 
   def code(self, source: image_io.Source) -> worker_threads.Coded:
     """See `worker_threads.Work.code`."""
     data = self._read(source)
-    x_hat = self._codec.decompress(data)
-    about = self._codec.about(data)
+    x_hat = self._decoder.decompress(data)
+    about = self._decoder.about(data)
     return worker_threads.Coded(
       image_io.encode(x_hat, self._kind, self._image_quality, about),
       pixels=x_hat.shape[0] * x_hat.shape[1],
@@ -116,7 +118,7 @@ class Decompression:
 
   def mismatch(self, source: image_io.Source, existing: bytes) -> str:
     """See `worker_threads.Work.mismatch`; compares sizes, not pixels."""
-    info = self._codec.info(self._read(source))
+    info = self._decoder.info(self._read(source))
     try:
       with Image.open(io.BytesIO(existing), formats=[self._kind]) as image:
         size = image.size
@@ -133,20 +135,17 @@ class Decompression:
   def _read(self, source: image_io.Source) -> bytes:
     if isinstance(source, bytes):
       return source
-    return files.read(str(source), self._codec.max_file_bytes)
+    return files.read(str(source), self._decoder.max_file_bytes)
 
 
 def load(
-  model: str | None,
-  max_pixels: int,
-  make_work: Callable[[codec_lib.Codec], worker_threads.Work],
+  make_codec: Callable[[], _C],
+  make_work: Callable[[_C], worker_threads.Work],
 ) -> worker_threads.Work:
   """Loads a model and makes work with it, in a process that has none yet.
 
   Args:
-    model: The model's directory; None for the package's.
-    max_pixels: Images of more pixels are refused.
+    make_codec: `Codec.load` or `decoder.load`, with its arguments bound.
     make_work: Compression or Decompression, perhaps with arguments bound.
   """
-  codec = codec_lib.Codec(model_directory.load(model), max_pixels=max_pixels)
-  return make_work(codec)
+  return make_work(make_codec())

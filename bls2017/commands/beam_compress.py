@@ -35,9 +35,12 @@ TAKES_OTHER_FLAGS = True
 def run(arguments: list[str]) -> int:
   """The command; see `bls2017.commands.main`."""
   coding_flags.check_quality()
+  from bls2017 import codec
   from bls2017.bulk import bulk_coding
 
   make_work = functools.partial(
     bulk_coding.Compression, quality=coding_flags.QUALITY.value
   )
-  return beam_flags.run(arguments, inputs.BITSTREAM_EXTENSION, make_work)
+  return beam_flags.run(
+    arguments, inputs.BITSTREAM_EXTENSION, codec.Codec.load, make_work
+  )

@@ -31,6 +31,7 @@ def run(arguments: list[str]) -> int:
   """The command; see `bls2017.commands.main`."""
   extension = coding_flags.image_extension()
   kind = coding_flags.image_kind(f"x{extension}")
+  from bls2017 import decoder
   from bls2017.bulk import bulk_coding
 
   make_work = functools.partial(
@@ -38,4 +39,4 @@ def run(arguments: list[str]) -> int:
     kind=kind,
     image_quality=coding_flags.OUTPUT_QUALITY.value,
   )
-  return beam_flags.run(arguments, extension, make_work)
+  return beam_flags.run(arguments, extension, decoder.load, make_work)

@@ -7,16 +7,13 @@ import importlib.util
 import logging
 import sys
 from types import ModuleType
-from typing import TYPE_CHECKING, Callable
+from typing import Callable, TypeVar
 
 from absl import flags
 
 from bls2017 import errors
 from bls2017.bulk import worker_threads
 from bls2017.commands import advice, coding_flags
-
-if TYPE_CHECKING:
-  from bls2017 import codec as codec_lib
 
 INPUT_GLOB = flags.DEFINE_string(
   "input_glob",
@@ -31,20 +28,24 @@ ATTEMPTS = flags.DEFINE_integer(
   lower_bound=1,
 )
 
+_C = TypeVar("_C")
+
 _log = logging.getLogger(__name__)
 
 
 def run(
   arguments: list[str],
   extension: str,
-  make_work: Callable[[codec_lib.Codec], worker_threads.Work],
+  make_codec: Callable[[str | None, int], _C],
+  make_work: Callable[[_C], worker_threads.Work],
 ) -> int:
   """Runs the pipeline, reports every failure and what was done.
 
   Args:
     arguments: Beam's options.
     extension: Ending of the outputs.
-    make_work: From the codec to what is done with each file; sent to each
+    make_codec: Loads a model, from --model and --max_pixels.
+    make_work: From that to what is done with each file; both are sent to each
       worker by pickle.
 
   Returns:
@@ -59,8 +60,9 @@ def run(
 
   load = functools.partial(
     bulk_coding.load,
-    coding_flags.MODEL.value,
-    coding_flags.MAX_PIXELS.value,
+    functools.partial(
+      make_codec, coding_flags.MODEL.value, coding_flags.MAX_PIXELS.value
+    ),
     make_work,
   )
   # A fault of the model or of a setting is reported here, once.

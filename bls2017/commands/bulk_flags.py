@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TYPE_CHECKING, Callable
+from typing import Callable
 
 from absl import flags
 
@@ -12,9 +12,6 @@ from bls2017 import errors
 from bls2017.bulk import inputs, worker_threads
 from bls2017.commands import advice, coding_flags, progress
 from bls2017.common import files
-
-if TYPE_CHECKING:
-  from bls2017 import codec as codec_lib
 
 BASE_DIR = flags.DEFINE_string(
   "base_dir",
@@ -36,7 +33,7 @@ def for_each(
   arguments: list[str],
   output_dir: str,
   extension: str,
-  make_work: Callable[[codec_lib.Codec], worker_threads.Work],
+  make_work: Callable[[], worker_threads.Work],
 ) -> int:
   """Works on all inputs that arguments stand for.
 
@@ -46,7 +43,7 @@ def for_each(
     arguments: See `bls2017.bulk.inputs`.
     output_dir: Directory of the outputs, made where it is missing.
     extension: Ending of the outputs.
-    make_work: From the codec to what is done with each file.
+    make_work: Makes what is done with each file.
 
   Returns:
     0, or the exit code of the first input that failed.
@@ -55,7 +52,7 @@ def for_each(
     raise errors.UsageError("--output names one output, --output_dir many")
   jobs = inputs.find(arguments, output_dir, extension, BASE_DIR.value)
   files.make_directory(output_dir)
-  work = make_work(coding_flags.load_codec())
+  work = make_work()
   bar = progress.ProgressBar()
 
   def report(outcome: worker_threads.Outcome) -> None:

@@ -17,13 +17,19 @@ from bls2017.bulk import inputs
 from bls2017.common import config, files
 from bls2017.encoder import options
 from bls2017.images import image_io
-from bls2017.transforms import model_directory, runtimes
+from bls2017.transforms import model_directory, packaged_models, runtimes
 
 if TYPE_CHECKING:
   from bls2017 import codec as codec_lib
+  from bls2017 import decoder as decoder_lib
 
 MODEL = flags.DEFINE_string(
-  "model", None, "Model directory; by default the one in the package."
+  "model",
+  None,
+  "A model of the package by its name"
+  f" ({', '.join(packaged_models.names())}), or a model directory. By default"
+  f" images are compressed with {packaged_models.DEFAULT}, and files are read"
+  " with the model of the package that they name.",
 )
 MAX_PIXELS = flags.DEFINE_integer(
   "max_pixels", image_io.MAX_PIXELS, "Refuse larger images.", lower_bound=1
@@ -74,11 +80,15 @@ def load_codec() -> codec_lib.Codec:
   """The codec that --model, --max_pixels and --runtime name."""
   from bls2017 import codec
 
-  return codec.Codec(
-    model_directory.load(MODEL.value),
-    max_pixels=MAX_PIXELS.value,
-    runtime=RUNTIME.value,
-  )
+  return codec.Codec.load(MODEL.value, MAX_PIXELS.value, RUNTIME.value)
+
+
+@functools.cache
+def load_decoder() -> decoder_lib.Decoder:
+  """Likewise, of all packaged models where --model names none."""
+  from bls2017 import decoder
+
+  return decoder.load(MODEL.value, MAX_PIXELS.value, RUNTIME.value)
 
 
 def check_quality() -> None:

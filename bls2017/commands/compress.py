@@ -163,9 +163,10 @@ def run(arguments: list[str]) -> int:
   return 0
 
 
-def _work(codec: codec_lib.Codec) -> worker_threads.Work:
+def _work() -> worker_threads.Work:
   from bls2017.bulk import bulk_coding
 
+  codec = coding_flags.load_codec()
   return bulk_coding.Compression(
     codec,
     coding_flags.QUALITY.value,

@@ -3,6 +3,9 @@
 The output is a PNG beside the input unless it is named; the ending of its name
 says which other format is meant. "-" is standard input or output (as PNG).
 
+A file names its model. It is found where it is one of the package's; --model
+names any other.
+
 With --output_dir, inputs may be any number of files, directories (all .bls
 files below), patterns, and lists as @FILE or @-, a path in each line. One that
 fails is reported and the rest goes on; one whose image exists, whole, of the
@@ -14,16 +17,12 @@ from __future__ import annotations
 
 import functools
 import sys
-from typing import TYPE_CHECKING
 
 from bls2017 import errors
 from bls2017.bulk import worker_threads
 from bls2017.commands import bulk_flags, coding_flags
 from bls2017.common import files
 from bls2017.images import image_io
-
-if TYPE_CHECKING:
-  from bls2017 import codec as codec_lib
 
 USAGE = (
   "bls2017 decompress INPUT [OUTPUT] [FLAGS]\n"
@@ -57,10 +56,10 @@ def run(arguments: list[str]) -> int:
     )
   source, output = coding_flags.pair(arguments, extension)
   kind = coding_flags.image_kind(output)
-  codec = coding_flags.load_codec()
-  data = files.read(source, codec.max_file_bytes)
+  decoder = coding_flags.load_decoder()
+  data = files.read(source, decoder.max_file_bytes)
   try:
-    x_hat, about = codec.decompress(data), codec.about(data)
+    x_hat, about = decoder.decompress(data), decoder.about(data)
   except errors.CodecError as e:
     raise worker_threads.naming(source, e) from e
   quality = coding_flags.OUTPUT_QUALITY.value
@@ -74,8 +73,8 @@ def run(arguments: list[str]) -> int:
   return 0
 
 
-def _work(kind: str, codec: codec_lib.Codec) -> worker_threads.Work:
+def _work(kind: str) -> worker_threads.Work:
   from bls2017.bulk import bulk_coding
 
   quality = coding_flags.OUTPUT_QUALITY.value
-  return bulk_coding.Decompression(codec, kind, quality)
+  return bulk_coding.Decompression(coding_flags.load_decoder(), kind, quality)

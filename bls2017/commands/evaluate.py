@@ -21,6 +21,7 @@ from bls2017.commands import config_flags
 from bls2017.commands import progress as progress_lib
 from bls2017.common import config
 from bls2017.evaluation import evaluation_config
+from bls2017.transforms import packaged_models
 
 USAGE = "bls2017 evaluate --images=PATTERN --output_dir=DIR [FLAGS]"
 
@@ -33,7 +34,11 @@ _QUALITIES = flags.DEFINE_multi_string(
   " scale; for jpeg2000 bits per pixel.",
 )
 _MODEL = flags.DEFINE_multi_string(
-  "model", [], "Model directory; may be repeated. The packaged one by default."
+  "model",
+  [],
+  "A model of the package by its name"
+  f" ({', '.join(packaged_models.names())}), or a model directory; may be"
+  f" repeated. By default {packaged_models.DEFAULT}.",
 )
 config_flags.define(evaluation_config.EvaluationConfig)
 

@@ -16,6 +16,7 @@ from absl import flags
 
 from bls2017 import errors
 from bls2017.common import packages
+from bls2017.transforms import packaged_models
 from export import DEFAULT_MAX_PIXELS, FORMATS, RUNTIMES
 
 USAGE = (
@@ -45,7 +46,10 @@ _TFJS = flags.DEFINE_string(
   " by default pages load it from a public network. For the web.",
 )
 _MODEL = flags.DEFINE_string(
-  "model", None, "Model directory; by default the packaged model."
+  "model",
+  packaged_models.DEFAULT,
+  "A model of the package by its name"
+  f" ({', '.join(packaged_models.names())}), or a model directory.",
 )
 _MAX_PIXELS = flags.DEFINE_integer(
   "max_pixels",

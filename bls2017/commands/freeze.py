@@ -11,6 +11,7 @@ pair.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from absl import flags
@@ -95,9 +96,28 @@ def run(arguments: list[str]) -> int:
   freezing.save(frozen, _OUTPUT_DIR.value, _OVERWRITE.value)
   print(
     f"{_OUTPUT_DIR.value}: model {frozen.model_id.hex()} of step"
-    f" {' and '.join(steps)}"
+    f" {' and '.join(steps)}; {_sizes(_OUTPUT_DIR.value, len(pairs))}"
   )
   return 0
+
+
+def _sizes(directory: str, num_pairs: int) -> str:
+  """What the files of a model directory take."""
+  from bls2017.transforms import model_directory
+
+  pairs = [model_directory.PairFiles.of(i, num_pairs) for i in range(num_pairs)]
+  names = {
+    "weights": [pair.weights for pair in pairs],
+    "graphs": [name for pair in pairs for name in pair.graphs.values()],
+    "tables": [model_directory.TABLES_FILE],
+  }
+  sizes = {
+    kind: sum(os.path.getsize(os.path.join(directory, n)) for n in of_kind)
+    for kind, of_kind in names.items()
+  }
+  parts = [f"{kind} {size / 1e6:.2f}" for kind, size in sizes.items()]
+  total = sum(sizes.values()) / 1e6
+  return f"{total:.2f} MB: {', '.join(parts)}"
 
 
 def _calibrate(

@@ -15,7 +15,7 @@ from bls2017.bitstream import container
 from bls2017.bulk import worker_threads
 from bls2017.commands import coding_flags
 from bls2017.common import files
-from bls2017.transforms import model_directory
+from bls2017.transforms import model_directory, packaged_models
 
 USAGE = "bls2017 info FILE [--json]"
 SHARED_FLAGS = ("max_pixels", "model", "runtime")
@@ -30,7 +30,8 @@ def run(arguments: list[str]) -> int:
   """The command; see `bls2017.commands.main`."""
   if len(arguments) != 1:
     raise errors.UsageError(f"one file is needed; usage: {USAGE}")
-  model = model_directory.load(coding_flags.MODEL.value)
+  name = coding_flags.MODEL.value
+  model = None if name is None else model_directory.load(name)
   limit = _BYTES_PER_PIXEL * coding_flags.MAX_PIXELS.value
   limit += container.HEADER_BYTES + container.MAX_BOXES_BYTES
   data = files.read(arguments[0], limit)
@@ -44,18 +45,26 @@ def run(arguments: list[str]) -> int:
   sizes = values.pop("metadata")
   boxes = [f"{kind.strip()} {size} bytes" for kind, size in sizes.items()]
   values["metadata"] = ", ".join(boxes) or "none"
+  values["packaged_model"] = values["packaged_model"] or "none has this id"
   width = max(map(len, values))
-  for name, value in values.items():
+  for key, value in values.items():
     shown = "unknown, the file has another model" if value is None else value
-    print(f"{name:{width}}  {shown}")
+    print(f"{key:{width}}  {shown}")
   return 0
 
 
-def _values(data: bytes, model: model_directory.FrozenModel) -> dict[str, Any]:
+def _values(
+  data: bytes, model: model_directory.FrozenModel | None
+) -> dict[str, Any]:
+  """What a file says; of its lanes only if its model is given or packaged."""
   header = container.unpack_header(data)
   boxes = container.unpack_boxes(data, header)
+  packaged = packaged_models.find(header.model_id)
+  if model is None and packaged:
+    model = model_directory.load(packaged)
+  model_config = model.config if model else model_directory.read_config()
   payload = num_lanes = None
-  if header.model_id == model.model_id:
+  if model and header.model_id == model.model_id:
     if header.quality_index >= len(model.tables):
       raise errors.BitstreamError("the file has a quality the model lacks")
     tables = model.tables.for_quality(header.quality_index)
@@ -65,8 +74,9 @@ def _values(data: bytes, model: model_directory.FrozenModel) -> dict[str, Any]:
     "version": header.version,
     "height": header.height,
     "width": header.width,
-    "quality": model.config.index_quality(header.quality_index),
+    "quality": model_config.index_quality(header.quality_index),
     "model_id": header.model_id.hex(),
+    "packaged_model": packaged,
     "bpp": 8 * len(data) / (header.height * header.width),
     "bytes": len(data),
     "header_bytes": None if payload is None else len(data) - payload,

@@ -16,7 +16,7 @@ class EvaluationConfig:
   Attributes:
     images: Pattern of the files.
     output_dir: Where everything goes; created where it is missing.
-    models: Directories of models; none for the package's.
+    models: Names or directories of models; none for the default one.
     qualities: By name of the codec, where its own are not to be used.
   """
 

@@ -25,6 +25,7 @@ from bls2017.evaluation import (
   rate_distortion,
   results,
 )
+from bls2017.transforms import packaged_models
 
 DEFAULT_CODECS = (
     "bls2017", "jpeg", "jpeg444", "jpeg2000", "webp", "avif", "jpegxl",
@@ -181,7 +182,8 @@ def plan_codecs(
   Args:
     names: Names in the registry; None for all of `DEFAULT_CODECS` that are
       installed.
-    models: Directories of models for the learned codec; none for the package's.
+    models: Names or directories of models for the learned codec; none for the
+      default one.
     qualities: By name, where the codec's own are not to be used.
 
   Raises:
@@ -220,7 +222,8 @@ def _model_specs(models: Sequence[str]) -> list[image_codecs.CodecSpec]:
   name = image_codecs.Learned.name
   if len(models) == 1:
     return [image_codecs.CodecSpec(name, models[0])]
-  paths = list(dict.fromkeys(os.path.normpath(m) for m in models))
+  directories = map(packaged_models.directory, models)
+  paths = list(dict.fromkeys(map(os.path.normpath, directories)))
   short = [os.path.basename(p) for p in paths]
   return [
     # Where two directories have one name, the whole path tells them apart.

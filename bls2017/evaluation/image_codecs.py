@@ -290,7 +290,7 @@ class Learned(ImageCodec):
     """Reads the model.
 
     Args:
-      model: Its directory; the package's own by default.
+      model: As for `Codec.load`.
       max_pixels: Larger images are refused.
 
     Raises:
@@ -343,7 +343,7 @@ class CodecSpec:
 
   Attributes:
     name: Its name in the registry.
-    model: Directory of the model of a learned codec; None for the package's.
+    model: Of a learned codec, as for `Codec.load`.
     label: What to call it in tables and figures.
   """
 

@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
+from typing import Callable
 
 import numpy as np
 
@@ -19,7 +20,12 @@ from bls2017.bitstream import coding_tables, container
 from bls2017.common import config, files
 from bls2017.training import model as model_lib
 from bls2017.training import table_building
-from bls2017.transforms import litert_graphs, model_directory
+from bls2017.transforms import (
+  litert_graphs,
+  model_directory,
+  packaged_models,
+  shared_weights,
+)
 
 _TRANSFORMS = ("analysis/", "synthesis/")
 
@@ -135,13 +141,17 @@ def _replace(made: str, path: str, aside: str) -> None:
 
 def _write(model: model_directory.FrozenModel, directory: str) -> None:
   contents = {
-    model_directory.TABLES_FILE: _compressed(_table_arrays(model.tables))
+    model_directory.TABLES_FILE: _npz(
+      np.savez_compressed, _table_arrays(model.tables)
+    )
   }
   for number, pair in enumerate(model.pairs):
     named = model_directory.PairFiles.of(number, len(model.pairs))
     graphs = litert_graphs.convert(pair.weights, model.config.num_latents)
-    contents[named.weights] = _compressed(pair.weights)
-    contents.update({named.graphs[k]: v for k, v in graphs.items()})
+    # Zip would save 7% of 16-bit floats, and take 30 ms to unpack a pair.
+    contents[named.weights] = _npz(np.savez, pair.weights)
+    for name, graph in graphs.items():
+      contents[named.graphs[name]] = shared_weights.cut(graph, pair.weights)
   for name, content in contents.items():
     files.write(os.path.join(directory, name), content)
   identity = model.model_id
@@ -150,7 +160,7 @@ def _write(model: model_directory.FrozenModel, directory: str) -> None:
     {
       "format": model_directory.FORMAT,
       model_directory.FORMAT_VERSION: model.format_version,
-      "model_id": identity.hex(),
+      packaged_models.MODEL_ID: identity.hex(),
       "model": config.to_json(model.config),
       model_directory.DIGESTS: {
         name: model_directory.digest(identity, model.format_version, content)
@@ -160,10 +170,10 @@ def _write(model: model_directory.FrozenModel, directory: str) -> None:
   )
 
 
-def _compressed(arrays: Mapping[str, np.ndarray]) -> bytes:
-  """The content of an .npz file."""
+def _npz(save: Callable[..., None], arrays: Mapping[str, np.ndarray]) -> bytes:
+  """The content of an .npz file, which one of NumPy's functions writes."""
   buffer = io.BytesIO()
-  np.savez_compressed(buffer, **arrays)
+  save(buffer, **arrays)
   return buffer.getvalue()
 
 

@@ -6,11 +6,11 @@
     tables.npz        the arrays of coding_tables.CodingTables; "cdf_steps/0",
                       "cdf_steps/1" ... are the differences of neighbours in the
                       tables of a quality modulo 2**16, which compress better
-    analysis.tflite   the transforms as LiteRT runs them, made of the weights
-    synthesis.tflite  (litert_graphs)
+    analysis.graph    the transforms as LiteRT runs them (litert_graphs), but
+    synthesis.graph   for the weights that they contain (shared_weights)
 
-A model of several pairs of transforms has weights_0.npz, analysis_0.tflite,
-synthesis_0.tflite, weights_1.npz and so on instead, by rising qualities.
+A model of several pairs of transforms has weights_0.npz, analysis_0.graph,
+synthesis_0.graph, weights_1.npz and so on instead, by rising qualities.
 
 The version of the files that a model writes and reads is a fact of the model.
 Where config.json names none, it is 1 for tables of one activity, and else 2.
@@ -25,6 +25,7 @@ A digest is the SHA-256 of the model id, the version and a file's bytes: it
 belongs to this model and this file. So a file can be read when something of it
 is needed, and be known to be the model's without the others.
 
+Directories of format 2 have whole graphs, analysis.tflite and so on.
 Directories of format 1 have no digests and no graphs, and all tables in one
 array, "cdf", or its differences, "cdf_steps". They are read as a whole.
 """
@@ -37,28 +38,24 @@ import hashlib
 import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Callable, NamedTuple, TypeVar
+from typing import Any, Callable, NamedTuple
 
 import numpy as np
 
 from bls2017 import errors
 from bls2017.bitstream import coding_tables, container
 from bls2017.common import config
+from bls2017.transforms import packaged_models, shared_weights
 
-FORMAT = 2
-"""The format that is written; 1 is read as well."""
+FORMAT = 3
+"""The format that is written; 1 and 2 are read as well."""
 
 DIGESTS = "files"
 """Key of the digests in config.json, by the files' names."""
 
-CONFIG_FILE = "config.json"
+CONFIG_FILE = packaged_models.CONFIG_FILE
 WEIGHTS_FILE = "weights.npz"
 TABLES_FILE = "tables.npz"
-
-PRETRAINED = os.path.join(
-  os.path.dirname(os.path.dirname(__file__)), "pretrained"
-)
-"""The model that comes with the package."""
 
 FORMAT_VERSION = "format_version"
 """Key of the version of the files in config.json."""
@@ -67,9 +64,8 @@ CDF_STEPS = "cdf_steps"
 """Name of the arrays of the frequencies' differences."""
 
 GRAPHS = ("analysis", "synthesis")
-GRAPH_ENDING = ".tflite"
-
-_T = TypeVar("_T")
+GRAPH_ENDING = ".graph"
+WHOLE_GRAPH_ENDING = ".tflite"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,7 +118,7 @@ class FrozenModel:
   @property
   def has_graphs(self) -> bool:
     """Whether all pairs have graphs; a directory's are not read for it."""
-    return all(isinstance(p.graphs, _Lazy) or p.graphs for p in self.pairs)
+    return all(len(pair.graphs) for pair in self.pairs)
 
 
 def model_id(
@@ -171,11 +167,14 @@ class PairFiles(NamedTuple):
   graphs: dict[str, str]
 
   @classmethod
-  def of(cls, number: int, num_pairs: int) -> PairFiles:
+  def of(
+    cls, number: int, num_pairs: int, directory_format: int = FORMAT
+  ) -> PairFiles:
     """Those of one of several pairs, which are counted from 0."""
     suffix = f"_{number}" if num_pairs > 1 else ""
     stem, ending = os.path.splitext(WEIGHTS_FILE)
-    graphs = {name: f"{name}{suffix}{GRAPH_ENDING}" for name in GRAPHS}
+    graph = WHOLE_GRAPH_ENDING if directory_format == 2 else GRAPH_ENDING
+    graphs = {name: f"{name}{suffix}{graph}" for name in GRAPHS}
     return cls(f"{stem}{suffix}{ending}", graphs)
 
 
@@ -195,12 +194,14 @@ def read_config(path: str | None = None) -> config.ModelConfig:
   """The configuration of a model directory, without its arrays.
 
   Args:
-    path: The directory; the package's own model by default.
+    path: The directory, or the name of a packaged model
+      (`packaged_models.directory`).
 
   Raises:
     errors.ModelError: if it is missing, damaged or of another format.
   """
-  values = config.read_json(os.path.join(path or PRETRAINED, CONFIG_FILE))
+  path = packaged_models.directory(path)
+  values = config.read_json(os.path.join(path, CONFIG_FILE))
   return config.from_json(config.ModelConfig, values.get("model", {}))
 
 
@@ -224,15 +225,16 @@ def load(path: str | None = None) -> FrozenModel:
   what format 1 has no digests of is read at once.
 
   Args:
-    path: The directory; the package's own model by default.
+    path: The directory, or the name of a packaged model
+      (`packaged_models.directory`).
 
   Raises:
     errors.ModelError: if it is missing, damaged, of another format, or holds
       values that are not finite. For what is read later, when it is used.
   """
-  path = PRETRAINED if path is None else path
+  path = packaged_models.directory(path)
   values = config.read_json(os.path.join(path, CONFIG_FILE))
-  if values.get("format") == FORMAT:
+  if values.get("format") in (2, FORMAT):
     model = _opened(path, values)
   elif values.get("format") == 1:
     model = _read(path, values)
@@ -250,7 +252,7 @@ def load(path: str | None = None) -> FrozenModel:
 def _opened(path: str, values: dict[str, Any]) -> FrozenModel:
   """A directory whose files are read when they are needed."""
   try:
-    identity = bytes.fromhex(values["model_id"])
+    identity = bytes.fromhex(values[packaged_models.MODEL_ID])
     digests = dict(values[DIGESTS])
     version = int(values[FORMAT_VERSION])
   except (KeyError, TypeError, ValueError) as e:
@@ -267,11 +269,18 @@ def _opened(path: str, values: dict[str, Any]) -> FrozenModel:
   def weights(name: str) -> dict[str, np.ndarray]:
     return _finite(path, dict(_arrays(path, name, read(name))))
 
+  def graph(named: PairFiles, name: str) -> bytes:
+    content = read(named.graphs[name])
+    if values["format"] == 2:
+      return content
+    shared = _arrays(path, named.weights, read(named.weights))
+    return shared_weights.splice(content, shared)
+
   def pair(number: int) -> TransformPair:
-    named = PairFiles.of(number, tables.num_pairs)
+    named = PairFiles.of(number, tables.num_pairs, values["format"])
     return TransformPair(
-      _Lazy(lambda: weights(named.weights)),
-      _Lazy(lambda: {k: read(name) for k, name in named.graphs.items()}),
+      _LazyWeights(functools.partial(weights, named.weights)),
+      _LazyGraphs(functools.partial(graph, named)),
     )
 
   arrays = _arrays(path, TABLES_FILE, read(TABLES_FILE))
@@ -304,7 +313,7 @@ def _read(path: str, values: dict[str, Any]) -> FrozenModel:
   version = _format_version(values, tables, path)
   pairs = (TransformPair(_finite(path, weights)),)
   identity = model_id(pairs, tables, version)
-  if values.get("model_id") != identity.hex():
+  if values.get(packaged_models.MODEL_ID) != identity.hex():
     raise errors.ModelError(
       f"{path} is damaged: its id is {identity.hex()}, it should be"
       f" {values.get('model_id')}"
@@ -389,17 +398,17 @@ class _StoredFrequencies(Sequence[np.ndarray]):
     return cdf.reshape(steps.shape)
 
 
-class _Lazy(Mapping[str, _T]):
-  """Named values that are made, all of them, when one is asked for."""
+class _LazyWeights(Mapping[str, np.ndarray]):
+  """A pair's weights, which are read, all of them, when one is asked for."""
 
-  def __init__(self, make: Callable[[], dict[str, _T]]):
-    self._make = make
+  def __init__(self, read: Callable[[], dict[str, np.ndarray]]):
+    self._read = read
 
   @functools.cached_property
-  def _values(self) -> dict[str, _T]:
-    return self._make()
+  def _values(self) -> dict[str, np.ndarray]:
+    return self._read()
 
-  def __getitem__(self, name: str) -> _T:
+  def __getitem__(self, name: str) -> np.ndarray:
     return self._values[name]
 
   def __iter__(self) -> Iterator[str]:
@@ -407,3 +416,21 @@ class _Lazy(Mapping[str, _T]):
 
   def __len__(self) -> int:
     return len(self._values)
+
+
+class _LazyGraphs(Mapping[str, bytes]):
+  """A pair's graphs, each of which is read whenever it is asked for."""
+
+  def __init__(self, read: Callable[[str], bytes]):
+    self._read = read
+
+  def __getitem__(self, name: str) -> bytes:
+    if name not in GRAPHS:
+      raise KeyError(name)
+    return self._read(name)
+
+  def __iter__(self) -> Iterator[str]:
+    return iter(GRAPHS)
+
+  def __len__(self) -> int:
+    return len(GRAPHS)

@@ -49,14 +49,14 @@ class Transforms(Protocol):
     """
 
 
-def choose(runtime: str, model: model_directory.FrozenModel) -> str:
+def choose(runtime: str, has_graphs: bool = True) -> str:
   """`TENSORFLOW` or `LITERT`.
 
   Args:
     runtime: One of `RUNTIMES`. `AUTO` is TensorFlow where this process has
       imported it, else LiteRT where it is installed and the model has its
       graphs, which starts in a fifth of the time.
-    model: The model.
+    has_graphs: Whether the model has them, as packaged models do.
 
   Raises:
     errors.UsageError: if there is no such runtime.
@@ -69,7 +69,7 @@ def choose(runtime: str, model: model_directory.FrozenModel) -> str:
     )
   if runtime == AUTO:
     imported = sys.modules.get("tensorflow") is not None
-    light = packages.is_installed("ai_edge_litert") and model.has_graphs
+    light = packages.is_installed("ai_edge_litert") and has_graphs
     runtime = LITERT if light and not imported else TENSORFLOW
   if runtime == TENSORFLOW:
     packages.require_tensorflow(
@@ -79,7 +79,7 @@ def choose(runtime: str, model: model_directory.FrozenModel) -> str:
     )
     return runtime
   packages.require("ai_edge_litert", "the runtime litert", "ai-edge-litert")
-  if not model.has_graphs:
+  if not has_graphs:
     raise errors.ModelError("the model has no graphs for LiteRT")
   return runtime
 

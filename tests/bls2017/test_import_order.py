@@ -19,6 +19,7 @@ LEVELS = (
   ("bls2017.transforms",),
   ("bls2017.encoder",),
   ("bls2017.codec",),
+  ("bls2017.decoder",),
   ("bls2017.training", "bls2017.pillow_plugin", "export"),
   ("bls2017.bulk",),
   ("bls2017.evaluation",),
@@ -93,6 +94,7 @@ def test_the_package_itself_imports_only_what_it_offers():
   assert ours == {
     "bls2017.codec.Codec",
     "bls2017.codec.StreamInfo",
+    "bls2017.decoder.load",
     "bls2017.errors",
     "bls2017.images.image_io.read_rgb",
   }

@@ -26,7 +26,7 @@ def test_a_file_is_opened_by_its_header_and_decoded_when_needed(
   path = tmp_path / "x.bls"
   path.write_bytes(newest_codec.compress(X, 1.5))
   with monkeypatch.context() as patch:
-    patch.setattr(pillow_plugin, "_codec_in_use", None)  # Decoding would fail.
+    patch.setattr(pillow_plugin, "_decoder", None)  # Decoding would fail.
     image = Image.open(path)
     assert (image.format, image.mode, image.size) == (
       "BLS2017",

@@ -46,7 +46,9 @@ class BenchmarkConfig:
   """What is measured; see `config.setting`."""
 
   model: str | None = config.setting(
-    None, "Model directory; by default the one in the package."
+    None,
+    "A model of the package by its name, or a model directory; by default the"
+    " one tuned for PSNR.",
   )
   quality: float = config.setting(5.0, "Quality of the comparison.")
   sizes: tuple[Size, ...] = config.setting(

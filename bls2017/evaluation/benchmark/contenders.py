@@ -48,7 +48,7 @@ def make(name: str, model: str | None) -> image_codecs.ImageCodec:
 
   Args:
     name: One of `available`.
-    model: Directory of the learned ones' model; None for the package's.
+    model: The learned ones' model, as for `Codec.load`.
 
   Raises:
     errors.ModelError: if the model cannot be used.
@@ -75,7 +75,7 @@ def at_equal_rate(
 
   Args:
     x: The image, uint8 [H, W, 3].
-    model: Directory of the learned ones' model; None for the package's.
+    model: The learned ones' model, as for `Codec.load`.
     quality: Of the learned ones.
 
   Raises:

@@ -142,7 +142,7 @@ class PlainCodec(image_codecs.ImageCodec):
     """Reads a model.
 
     Args:
-      model: Its directory; the package's own by default.
+      model: As for `Codec.load`.
 
     Raises:
       errors.ModelError: if it cannot be used.

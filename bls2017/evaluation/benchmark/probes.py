@@ -60,7 +60,7 @@ def peak_memory(
 
   Args:
     name: One of `contenders.available`.
-    model: Directory of the model; None for the package's.
+    model: As for `Codec.load`.
     quality: On the codec's scale.
     height: Pixels.
     width: Pixels.
@@ -90,7 +90,7 @@ def large(
   """A large image, beside one of usual size in the same process.
 
   Args:
-    model: Directory of the model; None for the package's.
+    model: As for `Codec.load`.
     quality: Of both files.
     small: Height and width of the usual size.
     side: Pixels of the large one's sides.
@@ -136,7 +136,7 @@ def many_files(
   """Many files, beside one image's transforms on one core.
 
   Args:
-    model: Directory of the model; None for the package's.
+    model: As for `Codec.load`.
     quality: Of the files.
     images: How many.
     height: Pixels of each.

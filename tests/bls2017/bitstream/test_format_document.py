@@ -15,7 +15,7 @@ import pytest
 
 from bls2017 import codec as codec_lib
 from bls2017.bitstream import container
-from bls2017.transforms import model_directory
+from bls2017.transforms import packaged_models
 from tests import images
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -154,7 +154,7 @@ def test_a_decoder_written_from_the_document_reads_golden_files(version, name):
 def test_a_decoder_written_from_the_document_reads_the_packaged_models_files():
   codec = codec_lib.Codec.load()
   data = codec.compress(images.photograph(40, 60), 1, effort=1)
-  symbols, _ = _decode(pathlib.Path(model_directory.PRETRAINED), data)
+  symbols, _ = _decode(pathlib.Path(packaged_models.directory()), data)
   np.testing.assert_array_equal(symbols, codec.symbols(data))
 
 

@@ -9,6 +9,8 @@ import os
 import pytest
 from PIL import Image
 
+from bls2017 import codec as codec_lib
+from bls2017 import decoder as decoder_lib
 from bls2017 import errors
 from bls2017.bulk import beam_pipeline, bulk_coding, inputs, worker_threads
 from tests import commands, dying_work, images
@@ -37,11 +39,15 @@ def _compression(quality):
   return functools.partial(bulk_coding.Compression, quality=quality)
 
 
+def _loading(load, model, make_work):
+  return functools.partial(
+    bulk_coding.load, functools.partial(load, model, 2**20), make_work
+  )
+
+
 @pytest.fixture
 def make_compression(golden_model_dir):
-  return functools.partial(
-    bulk_coding.load, golden_model_dir, 2**20, _compression(QUALITY)
-  )
+  return _loading(codec_lib.Codec.load, golden_model_dir, _compression(QUALITY))
 
 
 def _settings(pattern, output_dir, make_work, extension=".bls", **options):
@@ -90,9 +96,7 @@ def test_the_pipeline_writes_what_bulk_writes_and_names_failures(
   assert (summary.done, summary.skipped, summary.exit_code) == (1, 2, 0)
   assert _files(out) == expected
 
-  finer = functools.partial(
-    bulk_coding.load, golden_model_dir, 2**20, _compression(2.0)
-  )
+  finer = _loading(codec_lib.Codec.load, golden_model_dir, _compression(2.0))
   other = _settings(f"{photos}/**.png", out, finer)
   summary = beam_pipeline.run(other, [])
   assert summary.exit_code == errors.OutputError.exit_code
@@ -107,8 +111,8 @@ def test_decompressing_is_the_inverse_and_keeps_names_apart(
   data = codec.compress(x, 1)
   for name in ("a.png.bls", "b.png.bls", "b.jpg.bls"):
     (tmp_path / name).write_bytes(data)
-  make_work = functools.partial(
-    bulk_coding.load, golden_model_dir, 2**20, bulk_coding.Decompression
+  make_work = _loading(
+    decoder_lib.load, golden_model_dir, bulk_coding.Decompression
   )
   out = tmp_path / "out"
   settings = _settings(tmp_path / "*.bls", out, make_work, ".png")

@@ -155,6 +155,13 @@ def test_models_are_told_apart(tmp_path, golden_model_dir) -> None:
   assert labels == [f"bls2017 {copies[0]}", f"bls2017 {copies[1]}", "bls2017 n"]
 
 
+def test_packaged_models_are_called_by_their_names(packaged) -> None:
+  plans = grid.plan_codecs(["bls2017"], ["newer", str(packaged / "older")], {})
+  labels = [plan.codec.label for plan in plans]
+  assert labels == ["bls2017 newer", "bls2017 older"]
+  assert plans[0].spec.model == str(packaged / "newer")
+
+
 def test_published_curves_stand_beside_the_whole_kodak_set_only() -> None:
   plans = grid.plan_codecs(["jpeg_standard_tables"], [], {})
   (plan,) = plans

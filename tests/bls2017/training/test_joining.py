@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import shutil
 
 import numpy as np
@@ -25,7 +26,7 @@ from bls2017.training import (
 )
 from bls2017.training import model as model_lib
 from bls2017.training.train_config import TrainConfig
-from bls2017.transforms import frozen_transforms, model_directory
+from bls2017.transforms import frozen_transforms, model_directory, runtimes
 from tests import commands, conftest
 from tests.bls2017.training.training_worker import Recorder
 
@@ -133,6 +134,26 @@ def test_every_quality_comes_back_and_finer_ones_are_better(
     # Few channels err nearly alike at all rates, but for a little noise.
     assert np.all(np.diff(np.array(psnrs)[of_pair]) > -0.05)
   assert psnrs[0] < psnrs[-1]
+
+
+def test_both_runtimes_read_each_others_files(
+  model_dir: str, x: np.ndarray
+) -> None:
+  codecs = [
+    codec_lib.Codec.load(model_dir, runtime=runtime)
+    for runtime in (runtimes.TENSORFLOW, runtimes.LITERT)
+  ]
+  model = codecs[0].model
+  _, first_of_pair = np.unique(model.tables.pair, return_index=True)
+  assert len(first_of_pair) == len(RANGES)
+  for index in first_of_pair.tolist():
+    quality = model.config.index_quality(index)
+    for writer in codecs:
+      data = writer.compress(x, quality)
+      symbols = [c.symbols(data) for c in codecs]
+      np.testing.assert_array_equal(*symbols)
+      pixels = [c.decompress(data).astype(int) for c in codecs]
+      np.testing.assert_allclose(*pixels, atol=1)
 
 
 def test_targets_analyse_as_few_pairs_as_they_can(
@@ -295,5 +316,12 @@ def test_the_command_joins_runs(photographs: str, tmp_path) -> None:
   model = model_directory.load(path)
   assert model.config.lmbdas == (0.01, 0.02, 0.04)
   assert model.tables.pair.tolist() == [0, 0, 0, 0, 1]
-  said = f"model {model.model_id.hex()} of step 1 and 1"
-  assert said in done.stdout.decode()
+  said = f"model {model.model_id.hex()} of step 1 and 1; "
+  sizes = re.search(said + r"(\S+) MB: (.*)$", done.stdout.decode(), re.M)
+  assert sizes is not None
+  parts = dict(part.split() for part in sizes[2].split(", "))
+  assert list(parts) == ["weights", "graphs", "tables"]
+  assert sum(map(float, parts.values())) == pytest.approx(
+    float(sizes[1]), abs=0.02
+  )
+  assert all(len(pair.graphs["synthesis"]) > 10_000 for pair in model.pairs)

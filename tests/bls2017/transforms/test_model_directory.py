@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pathlib
 import shutil
 import subprocess
 import sys
@@ -96,7 +97,7 @@ def test_files_are_read_when_they_are_needed(written, tiny_config):
   assert model.config == tiny_config
   assert _id(weights, model) == model.model_id
   assert set(graphs) == set(model_directory.GRAPHS)
-  for name in ("weights.npz", "analysis.tflite", "synthesis.tflite"):
+  for name in ("weights.npz", "analysis.graph", "synthesis.graph"):
     (written / name).unlink()
   model = model_directory.load(str(written))
   assert model.tables.for_quality(1).live.size
@@ -107,8 +108,8 @@ def test_files_are_read_when_they_are_needed(written, tiny_config):
 
 @pytest.mark.parametrize(
   "name",
-  ["config.json", "weights.npz", "tables.npz", "analysis.tflite",
-   "synthesis.tflite"],
+  ["config.json", "weights.npz", "tables.npz", "analysis.graph",
+   "synthesis.graph"],
 )  # fmt: skip
 @pytest.mark.parametrize("damage", ["missing", "empty", "half", "bit"])
 def test_damaged_files_are_an_error_where_they_are_used(written, name, damage):
@@ -123,6 +124,24 @@ def test_damaged_files_are_an_error_where_they_are_used(written, name, damage):
     path.write_bytes(data[: len(data) // 2] if damage == "half" else b"")
   with pytest.raises(errors.ModelError):
     _use(written)
+
+
+def test_a_graph_needs_no_weights_but_its_own(written):
+  model = model_directory.load(str(written))
+  graphs = model.pairs[0].graphs
+  assert graphs["synthesis"] == graphs["synthesis"] != graphs["analysis"]
+  (written / "analysis.graph").unlink()
+  assert len(graphs) == len(model_directory.GRAPHS)
+  assert graphs["synthesis"]
+  with pytest.raises(errors.ModelError):
+    graphs["analysis"]
+
+
+def test_graphs_of_format_2_are_read():
+  golden = pathlib.Path(__file__).parents[2] / "golden" / "v3" / "model"
+  model = model_directory.load(str(golden))
+  for name, graph in model.pairs[0].graphs.items():
+    assert graph == (golden / f"{name}.tflite").read_bytes()
 
 
 def test_files_of_another_model_are_refused(written, golden_model_dir):
@@ -160,7 +179,8 @@ def test_weights_that_are_not_finite_are_refused(damaged, value):
 
 
 @pytest.mark.parametrize(
-  ("key", "value"), [("format", 3), ("model_id", "00" * 8), ("model", {"a": 1})]
+  ("key", "value"),
+  [("format", 4), ("format", 3), ("model_id", "00" * 8), ("model", {"a": 1})],
 )
 def test_a_config_that_does_not_fit_is_refused(damaged, key, value):
   path = damaged / "config.json"
