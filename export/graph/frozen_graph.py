@@ -20,6 +20,7 @@ from export.graph import (
   graph_container,
   graph_lanes,
   graph_quantization,
+  graph_regions,
   graph_tables,
   graph_transforms,
   sized_encoder,
@@ -211,6 +212,28 @@ class FrozenGraph:
       header.verdict.is_ok(),
       read,
       lambda: graph_lanes.no_lanes(header.verdict),
+    )
+
+  def select(
+    self,
+    region: graph_regions.Region,
+    index: tf.Tensor,
+    height: tf.Tensor,
+    width: tf.Tensor,
+  ) -> graph_regions.Selection:
+    """The lanes that a region inside of an image needs.
+
+    Args:
+      region: Of pixels.
+      index: int32 scalar, index of the quality.
+      height: int32 scalar, pixels of the whole image.
+      width: Likewise.
+    """
+    return graph_regions.Selection.of(
+      region.positions(height, width),
+      height,
+      width,
+      self._tables.lane_positions(index),
     )
 
   def decode(
