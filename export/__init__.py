@@ -23,6 +23,7 @@ SIGNATURES = (
   "compress_to_size",
   "decompress",
   "decompress_to_jpeg",
+  "decompress_region",
   "compress_image",
   "decompress_image",
   "info",

@@ -37,7 +37,7 @@ _BY_STATUS = {
   )
 }
 
-_KINDS = {bytes: object, int: np.int32, float: np.float32}
+_KINDS = {bytes: object, int: np.int32, float: np.float32, tuple: np.int32}
 
 T = TypeVar("T")
 
@@ -132,6 +132,22 @@ class Client(abc.ABC):
     """
     inputs = {"compressed_bytes": data, "jpeg_quality": jpeg_quality}
     return self._ask("decompress_to_jpeg", inputs)["image_bytes"]
+
+  def decompress_region(
+    self, data: bytes, region: tuple[int, int, int, int]
+  ) -> bytes:
+    """Decompresses a part of an image to the bytes of a PNG file.
+
+    Args:
+      data: The bytes of a file.
+      region: Columns left of the part and rows above it, its width and its
+        height, in pixels.
+
+    Raises:
+      errors.UsageError: if the region is empty or not inside of the image.
+    """
+    inputs = {"compressed_bytes": data, "region": tuple(map(int, region))}
+    return self._ask("decompress_region", inputs)["image_bytes"]
 
   def info(self, data: bytes) -> FileInfo:
     """Reads what a compressed file says of itself."""

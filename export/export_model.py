@@ -53,7 +53,8 @@ def export(
   """
   if max_pixels < 1 or max_pixels >= 2**31:
     raise errors.UsageError("max_pixels must be from 1 to 2**31 - 1")
-  model_directory.check_finite(model.weights)
+  for pair in model.pairs:
+    model_directory.check_finite(pair.weights)
   try:
     os.makedirs(output_dir, exist_ok=True)
     version = _next_version(output_dir) if version is None else version
@@ -105,13 +106,25 @@ def _write_version(
   # An empty root: what is saved is the signatures, and nothing twice.
   tf.saved_model.save(tf.Module(), directory, module.signatures())
   audit.check(directory, audit.TFC_OPERATIONS if runtime == "tfc" else ())
-  compressed = {}
+  samples = []
   for sides in warmup.sides(max_pixels):
-    image = warmup.picture(*sides)[None]
-    outputs = module.compress_image(image, tf.constant([1.0]))
-    compressed[sides] = outputs["compressed_bytes"].numpy()[0]
-  warmup.write(directory, MODEL_NAME, warmup.requests(compressed))
+    for quality in _lowest_qualities(model):
+      image = warmup.picture(*sides)[None]
+      outputs = module.compress_image(image, tf.constant([quality]))
+      data = outputs["compressed_bytes"].numpy()[0]
+      samples.append(warmup.Sample(*sides, quality, data))
+  warmup.write(directory, MODEL_NAME, warmup.requests(samples))
   warmup.replay(directory)
+
+
+def _lowest_qualities(model: model_directory.FrozenModel) -> list[float]:
+  """The lowest quality of each pair of transforms."""
+  tables = model.tables
+  pairs = [tables.pair_of(index) for index in range(len(tables))]
+  return [
+    model.config.index_quality(pairs.index(number))
+    for number in range(len(model.pairs))
+  ]
 
 
 def _next_version(output_dir: str) -> int:

@@ -52,6 +52,7 @@ class ServingModule(tf.Module):
       "compress_to_size": self.compress_to_size.get_concrete_function(),
       "decompress": self.decompress.get_concrete_function(),
       "decompress_to_jpeg": self.decompress_to_jpeg.get_concrete_function(),
+      "decompress_region": self.decompress_region.get_concrete_function(),
       "compress_image": self.compress_image.get_concrete_function(),
       "decompress_image": self.decompress_image.get_concrete_function(),
       "info": self.info.get_concrete_function(),
@@ -140,14 +141,7 @@ class ServingModule(tf.Module):
       image_bytes string [N], status int32 [N], message string [N].
     """
     opened = batches.open_files(self._graph, compressed_bytes)
-    values = batches.decompress(
-      self._graph,
-      opened,
-      lambda _, image: tf.io.encode_png(image, compression=_PNG_COMPRESSION),
-      lambda: tf.constant(""),
-      batches.STRING,
-    )
-    return _named("image_bytes", values)
+    return self._to_png(opened)
 
   @tf.function(
     input_signature=[
@@ -186,6 +180,33 @@ class ServingModule(tf.Module):
       batches.STRING,
     )
     return _named("image_bytes", values)
+
+  @tf.function(
+    input_signature=[
+      tf.TensorSpec((None,), tf.string, "compressed_bytes"),
+      tf.TensorSpec((None, 4), tf.int32, "region"),
+    ],
+    autograph=False,
+  )
+  def decompress_region(
+    self, compressed_bytes: tf.Tensor, region: tf.Tensor
+  ) -> Outputs:
+    """Parts of the images of compressed files to PNG files.
+
+    Only the lanes and the latents that a part depends on are decoded, and lanes
+    outside of it are not looked into. Its pixels are those of the whole image.
+
+    Args:
+      compressed_bytes: string [N].
+      region: int32 [N, 4]: for each part the columns left of it and the rows
+        above it, its width and its height, in pixels.
+
+    Returns:
+      image_bytes string [N], status int32 [N], message string [N].
+    """
+    _check_lengths(compressed_bytes, region)
+    opened = batches.open_files(self._graph, compressed_bytes, region)
+    return self._to_png(opened)
 
   @tf.function(
     input_signature=[
@@ -300,6 +321,16 @@ class ServingModule(tf.Module):
     values = batches.map_items(item, compressed_bytes, specs)
     return dict(zip((*names, "status", "message"), values))
 
+  def _to_png(self, opened: batches.Opened) -> Outputs:
+    values = batches.decompress(
+      self._graph,
+      opened,
+      lambda _, image: tf.io.encode_png(image, compression=_PNG_COMPRESSION),
+      lambda: tf.constant(""),
+      batches.STRING,
+    )
+    return _named("image_bytes", values)
+
   def _read_sound(
     self, data: tf.Tensor, faults: verdict.Verdict
   ) -> reading.Image:
@@ -314,7 +345,7 @@ class ServingModule(tf.Module):
 def _check_lengths(items: tf.Tensor, numbers: tf.Tensor) -> None:
   """Makes a request fail that is no batch; `map_fn` would not see it."""
   tf.debugging.assert_equal(
-    tf.shape(items)[0], tf.size(numbers), "an item, a number"
+    tf.shape(items)[0], tf.shape(numbers)[0], "an item, a number"
   )
 
 

@@ -13,7 +13,7 @@ exporting does not need the package tensorflow-serving-api:
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -47,16 +47,33 @@ class Request(NamedTuple):
   inputs: dict[str, np.ndarray]
 
 
-def requests(compressed: dict[tuple[int, int], bytes]) -> list[Request]:
+class Sample(NamedTuple):
+  """A file of a picture.
+
+  Attributes:
+    height: Of the picture, pixels.
+    width: Likewise.
+    quality: At which it was coded.
+    data: The bytes of the file.
+  """
+
+  height: int
+  width: int
+  quality: float
+  data: bytes
+
+
+def requests(samples: Iterable[Sample]) -> list[Request]:
   """Requests for every signature.
 
   Args:
-    compressed: For each size of `sides` a file of such an image.
+    samples: Files of pictures of the sizes of `sides`, at one quality of each
+      pair of transforms.
   """
   result = []
-  for (height, width), file in compressed.items():
+  for height, width, of_sample, file in samples:
     image = picture(height, width)
-    quality = np.array([1.0], np.float32)
+    quality = np.array([of_sample], np.float32)
     data = _strings(file)
     pixels = {"image": image[None], "quality": quality}
     result += [
@@ -78,6 +95,13 @@ def requests(compressed: dict[tuple[int, int], bytes]) -> list[Request]:
       Request(
         "decompress_to_jpeg",
         {"compressed_bytes": data, "jpeg_quality": np.array([90], np.int32)},
+      ),
+      Request(
+        "decompress_region",
+        {
+          "compressed_bytes": data,
+          "region": np.array([[0, 0, width, height]], np.int32),
+        },
       ),
       *(
         Request(name, {"compressed_bytes": data})

@@ -53,6 +53,9 @@ BOX_HEADER_BYTES = BOX_TYPE_BYTES + 4
 MAX_BOXES_BYTES = 1 << 24
 """Of all boxes together, their types and lengths included."""
 
+MAX_BOXES = 64
+"""More would only cost readers time: a box can be as short as 9 bytes."""
+
 LENGTHS_HEADER_BYTES = 3
 """Of what precedes the packed lane lengths: the smallest, and a width."""
 
@@ -143,7 +146,7 @@ def pack(
 
   Raises:
     errors.LimitError: if the format cannot hold an image of this size, or so
-      much metadata.
+      much metadata, or so many boxes.
     errors.UsageError: if a box is not sound, or there are two of a type.
   """
   if not (1 <= header.height <= MAX_SIDE and 1 <= header.width <= MAX_SIDE):
@@ -258,7 +261,8 @@ def pack_boxes(version: int, boxes: Sequence[Box]) -> bytes:
     boxes: In any order; none before version 3.
 
   Raises:
-    errors.LimitError: if they are longer than `MAX_BOXES_BYTES`.
+    errors.LimitError: if they are longer than `MAX_BOXES_BYTES`, or more than
+      `MAX_BOXES`.
     errors.UsageError: if a box is not sound, if there are two of a type, or if
       the version has no room for them.
   """
@@ -269,6 +273,10 @@ def pack_boxes(version: int, boxes: Sequence[Box]) -> bytes:
         f" writes version {BOXES_VERSION} do"
       )
     return b""
+  if len(boxes) > MAX_BOXES:
+    raise errors.LimitError(
+      f"there are {len(boxes)} pieces of metadata, the limit is {MAX_BOXES}"
+    )
   parts = []
   for box in sorted(boxes, key=lambda box: box.type):
     if len(box.type) != BOX_TYPE_BYTES or not _is_printable(box.type):
@@ -306,6 +314,10 @@ def unpack_boxes(data: bytes, header: Header) -> list[Box]:
   boxes: list[Box] = []
   start, end = HEADER_BYTES + BOXES_LENGTH_BYTES, _boxes_end(data)
   while start < end:
+    if len(boxes) == MAX_BOXES:
+      raise errors.BitstreamError(
+        f"there are more than {MAX_BOXES} pieces of metadata"
+      )
     content = start + BOX_HEADER_BYTES
     if content > end:
       raise errors.BitstreamError("the metadata is cut off")

@@ -11,12 +11,15 @@ from typing import Any, Callable, NamedTuple
 
 import tensorflow as tf
 
+from bls2017.common import config
 from export import verdict
 from export.graph import (
   byte_fields,
   entropy_coders,
   frozen_graph,
   graph_container,
+  graph_lanes,
+  graph_regions,
 )
 from export.range_coder import stock_streams
 
@@ -33,18 +36,23 @@ class Opened(NamedTuple):
     heights: int32 [N], pixels.
     widths: int32 [N], pixels.
     qualities: int32 [N], indices of the qualities.
-    payloads: string [N], all lanes of a file.
+    positions: int32 [N], how many the lanes hold.
+    payloads: string [N], all lanes of a file that are to be decoded.
     lengths: int32 [N, (lanes)], ragged.
     verdicts: int32 [N] and string [N]; where an item has a fault, the other
       fields mean nothing.
+    regions: int32 [N, 4], the parts of the images that are asked for, x, y,
+      width and height in pixels; None for whole images.
   """
 
   heights: tf.Tensor
   widths: tf.Tensor
   qualities: tf.Tensor
+  positions: tf.Tensor
   payloads: tf.Tensor
   lengths: tf.RaggedTensor
   verdicts: verdict.Verdict
+  regions: tf.Tensor | None = None
 
   def refuse(
     self, refused: tf.Tensor, message: Callable[[tf.Tensor], tuple[Any, ...]]
@@ -135,31 +143,63 @@ def compress(
   return files, *verdicts
 
 
-def open_files(graph: frozen_graph.FrozenGraph, files: tf.Tensor) -> Opened:
+def open_files(
+  graph: frozen_graph.FrozenGraph,
+  files: tf.Tensor,
+  regions: tf.Tensor | None = None,
+) -> Opened:
   """Checks and reads all of the files but their symbols.
 
   Args:
     graph: The model.
     files: string [N], any bytes.
+    regions: int32 [N, 4], any numbers: as `Opened.regions`. Lanes outside of
+      them are left out.
   """
 
-  def item(data: tf.Tensor) -> tuple[tf.Tensor, ...]:
+  def item(inputs: Any) -> tuple[tf.Tensor, ...]:
+    data, *region = inputs if regions is not None else (inputs,)
     header, lanes = graph.open(data)
+    height, width = header.height, header.width
+    positions = graph_container.positions(height, width)
+    if region:
+      asked = graph_regions.Region(*tf.unstack(region[0]))
+      faults = verdict.either(lanes.verdict, asked.faults(height, width))
+
+      def selected() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        chosen = graph.select(asked, header.quality_index, height, width)
+        needed = chosen.of_lanes(lanes)
+        return chosen.positions(positions), needed.payload, needed.lengths
+
+      positions, payload, lengths = tf.cond(
+        faults.is_ok(),
+        selected,
+        lambda: (positions, lanes.payload, lanes.lengths),
+      )
+      lanes = graph_lanes.Lanes(payload, lengths, faults)
     return (
-      header.height,
-      header.width,
+      height,
+      width,
       header.quality_index,
+      positions,
       lanes.payload,
       lanes.lengths,
       *lanes.verdict,
     )
 
-  specs = (NUMBER, NUMBER, NUMBER, STRING, _NUMBERS, *STATUS)
-  heights, widths, qualities, payloads, lengths, *verdicts = map_items(
-    item, files, specs
+  specs = (*[NUMBER] * 4, STRING, _NUMBERS, *STATUS)
+  heights, widths, qualities, positions, payloads, lengths, *verdicts = (
+    map_items(item, files if regions is None else (files, regions), specs)
   )
   return Opened(
-    heights, widths, qualities, payloads, lengths, verdict.Verdict(*verdicts)
+    heights,
+    widths,
+    qualities,
+    positions,
+    payloads,
+    lengths,
+    verdict.Verdict(*verdicts),
+    regions,
   )
 
 
@@ -185,9 +225,7 @@ def decompress(
   sound = opened.verdicts.is_ok()
   images = stock_streams.Images(
     tf.where(sound, opened.qualities, 0),
-    tf.where(
-      sound, graph_container.positions(opened.heights, opened.widths), 0
-    ),
+    tf.where(sound, opened.positions, 0),
   )
   payloads = tf.boolean_mask(opened.payloads, sound)
   streams = entropy_coders.Streams(
@@ -210,15 +248,59 @@ def decompress(
     )
 
     def result() -> tf.Tensor:
-      image = graph.synthesise(
+      coded = (
         rows.indices[ends[i] - counts[i] : ends[i]],
         images.qualities[i],
         opened.heights[i],
         opened.widths[i],
       )
-      return finish(i, image)
+      if opened.regions is None:
+        return finish(i, graph.synthesise(*coded))
+      region = graph_regions.Region(*tf.unstack(opened.regions[i]))
+      return finish(i, _part(graph, region, *coded))
 
     return tf.cond(faults.is_ok(), result, fallback), *faults
 
   numbers = tf.range(tf.size(opened.heights))
   return map_items(item, numbers, (spec, *STATUS))
+
+
+def _part(
+  graph: frozen_graph.FrozenGraph,
+  region: graph_regions.Region,
+  indices: tf.Tensor,
+  index: tf.Tensor,
+  height: tf.Tensor,
+  width: tf.Tensor,
+) -> tf.Tensor:
+  """A region of an image, of the rows of the lanes that it needs.
+
+  Args:
+    graph: The model.
+    region: Of pixels, inside of the image.
+    indices: int32 [positions x L], table indices of live channels.
+    index: int32 scalar, index of the quality.
+    height: int32 scalar, pixels of the whole image.
+    width: Likewise.
+
+  Returns:
+    uint8 [region.height, region.width, 3], as in the whole image.
+  """
+  selected = graph.select(region, index, height, width)
+  of_image = graph_container.positions(height, width)
+  rows = tf.reshape(
+    indices,
+    tf.stack([selected.positions(of_image), graph.live_counts(index)]),
+  )
+  rows = tf.gather(rows, selected.places())
+  part, step = selected.part, config.DOWNSAMPLING
+  left, top = part.x * step, part.y * step
+  # Up to the end of the last position, or of the image.
+  image = graph.synthesise(
+    tf.reshape(rows, [-1]),
+    index,
+    tf.minimum(part.height * step, height - top),
+    tf.minimum(part.width * step, width - left),
+  )
+  y, x = region.y - top, region.x - left
+  return image[y : y + region.height, x : x + region.width]

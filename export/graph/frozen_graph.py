@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any, Callable
 import tensorflow as tf
 
 from bls2017.bitstream import lanes
-from bls2017.common import config
-from bls2017.transforms import frozen_transforms
 from export import verdict
 from export.graph import (
   byte_fields,
@@ -22,8 +20,9 @@ from export.graph import (
   graph_container,
   graph_lanes,
   graph_quantization,
-  graph_strips,
+  graph_regions,
   graph_tables,
+  graph_transforms,
   sized_encoder,
 )
 from export.range_coder import stock_streams
@@ -62,7 +61,7 @@ class FrozenGraph:
     self.num_levels = model.config.num_levels
     self.quality_steps = model.config.quality_steps
     self.max_pixels = max_pixels
-    self._transforms = frozen_transforms.FrozenTransforms(model.weights)
+    self._transforms = graph_transforms.GraphTransforms(model)
     self._tables = graph_tables.GraphTables(model.tables)
     self._version = model.format_version
     self._coder = entropy_coders.make(runtime, self._tables)
@@ -215,6 +214,28 @@ class FrozenGraph:
       lambda: graph_lanes.no_lanes(header.verdict),
     )
 
+  def select(
+    self,
+    region: graph_regions.Region,
+    index: tf.Tensor,
+    height: tf.Tensor,
+    width: tf.Tensor,
+  ) -> graph_regions.Selection:
+    """The lanes that a region inside of an image needs.
+
+    Args:
+      region: Of pixels.
+      index: int32 scalar, index of the quality.
+      height: int32 scalar, pixels of the whole image.
+      width: Likewise.
+    """
+    return graph_regions.Selection.of(
+      region.positions(height, width),
+      height,
+      width,
+      self._tables.lane_positions(index),
+    )
+
   def decode(
     self, streams: entropy_coders.Streams, images: stock_streams.Images
   ) -> tuple[entropy_coders.Rows, tf.Tensor]:
@@ -255,7 +276,8 @@ class FrozenGraph:
   def _quantize_image(
     self, image: tf.Tensor, index: tf.Tensor
   ) -> tuple[tf.Tensor, tf.Tensor]:
-    latents = self._analyse(image)
+    pair = self._transforms.pair_of(index)
+    latents = self._transforms.latents(image, pair)
     tables = self._tables.for_quality(index)
     scaled = graph_quantization.scaled(latents, tables)
     none, no_strength = tf.zeros((0,), tf.int32), tf.constant(0.0)
@@ -302,19 +324,15 @@ class FrozenGraph:
     self, image: tf.Tensor, max_bytes: tf.Tensor
   ) -> tuple[tf.Tensor, verdict.Verdict]:
     height, width, _ = tf.unstack(tf.shape(image))
-    latents = self._analyse(image)
     encoder = sized_encoder.SizedEncoder(
       len(self._tables),
-      lambda index, strength: self._expected_size(latents, index, strength),
-      lambda index, strength: self._file(
-        latents, index, strength, height, width
-      ),
+      sized_encoder.Analyser(image, self._transforms),
+      self._expected_size,
+      lambda *candidate: self._file(*candidate, height, width),
     )
-    return tf.cond(
-      tf.reduce_all(tf.math.is_finite(latents)),
-      lambda: encoder.encode(max_bytes),
-      lambda: (tf.constant(""), _not_finite(tf.constant(True))),
-    )
+    data, faults, is_finite = encoder.encode(max_bytes)
+    faults = verdict.either(_not_finite(~is_finite), faults)
+    return tf.where(faults.is_ok(), data, ""), faults
 
   def _size_of_latents(
     self, latents: tf.Tensor, index: tf.Tensor, strength: tf.Tensor
@@ -336,11 +354,6 @@ class FrozenGraph:
     streams = self.encode(entropy_coders.Rows(*self._split(rows)), images)
     return self.pack(height, width, index, streams)
 
-  def _analyse(self, image: tf.Tensor) -> tf.Tensor:
-    """Latents of an image, float32 [positions, C]."""
-    y = graph_strips.analysis(self._transforms, _pad(image))
-    return tf.reshape(y, (-1, self._channels))
-
   def _image_of_row(
     self,
     indices: tf.Tensor,
@@ -358,7 +371,7 @@ class FrozenGraph:
     symbols += tf.cast(tables.minimum, tf.float32)
     y_hat = (symbols + tables.offset) * tables.inverse_gain
     y_hat = tf.reshape(y_hat, tf.stack([h, w, self._channels]))
-    image = graph_strips.synthesis(self._transforms, y_hat)
+    image = self._transforms.image(y_hat, self._transforms.pair_of(index))
     return image[:height, :width]
 
 
@@ -369,15 +382,6 @@ def no_image() -> tf.Tensor:
 
 def _traced(function: Callable[..., Any], *signature: tf.TensorSpec) -> Any:
   return tf.function(function, input_signature=signature, autograph=False)
-
-
-def _pad(image: tf.Tensor) -> tf.Tensor:
-  """Repeats the last row and column up to multiples of 16."""
-  height, width, _ = tf.unstack(tf.shape(image))
-  bottom = -height % config.DOWNSAMPLING
-  right = -width % config.DOWNSAMPLING
-  image = tf.concat([image, tf.tile(image[-1:], [bottom, 1, 1])], 0)
-  return tf.concat([image, tf.tile(image[:, -1:], [1, right, 1])], 1)
 
 
 def _not_finite(present: tf.Tensor) -> verdict.Verdict:

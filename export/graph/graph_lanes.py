@@ -210,8 +210,8 @@ def _end_of_boxes(data: tf.Tensor) -> tuple[tf.Tensor, verdict.Verdict]:
   )
 
   def read(
-    start: tf.Tensor, previous: tf.Tensor, fault: tf.Tensor
-  ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    count: tf.Tensor, start: tf.Tensor, previous: tf.Tensor, fault: tf.Tensor
+  ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
     content = start + container.BOX_HEADER_BYTES
     head = byte_fields.head(
       tf.strings.substr(data, start, container.BOX_HEADER_BYTES),
@@ -227,19 +227,26 @@ def _end_of_boxes(data: tf.Tensor) -> tuple[tf.Tensor, verdict.Verdict]:
     fault = tf.where((length > 0) & (length <= left), 0, 3)
     fault = tf.where(in_order, fault, 2)
     fault = tf.where(content > end, 1, fault)
+    fault = tf.where(count == container.MAX_BOXES, 4, fault)
     following = content + tf.cast(tf.minimum(length, left), tf.int32)
-    return following, kind, fault
+    return count + 1, following, kind, fault
 
-  _, _, fault = tf.while_loop(
-    lambda start, _, fault: (start < end) & (fault == 0),
+  *_, fault = tf.while_loop(
+    lambda count, start, _, fault: (start < end) & (fault == 0),
     read,
-    (tf.constant(first), tf.constant(-1, tf.int64), tf.constant(0)),
+    (
+      tf.constant(0),
+      tf.constant(first),
+      tf.constant(-1, tf.int64),
+      tf.constant(0),
+    ),
     parallel_iterations=1,
   )
   messages = (
     "the metadata is cut off",
     "the types of the metadata are not in order",
     "the metadata does not fill its room",
+    f"there are more than {container.MAX_BOXES} pieces of metadata",
   )
   return end, verdict.first_fault(
     _too_short(size < first),

@@ -216,6 +216,10 @@ def _boxes(sound: bytes) -> list[Case]:
     "type": ("a type that is not printable", box(b"aa\x1fa", b"1")),
     "long": ("a box that ends behind the boxes", a + b[:-1]),
     "cut": ("boxes that end within a box's header", a + b[:5]),
+    "many": (
+      "65 boxes",
+      b"".join(box(b"%04d" % number, b"1") for number in range(65)),
+    ),
   }
   return [
     *(

@@ -35,6 +35,26 @@ class SessionModel:
     self._session.close()
 
   def __call__(self, signature: str, **inputs) -> dict[str, np.ndarray]:
+    return self._session.run(*self._request(signature, inputs))
+
+  def operations(self, signature: str, **inputs) -> list[str]:
+    """The kinds of the operations that a request runs."""
+    traced = tf.compat.v1.RunMetadata()
+    options = tf.compat.v1.RunOptions(
+      trace_level=tf.compat.v1.RunOptions.FULL_TRACE
+    )
+    request = self._request(signature, inputs)
+    self._session.run(*request, options=options, run_metadata=traced)
+    # "name = Kind(inputs)".
+    labels = (
+      node.timeline_label
+      for device in traced.step_stats.dev_stats
+      for node in device.node_stats
+    )
+    return [s.partition(" = ")[2].partition("(")[0] for s in labels]
+
+  def _request(self, signature: str, inputs: dict) -> tuple[dict, dict]:
+    """What a session fetches and is fed with."""
     # Asking a protocol buffer's map for what it lacks would add that to it.
     if signature not in self.signatures:
       raise KeyError(f"no signature {signature}")
@@ -42,8 +62,7 @@ class SessionModel:
     if unknown := sorted(set(inputs) - set(described.inputs)):
       raise KeyError(f"{signature} has no inputs {unknown}")
     feeds = {described.inputs[k].name: v for k, v in inputs.items()}
-    fetches = {k: v.name for k, v in described.outputs.items()}
-    return self._session.run(fetches, feeds)
+    return {k: v.name for k, v in described.outputs.items()}, feeds
 
 
 class BatchingModel:

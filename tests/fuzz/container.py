@@ -99,9 +99,18 @@ def _check_round_trip(data: bytes) -> None:
   content = data[container.HEADER_BYTES :]
   streams = [content[i :: header.positions] for i in range(header.positions)]
   boxes = []
-  if header.version >= container.BOXES_VERSION and content:
-    boxes = [container.Box(b"a\x20b%c" % (0x20 + value % 95), content)]
-  packed = container.pack(header, streams, boxes)
+  if header.version >= container.BOXES_VERSION:
+    count = min(len(content), place % (container.MAX_BOXES + 2))
+    boxes = [
+      container.Box(b"%03d%c" % (i, 0x20 + value % 95), content[i::count])
+      for i in range(count)
+    ]
+  try:
+    packed = container.pack(header, streams, boxes)
+  except errors.LimitError:
+    assert len(boxes) > container.MAX_BOXES, "few boxes are refused"
+    return
+  assert len(boxes) <= container.MAX_BOXES, "many boxes are packed"
   assert container.unpack_header(packed) == header
   assert container.unpack_boxes(packed, header) == boxes
   assert container.unpack_lanes(packed, header, 1) == streams

@@ -13,6 +13,10 @@ bytes these are. The runtimes are
   the file;
 - export_tfc, export_stock: the exported graph, compared with `Codec`.
 
+From version 3 on, files hold boxes of metadata as well, hostile ones among
+them. Of each file a part is decoded too, which must have the pixels of the
+whole, and may be sound where a lane that it does not need is not.
+
 A stream is the content of one lane. `--seed` makes other files, `--version`
 files of an older version of the format.
 """
@@ -21,6 +25,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import io
 import json
 import mmap
 import os
@@ -33,6 +38,7 @@ import tempfile
 import time
 
 import numpy as np
+from PIL import Image
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
 NEWEST = 3
@@ -90,6 +96,7 @@ class Forger:
   def file(self) -> tuple[bytes, int]:
     """A sealed file, and its number of lanes."""
     from bls2017.bitstream import container, lanes
+    from tests.fuzz import container as container_fuzz
 
     rng = self._rng
     height, width = _SIZES[int(rng.integers(len(_SIZES)))]
@@ -106,10 +113,29 @@ class Forger:
     all_hostile = rng.random() < 0.5
     for lane in range(count) if all_hostile else [int(rng.integers(count))]:
       streams[lane] = self._hostile(streams[lane], longest)
-    boxes = []
-    if version >= container.BOXES_VERSION and rng.random() < 0.3:
-      boxes.append(container.Box(b"fuzz", rng.bytes(int(rng.integers(1, 40)))))
-    return container.pack(header, streams, boxes), count
+    if version < container.BOXES_VERSION or rng.random() < 0.6:
+      return container.pack(header, streams), count
+    boxes = [
+      container.Box(b"fz%02d" % i, rng.bytes(int(rng.integers(1, 9))))
+      for i in range(int(rng.choice([1, 3, container.MAX_BOXES])))
+    ]
+    data = bytearray(container.pack(header, streams, boxes))
+    if rng.random() < 0.3:
+      end = data.index(boxes[-1].type) + container.BOX_HEADER_BYTES
+      place = int(rng.integers(container.HEADER_BYTES, end))
+      data[place] = int(rng.choice([0, 1, data[place] ^ 1, 255]))
+    return container_fuzz.seal(bytes(data)), count
+
+  def region(self, data: bytes) -> tuple[int, int, int, int]:
+    """A part of a file's image; the parts have few sizes."""
+    from bls2017.bitstream import container
+
+    header = container.unpack_header(data)
+    x, y = (
+      int(self._rng.integers(-(-side // 16))) * 16
+      for side in (header.width, header.height)
+    )
+    return x, y, min(16, header.width - x), min(16, header.height - y)
 
   def _sound_streams(self, header) -> list[bytes]:
     from tests.bls2017.bitstream import tables_strategy
@@ -177,13 +203,24 @@ def outcome(codec, data: bytes) -> np.ndarray | None:
     return None
 
 
-def check_codec(codec, other, data: bytes) -> bool:
+def part(codec, data: bytes, region) -> np.ndarray | None:
+  """The pixels of a part of a file, or None where it is refused."""
+  from bls2017 import errors
+
+  try:
+    return codec.decompress(data, region=region)
+  except errors.BitstreamError:
+    return None
+
+
+def check_codec(codec, other, data: bytes, region=(0, 0, 1, 1)) -> bool:
   """Decodes a file; True where it is an image's.
 
   Args:
     codec: The codec under test.
     other: One of the other runtime to compare with, or None.
     data: The file.
+    region: A part of its image, which is decoded as well.
 
   Raises:
     AssertionError: if a law does not hold.
@@ -191,6 +228,7 @@ def check_codec(codec, other, data: bytes) -> bool:
   from bls2017.bitstream import container
 
   symbols = outcome(codec, data)
+  pixels = part(codec, data, region)
   if other is not None:
     expected = outcome(other, data)
     assert (symbols is None) == (expected is None), "runtimes disagree"
@@ -205,8 +243,16 @@ def check_codec(codec, other, data: bytes) -> bool:
   boxes = codec.metadata(data)
   again = container.pack(header, coder.encode(rows, tables), boxes)
   assert again == data, "two byte strings for one image"
-  assert codec.decompress(data).shape == (header.height, header.width, 3)
+  whole = codec.decompress(data)
+  assert whole.shape == (header.height, header.width, 3)
+  x, y, width, height = region
+  assert np.array_equal(pixels, whole[y : y + height, x : x + width]), "part"
   return True
+
+
+def _pixels(png: bytes) -> np.ndarray:
+  """The pixels of a PNG file, int [H, W, 3]."""
+  return np.array(Image.open(io.BytesIO(png))).astype(int)
 
 
 class Worker:
@@ -240,31 +286,39 @@ class Worker:
       files = [forger.file() for _ in range(_BATCH)]
       if self._module is None:
         for data, lanes in files:
-          self._one(tally, data, lanes)
+          self._one(tally, data, lanes, forger.region(data))
       else:
-        self._graph(tally, files)
+        self._graph(tally, files, [forger.region(data) for data, _ in files])
     return tally
 
-  def _one(self, tally: Tally, data: bytes, lanes: int) -> None:
+  def _one(
+    self, tally: Tally, data: bytes, lanes: int, region: tuple[int, ...]
+  ) -> None:
     self._beat()
     ask = self._compare and tally.files % self._compare == 0
     started = time.process_time()
     try:
       tally.accepted += check_codec(
-        self._codec, self._other if ask else None, data
+        self._codec, self._other if ask else None, data, region
       )
     except Exception as e:  # Whatever it is, it is a finding.
       tally.failures.append(f"{type(e).__name__}: {e}: {data.hex()}")
     self._count(tally, data, time.process_time() - started)
     tally.streams += lanes
 
-  def _graph(self, tally: Tally, files: list[tuple[bytes, int]]) -> None:
+  def _graph(
+    self,
+    tally: Tally,
+    files: list[tuple[bytes, int]],
+    regions: list[tuple[int, ...]],
+  ) -> None:
     self._beat()
     data = [d for d, _ in files]
     started = time.process_time()
     try:
       outputs = self._module.decompress(data)
       found = outputs["status"].numpy().tolist()
+      parts = self._module.decompress_region(data, regions)
     except Exception as e:  # As above.
       tally.failures.append(f"{type(e).__name__}: {e}: {data[0].hex()} ...")
       return
@@ -275,6 +329,12 @@ class Worker:
       if status != expected:
         tally.failures.append(f"status {status}, not {expected}: {d.hex()}")
       self._count(tally, d, taken)
+    for d, region, png in zip(data, regions, parts["image_bytes"].numpy()):
+      pixels = part(self._codec, d, region)
+      if bool(png) != (pixels is not None):
+        tally.failures.append(f"the part {region} alone: {d.hex()}")
+      elif png and np.abs(_pixels(png) - pixels).max() > 1:
+        tally.failures.append(f"the pixels of {region}: {d.hex()}")
     tally.accepted += found.count(0)
     tally.streams += sum(lanes for _, lanes in files)
 

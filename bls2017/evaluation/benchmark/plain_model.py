@@ -35,13 +35,21 @@ class PlainModel:
       quality: 1 to the model's levels.
     """
     index = model.config.quality_index(quality)
-    # Whatever the activity: the plain model has one table for each channel.
+    self._weights = model.pairs[model.tables.pair_of(index)].weights
+    self._channels = len(self._weights["synthesis/igdn_in/beta"])
     tables = model.tables.for_quality(index)
+    fields = {
+      name: getattr(tables, name)[: self._channels]
+      for name in ("gain", "inverse_gain", "offset", "minimum", "maximum")
+    }
+    symbols = int((fields["maximum"] - fields["minimum"] + 1).sum())
+    # Whatever the activity: the plain model has one table for each channel.
     self._tables = dataclasses.replace(
-      tables, cdf=tables.cdf[:1], activity_cdf=np.zeros((2, 1), np.int32)
+      tables,
+      cdf=tables.cdf[:1, :symbols],
+      activity_cdf=np.zeros((2, 1), np.int32),
+      **fields,
     )
-    self._weights = model.weights
-    self._channels = model.config.num_latents
     self._analysis = self._layers("analysis", config.STAGES, down=True)
     stages = tuple(reversed(config.STAGES))
     self._synthesis = self._layers("synthesis", stages, down=False)

@@ -244,6 +244,22 @@ def test_more_metadata_than_the_format_allows_is_refused():
     container.unpack_boxes(_sealed(data[:18], body), header)
 
 
+def test_more_boxes_than_the_format_allows_are_refused():
+  header, types = _header(3), [b"%04d" % number for number in range(65)]
+  boxes = [container.Box(kind, b"1") for kind in types]
+  most = boxes[: container.MAX_BOXES]
+  data = container.pack(header, _streams(), most)
+  assert container.unpack_boxes(data, header) == most
+  with pytest.raises(errors.LimitError, match="the limit is 64"):
+    container.pack(header, _streams(), boxes)
+  content = b"".join(_box(kind, b"1") for kind in types)
+  # The box too many decides, whatever it holds.
+  for end in (content, content[: -len(_box(types[-1], b"1"))] + b"x"):
+    body = struct.pack("<I", len(end)) + end
+    with pytest.raises(errors.BitstreamError, match="more than 64"):
+      container.unpack_boxes(_sealed(data[:18], body), header)
+
+
 @pytest.mark.parametrize(
   "lengths",
   [

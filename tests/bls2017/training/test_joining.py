@@ -15,74 +15,40 @@ from bls2017 import codec as codec_lib
 from bls2017 import errors
 from bls2017.common import config
 from bls2017.encoder import analysis
+from bls2017.evaluation.benchmark import plain_model
 from bls2017.images import metrics
 from bls2017.training import (
-  calibration,
   freezing,
   initial_weights,
   joining,
   train_loop,
-  transform_coder,
 )
 from bls2017.training import model as model_lib
 from bls2017.training.train_config import TrainConfig
 from bls2017.transforms import frozen_transforms, model_directory, runtimes
-from tests import commands, conftest
+from tests import commands, conftest, joined
 from tests.bls2017.training.training_worker import Recorder
-
-STEPS = 4
-RANGES = ((0.003, 0.006), (0.012,), (0.024, 0.048, 0.1))
-USED = (5, 12, 9)
-"""Channels that the pairs are to use, of 12."""
 
 
 @pytest.fixture(scope="module")
 def patches() -> np.ndarray:
-  rows = [conftest.synthetic_photograph(i, 64, 64) for i in range(8)]
-  return np.stack(rows)
+  return joined.patches()
 
 
 @pytest.fixture(scope="module")
-def models(patches: np.ndarray) -> list[model_lib.BLS2017Model]:
-  """Models of other numbers of filters, with channels that sleep."""
-  models = []
-  for number, (lmbdas, used) in enumerate(zip(RANGES, USED)):
-    model = model_lib.BLS2017Model(
-      config.ModelConfig(8 + number, 12, lmbdas, "activities")
-    )
-    transform_coder.initialise(model, patches, seed=number)
-    arrays = model.get_arrays()
-    y = model.analysis(tf.cast(patches, tf.float32)).numpy()
-    deviation = y.std((0, 1, 2))
-    asleep = deviation.argsort()[: 12 - used]
-    arrays["gain"][:, asleep] *= 1e-4
-    arrays["inverse_gain"][:, asleep] *= 1e-4
-    arrays["prior/slope"][..., asleep] = 4.0
-    model.set_arrays(arrays)
-    models.append(model)
-  return models
+def models() -> list[model_lib.BLS2017Model]:
+  return joined.models()
 
 
 @pytest.fixture(scope="module")
-def frozen(
-  models: list[model_lib.BLS2017Model], patches: np.ndarray
-) -> list[model_directory.FrozenModel]:
-  neighbours = joining.neighbours([m.config for m in models])
-  return [
-    calibration.calibrate(
-      freezing.freeze(m, quality_steps=STEPS, neighbours=n), patches, 2
-    )
-    for m, n in zip(models, neighbours)
-  ]
+def frozen() -> list[model_directory.FrozenModel]:
+  return joined.frozen()
 
 
 @pytest.fixture(scope="module")
-def model_dir(
-  frozen: list[model_directory.FrozenModel],
-  tmp_path_factory: pytest.TempPathFactory,
-) -> str:
+def model_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
   path = str(tmp_path_factory.mktemp("joined") / "model")
-  freezing.save(joining.join(frozen), path)
+  freezing.save(joined.model(), path)
   return path
 
 
@@ -98,13 +64,13 @@ def x() -> np.ndarray:
 
 def test_the_quality_chooses_the_pair(codec: codec_lib.Codec) -> None:
   model = codec.model
-  assert model.config.lmbdas == sum(RANGES, ())
+  assert model.config.lmbdas == sum(joined.RANGES, ())
   assert len(model.tables) == model.config.num_qualities == 21
   # Half of what lies between two pairs is each one's.
   assert model.tables.pair.tolist() == 7 * [0] + 4 * [1] + 10 * [2]
-  assert model.config.num_latents == max(USED)
+  assert model.config.num_latents == max(joined.USED)
   sizes = [len(pair.weights["synthesis/igdn_in/beta"]) for pair in model.pairs]
-  assert sizes == list(USED)
+  assert sizes == list(joined.USED)
 
 
 def test_every_quality_comes_back_and_finer_ones_are_better(
@@ -208,10 +174,10 @@ def test_a_single_model_is_only_pruned(
   models: list[model_lib.BLS2017Model], x: np.ndarray
 ) -> None:
   alone = freezing.freeze(models[0])
-  joined = joining.join([alone])
-  assert joined.tables.pair is None
-  assert joined.config.num_latents == USED[0]
-  first, second = codec_lib.Codec(alone), codec_lib.Codec(joined)
+  single = joining.join([alone])
+  assert single.tables.pair is None
+  assert single.config.num_latents == joined.USED[0]
+  first, second = codec_lib.Codec(alone), codec_lib.Codec(single)
   data = first.compress(x, 1.5)
   np.testing.assert_allclose(
     second.decompress(second.compress(x, 1.5)).astype(int),
@@ -220,10 +186,8 @@ def test_a_single_model_is_only_pruned(
   )
 
 
-def test_the_id_covers_every_pair(
-  frozen: list[model_directory.FrozenModel],
-) -> None:
-  model = joining.join(frozen)
+def test_the_id_covers_every_pair() -> None:
+  model = joined.model()
   for number, pair in enumerate(model.pairs):
     weights = dict(pair.weights)
     weights["synthesis/2/bias"] = weights["synthesis/2/bias"] + 1
@@ -268,7 +232,7 @@ def test_a_run_starts_from_the_pair_of_its_rates(
     config.ModelConfig(10, 12, (0.03, 0.08), "activities")
   )
   initial_weights.apply(model, model_dir)
-  used = USED[2]
+  used = joined.USED[2]
   arrays = model.get_arrays()
   np.testing.assert_allclose(
     arrays["synthesis/0/kernel"][:, :, :used],
@@ -325,3 +289,14 @@ def test_the_command_joins_runs(photographs: str, tmp_path) -> None:
     float(sizes[1]), abs=0.02
   )
   assert all(len(pair.graphs["synthesis"]) > 10_000 for pair in model.pairs)
+
+
+@pytest.mark.parametrize("quality", [1.0, 3.0, 6.0])
+def test_the_plain_model_has_the_pair_of_its_quality(
+  codec: codec_lib.Codec, x: np.ndarray, quality: float
+) -> None:
+  plain = plain_model.PlainModel(codec.model, quality)
+  string, shape = plain.compress(tf.constant(x))
+  x_hat = plain.decompress(string, shape).numpy()[:70, :90]
+  expected = codec.decompress(codec.compress(x, quality))
+  assert metrics.psnr(x, x_hat) > metrics.psnr(x, expected) - 0.1

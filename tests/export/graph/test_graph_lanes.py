@@ -20,8 +20,7 @@ def version(request):
   return request.param
 
 
-@pytest.fixture(scope="module")
-def unpack(version):
+def _unpack(version):
   return tf.function(
     lambda data, count: graph_lanes.unpack(
       data, version, count, _LONGEST, _LONGEST
@@ -29,6 +28,11 @@ def unpack(version):
     input_signature=[tf.TensorSpec((), tf.string), tf.TensorSpec((), tf.int32)],
     autograph=False,
   )
+
+
+@pytest.fixture(scope="module")
+def unpack(version):
+  return _unpack(version)
 
 
 @pytest.fixture(scope="module")
@@ -83,3 +87,22 @@ def test_files_are_read_and_refused_alike(
   else:
     assert found.numpy().tolist() == [len(s) for s in expected]
     assert payload.numpy() == b"".join(expected)
+
+
+@pytest.mark.parametrize("count", [64, 65])
+def test_boxes_have_a_limit_as_in_the_library(monkeypatch, count):
+  boxes = [container.Box(b"%04d" % i, b"1") for i in range(count)]
+  header = container.Header(16, 16, 0, b"model id", 3)
+  with monkeypatch.context() as lifted:
+    lifted.setattr(container, "MAX_BOXES", count)
+    data = container.pack(header, [b"lane"], boxes)
+  payload, lengths, verdict = _unpack(3)(data, 1)
+  if count <= container.MAX_BOXES:
+    assert container.unpack_boxes(data, header) == boxes
+    assert verdict.status.numpy() == 0
+    assert (payload.numpy(), lengths.numpy().tolist()) == (b"lane", [4])
+  else:
+    with pytest.raises(errors.BitstreamError) as refused:
+      container.unpack_boxes(data, header)
+    assert verdict.status.numpy() == errors.BitstreamError.exit_code
+    assert verdict.message.numpy().decode() == str(refused.value)

@@ -185,6 +185,19 @@ test('other spellings of boxes are refused', () => {
   }
 });
 
+test('more boxes than the limit are refused', () => {
+  const types = Array.from(
+      {length: container.MAX_BOXES + 1}, (_, i) => `b${100 + i}`);
+  const data = (count) => file({
+    boxes: types.slice(0, count).map((type) => box(type, '1')),
+    positions: 1,
+    lengths: Buffer.alloc(0),
+    lanes: lanesOf([9]),
+  });
+  assert.strictEqual(unpack(data(64)).boxes.length, 64);
+  assert.throws(() => unpack(data(65)), BitstreamError);
+});
+
 test('boxes beyond the file or the limit are refused', () => {
   const data = Buffer.from(SOUND[0]);
   for (const size of [6, 2 ** 24, 2 ** 24 + 1, 2 ** 32 - 1]) {

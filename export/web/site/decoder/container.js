@@ -22,6 +22,8 @@ const LANE_LENGTH_BYTES = 2;
 export const MAX_SIDE = 0xffff;
 /** Most bytes of all boxes together. */
 export const MAX_BOX_BYTES = 2 ** 24;
+/** Most boxes of a file. */
+export const MAX_BOXES = 64;
 
 const MAGIC = [0x89, 0x42, 0x4c, 0x53];
 const CHECKSUM_OFFSET = 18;
@@ -183,6 +185,10 @@ export function unpackBoxes(data) {
   }
   const boxes = [];
   while (next < end) {
+    if (boxes.length === MAX_BOXES) {
+      throw new BitstreamError(
+          `there are more than ${MAX_BOXES} metadata boxes`);
+    }
     if (end - next < BOX_HEADER_BYTES) {
       throw new BitstreamError('the metadata boxes do not fill their place');
     }

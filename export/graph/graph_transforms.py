@@ -1,0 +1,115 @@
+"""The transforms of a model in a graph; a quality chooses the pair.
+
+The latents of all pairs have the channels of the coding tables: those that a
+pair lacks are 0, and its synthesis ignores them.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any, Callable
+
+import numpy as np
+import tensorflow as tf
+
+from bls2017.common import config
+from bls2017.transforms import frozen_transforms
+from export.graph import graph_strips
+
+if TYPE_CHECKING:
+  from bls2017.transforms import model_directory
+
+
+class GraphTransforms:
+  """Analysis and synthesis of all pairs of a model, as constants of a graph.
+
+  Attributes:
+    num_pairs: How many pairs there are.
+  """
+
+  def __init__(self, model: model_directory.FrozenModel):
+    """Prepares the constants; graphs are traced when they are first used."""
+    channels = model.config.num_latents
+    pairs = [
+      frozen_transforms.FrozenTransforms(pair.weights, channels)
+      for pair in model.pairs
+    ]
+    self.num_pairs = len(pairs)
+    self._pair_of = np.array(
+      [model.tables.pair_of(index) for index in range(len(model.tables))],
+      np.int32,
+    )
+    self._channels = channels
+    image = tf.TensorSpec((None, None, 3), tf.uint8)
+    latents = tf.TensorSpec((None, None, channels), tf.float32)
+    self._analyses = [
+      _traced(functools.partial(graph_strips.analysis, p), image) for p in pairs
+    ]
+    self._syntheses = [
+      _traced(functools.partial(graph_strips.synthesis, p), latents)
+      for p in pairs
+    ]
+
+  def pair_of(self, index: tf.Tensor) -> tf.Tensor:
+    """The pairs of the qualities `index`: int32, of its shape."""
+    return tf.gather(self._pair_of, index)
+
+  def latents(self, image: tf.Tensor, pair: tf.Tensor) -> tf.Tensor:
+    """The latents of an image.
+
+    The last column and row are repeated up to multiples of 16.
+
+    Args:
+      image: uint8 [H, W, 3].
+      pair: int32 scalar, the pair that analyses it; no other is computed.
+
+    Returns:
+      float32 [positions, C].
+    """
+    y = _chosen(self._analyses, pair, _pad(image))
+    return tf.reshape(y, (-1, self._channels))
+
+  def image(self, latents: tf.Tensor, pair: tf.Tensor) -> tf.Tensor:
+    """The image of latents.
+
+    Args:
+      latents: float32 [h, w, C].
+      pair: int32 scalar, the pair that synthesises it; no other is computed.
+
+    Returns:
+      uint8 [16 h, 16 w, 3].
+    """
+    return _chosen(self._syntheses, pair, latents)
+
+
+def _traced(function: Callable[..., Any], argument: tf.TensorSpec) -> Any:
+  # A function that is not inlined has its constants in memory once, wherever
+  # it is called from.
+  return tf.function(
+    function,
+    input_signature=[argument],
+    autograph=False,
+    experimental_attributes={"_noinline": True},
+  )
+
+
+def _chosen(
+  functions: list[Callable[[tf.Tensor], tf.Tensor]],
+  number: tf.Tensor,
+  argument: tf.Tensor,
+) -> tf.Tensor:
+  """The value of one of several functions; the others are not called."""
+  if len(functions) == 1:
+    return functions[0](argument)
+  return tf.switch_case(
+    number, [functools.partial(f, argument) for f in functions]
+  )
+
+
+def _pad(image: tf.Tensor) -> tf.Tensor:
+  """Repeats the last row and column up to multiples of 16."""
+  height, width, _ = tf.unstack(tf.shape(image))
+  bottom = -height % config.DOWNSAMPLING
+  right = -width % config.DOWNSAMPLING
+  image = tf.concat([image, tf.tile(image[-1:], [bottom, 1, 1])], 0)
+  return tf.concat([image, tf.tile(image[:, -1:], [1, right, 1])], 1)

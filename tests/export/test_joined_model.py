@@ -1,0 +1,185 @@
+"""Exports of a model of several pairs of transforms, as servers load them."""
+
+from __future__ import annotations
+
+import collections
+import io
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from tensorflow.core.protobuf import saved_model_pb2
+
+from bls2017 import codec as codec_lib
+from export import audit, export_model, serving_module, warmup
+from tests import images, joined
+from tests.export import model_server
+
+MAX_PIXELS = 128 * 128
+
+
+@pytest.fixture(scope="module")
+def codec() -> codec_lib.Codec:
+  return codec_lib.Codec(joined.model(), max_pixels=MAX_PIXELS)
+
+
+@pytest.fixture(scope="module")
+def version_dir(tmp_path_factory) -> pathlib.Path:
+  base = tmp_path_factory.mktemp("joined")
+  return pathlib.Path(
+    export_model.export(joined.model(), str(base), max_pixels=MAX_PIXELS)
+  )
+
+
+@pytest.fixture(scope="module")
+def stock(version_dir):
+  with model_server.SessionModel(str(version_dir)) as model:
+    yield model
+
+
+@pytest.fixture(scope="module")
+def tfc(tmp_path_factory):
+  """Of two signatures, which have all that both runtimes do not share."""
+  path = str(tmp_path_factory.mktemp("joined") / "1")
+  module = serving_module.ServingModule(joined.model(), "tfc", MAX_PIXELS)
+  signatures = {
+    name: getattr(module, name).get_concrete_function()
+    for name in ("compress_image", "decompress_image")
+  }
+  tf.saved_model.save(tf.Module(), path, signatures)
+  audit.check(path, audit.TFC_OPERATIONS)
+  with model_server.SessionModel(path) as model:
+    yield model
+
+
+def _qualities(codec) -> list[float]:
+  model = codec.model
+  return [model.config.index_quality(i) for i in range(len(model.tables))]
+
+
+def _pair(codec, quality: float) -> int:
+  """The pair of transforms that codes a quality."""
+  index = codec.model.config.quality_index(quality)
+  return codec.model.tables.pair_of(index)
+
+
+def _png(x: np.ndarray) -> bytes:
+  buffer = io.BytesIO()
+  Image.fromarray(x).save(buffer, "PNG")
+  return buffer.getvalue()
+
+
+def _pixels(png: bytes) -> np.ndarray:
+  return np.array(Image.open(io.BytesIO(png))).astype(int)
+
+
+def test_files_of_mixed_pairs_and_sizes_are_those_of_the_library(stock, codec):
+  rng = np.random.default_rng(1)
+  sizes = [(33, 17), (1, 1), (90, 100), (16, 128)]
+  photographs = [images.photograph(*size, seed=1) for size in sizes]
+  chosen = [
+    (photographs[i % len(sizes)], quality)
+    for i, quality in enumerate(rng.permutation(_qualities(codec)))
+  ]
+  outputs = stock(
+    "compress",
+    image_bytes=[_png(x) for x, _ in chosen],
+    quality=[quality for _, quality in chosen],
+  )
+  data = [codec.compress(x, quality) for x, quality in chosen]
+  assert outputs["compressed_bytes"].tolist() == data
+  regions = []
+  for x, _ in chosen:
+    height, width = x.shape[:2]
+    left, top = rng.integers(width), rng.integers(height)
+    right, bottom = rng.integers(left, width), rng.integers(top, height)
+    regions.append((left, top, right - left + 1, bottom - top + 1))
+  whole = stock("decompress", compressed_bytes=data)
+  parts = stock("decompress_region", compressed_bytes=data, region=regions)
+  for png, part, file, (left, top, width, height) in zip(
+    whole["image_bytes"], parts["image_bytes"], data, regions
+  ):
+    image = _pixels(png)
+    np.testing.assert_allclose(image, codec.decompress(file), atol=1)
+    np.testing.assert_array_equal(
+      _pixels(part), image[top : top + height, left : left + width]
+    )
+
+
+def test_the_tfc_runtime_gives_the_same(tfc, codec):
+  qualities = np.random.default_rng(0).permutation(_qualities(codec))
+  x = images.photograph(50, 70)
+  expected = [codec.compress(x, quality) for quality in qualities]
+  outputs = tfc(
+    "compress_image", image=np.stack([x] * len(qualities)), quality=qualities
+  )
+  assert outputs["compressed_bytes"].tolist() == expected
+  outputs = tfc("decompress_image", compressed_bytes=[*expected, b"x"])
+  assert outputs["status"].tolist() == [0] * len(expected) + [4]
+  for image, data in zip(outputs["image"].astype(int), expected):
+    np.testing.assert_allclose(image, codec.decompress(data), atol=1)
+
+
+def test_sizes_are_kept_by_whichever_pair(stock, codec):
+  x = images.photograph(90, 100, seed=2)
+  files = [codec.compress(x, quality) for quality in _qualities(codec)]
+  sizes = [len(data) + 2 for data in files]
+  outputs = stock(
+    "compress_to_size",
+    image_bytes=[_png(x)] * (len(sizes) + 1),
+    max_bytes=[*sizes, 40],
+  )
+  assert outputs["status"].tolist() == [0] * len(sizes) + [5]
+  smallest = int(outputs["message"][-1].split()[-2])
+  assert smallest <= sizes[0]
+  used = set()
+  for data, size in zip(outputs["compressed_bytes"], sizes):
+    assert 0.9 * size < len(data) <= size
+    used.add(_pair(codec, codec.info(data).quality))
+  assert used == {0, 1, 2}
+
+
+def test_every_pair_is_warmed_up(version_dir, codec):
+  found = collections.defaultdict(set)
+  for request in warmup.read(str(version_dir)):
+    quality = request.inputs.get("quality")
+    if quality is None:
+      data = request.inputs.get("compressed_bytes")
+      if data is None:  # The search for a size chooses a pair itself.
+        continue
+      quality = [codec.info(data[0]).quality]
+    found[request.signature].add(_pair(codec, float(quality[0])))
+  assert len(found) == 8
+  assert all(pairs == {0, 1, 2} for pairs in found.values())
+
+
+def test_no_constant_is_stored_twice(version_dir):
+  model = saved_model_pb2.SavedModel()
+  model.ParseFromString((version_dir / "saved_model.pb").read_bytes())
+  library = model.meta_graphs[0].graph_def.library
+  large = [
+    node.attr["value"].tensor.tensor_content
+    for function in library.function
+    for node in function.node_def
+    if node.op == "Const"
+    and len(node.attr["value"].tensor.tensor_content) > 1000
+  ]
+  weights = sum(
+    array.nbytes for pair in joined.model().pairs
+    for array in pair.weights.values()
+  )  # fmt: skip
+  assert sum(map(len, large)) > weights
+  assert len(set(large)) == len(large)
+
+
+@pytest.mark.parametrize("quality", [1.0, 3.0, 5.0])
+def test_only_the_chosen_pair_is_computed(stock, codec, quality):
+  x = images.photograph(50, 70)
+  data = codec.compress(x, quality)
+  there = stock.operations("compress", image_bytes=[_png(x)], quality=[quality])
+  back = stock.operations("decompress", compressed_bytes=[data])
+  # Each GDN has a convolution; upsampling by 2 takes 4, the last stage 2.
+  assert sum("Conv2D" in op for op in there) == 3 + 3
+  assert sum("Conv2D" in op for op in back) == 3 + 4 + 4 + 2
