@@ -253,6 +253,11 @@ def tfjs_files(folder: str) -> dict[str, pathlib.Path]:
   return paths
 
 
+def cdn_address(package: str, file: str) -> str:
+  """Where the public network has a file of a package of TensorFlow.js."""
+  return f"{CDN}/{package}@{TFJS_VERSION}/dist/{file}"
+
+
 def _write_tfjs(
   scripts: dict[str, pathlib.Path] | None, site: pathlib.Path
 ) -> dict[str, Any]:
@@ -260,7 +265,7 @@ def _write_tfjs(
   entries = {}
   for part, (package, file, known_hash) in TFJS_FILES.items():
     entry = {
-      "file": f"{CDN}/{package}@{TFJS_VERSION}/dist/{file}",
+      "file": cdn_address(package, file),
       "integrity": known_hash,
     }
     if scripts:
