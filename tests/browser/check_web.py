@@ -125,7 +125,7 @@ class Site:
     return self.folder / "data"
 
 
-def _decoded(page: devtools.Page, address: str) -> dict[str, Any]:
+def decoded(page: devtools.Page, address: str) -> dict[str, Any]:
   """What `decode` gives of a file, its data as RGB samples."""
   result = page.evaluate(DECODE.replace("ADDRESS", json.dumps(address)))
   if "data" in result:
@@ -136,7 +136,7 @@ def _decoded(page: devtools.Page, address: str) -> dict[str, Any]:
   return result
 
 
-def _difference(a: np.ndarray, b: np.ndarray) -> tuple[int, float]:
+def difference(a: np.ndarray, b: np.ndarray) -> tuple[int, float]:
   """The largest difference, and the share of samples that differ."""
   difference = np.abs(a.astype(int) - b)
   return int(difference.max()), float(np.mean(difference > 0))
@@ -159,7 +159,7 @@ def check_conformance(browser: devtools.Browser, tfjs: str) -> bool:
         page.open(f"{address}/icon.svg")
         for entry in manifest["sound"]:
           if entry["model"] == model:
-            result = _decoded(page, f"/files/{entry['file']}")
+            result = decoded(page, f"/files/{entry['file']}")
             expect("data" in result, f"{entry['file']}: {result}")
             if "data" in result:
               largest, share = conformance_set.difference(result["data"], entry)
@@ -169,7 +169,7 @@ def check_conformance(browser: devtools.Browser, tfjs: str) -> bool:
               expect(near, f"{entry['file']}: {largest} levels, {share:.2%}")
         for entry in manifest["broken"]:
           if entry["model"] == model:
-            result = _decoded(page, f"/files/{entry['file']}")
+            result = decoded(page, f"/files/{entry['file']}")
             right = result.get("error") == entry["error"]
             expect(right, f"{entry['file']}: {result.get('error')}")
   print(f"  at most {most_differing:.2%} of a file's samples differ")
@@ -261,7 +261,7 @@ def check_cdn(browser: devtools.Browser, tfjs: str) -> bool:
         page.open(f"{address}/{path}")
         return page
 
-      result = _decoded(opened("icon.svg"), f"/{entry['file']}")
+      result = decoded(opened("icon.svg"), f"/{entry['file']}")
       expect("data" in result, f"{result}")
       if "data" in result:
         largest, _ = conformance_set.difference(result["data"], entry)
@@ -298,13 +298,13 @@ def check_decoder(browser: devtools.Browser, site: Site) -> bool:
   expect = Expectations()
   page = browser.page(800, 600)
   page.open(f"{site.address}/icon.svg")
-  largest, share = _difference(
-    _decoded(page, "/data/photograph.bls")["data"], site.pixels
+  largest, share = difference(
+    decoded(page, "/data/photograph.bls")["data"], site.pixels
   )
   expect(largest <= 1, f"a sample differs by {largest} levels")
   print(f"  {share:.3%} of the samples differ, by at most {largest}")
   sent = dict(site.sent)
-  _decoded(page, "/data/photograph.bls")
+  decoded(page, "/data/photograph.bls")
   again = {k for k, v in site.sent.items() if sent.get(k) != v}
   expect(again == {"/data/photograph.bls"}, f"fetched again: {again}")
 
@@ -408,6 +408,17 @@ def _zoom(
   column, row = map(int, place.split(", "))
   near = np.abs(np.array(colour.split(), int) - site.pixels[row, column])
   expect(near.max() <= 1, f"the pixel at {place} is said to be {colour}")
+  if not mobile:
+    page.evaluate("new Promise((done) => requestAnimationFrame(done))")
+    # Within a pixel's width to the right its outline is crossed.
+    outlined = page.evaluate(
+      "(() => { const c = document.getElementById('canvas');"
+      " const row = c.getContext('2d').getImageData("
+      "Math.round(c.width / 2), Math.round(c.height / 2), 66, 1).data;"
+      " return row.some((_, i) => i % 4 === 0 &&"
+      " row.subarray(i, i + 3).every((v) => v === 255)); })()"
+    )
+    expect(outlined, "the pixel that is pointed at has no outline")
   if mobile:
     page.touch("touchEnd")
 
@@ -460,7 +471,7 @@ def _save(page: devtools.Page, site: Site, expect: Expectations) -> None:
   )
   expect(name == "photograph.png", f"it is saved as {name}")
   with Image.open(io.BytesIO(base64.b64decode(encoded))) as image:
-    largest, _ = _difference(np.asarray(image.convert("RGB")), site.pixels)
+    largest, _ = difference(np.asarray(image.convert("RGB")), site.pixels)
   expect(largest <= 1, f"a saved sample differs by {largest} levels")
 
 
@@ -478,7 +489,7 @@ def print_times(tfjs: str) -> None:
         page = browser.page(800, 600)
         page.open(f"{site.address}/icon.svg")
         times = [
-          _decoded(page, "/data/timed.bls")["milliseconds"] for _ in range(4)
+          decoded(page, "/data/timed.bls")["milliseconds"] for _ in range(4)
         ]
       cold.append(times[0])
       warm += times[1:]
