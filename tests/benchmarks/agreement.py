@@ -1,7 +1,8 @@
 """All decoders over a folder of photographs: equal symbols, near pixels?
 
+    bls2017 export --output_dir=BASE [--model=MODEL]
     python -m tests.benchmarks.agreement --images='kodak/*.png' --tfjs=DIR \
-      [--model=MODEL]
+      --graph=BASE/1 [--model=MODEL]
 
 TensorFlow writes each image at three qualities and reads it again; LiteRT with
 the NumPy range coder, the exported graph, and JavaScript in Node and in
@@ -28,7 +29,6 @@ from bls2017 import codec as codec_lib
 from bls2017.bitstream import range_coder_tfc
 from bls2017.images import image_io
 from bls2017.transforms import model_directory
-from export import export_model
 from export.range_coder import range_coder_stock
 from export.web import web_export
 from tests.benchmarks import runtimes
@@ -171,23 +171,23 @@ class Decoders:
 
 @contextlib.contextmanager
 def decoders(
-  model: model_directory.FrozenModel, tfjs: str
+  model: model_directory.FrozenModel, graph: str, tfjs: str
 ) -> Iterator[Decoders]:
   """Starts all decoders of a model.
 
   Args:
     model: The model.
+    graph: A version of it that was exported.
     tfjs: Where npm put TensorFlow.js.
   """
   codec = codec_lib.Codec(model, range_coder_tfc.TfcRangeCoder())
   with contextlib.ExitStack() as stack:
     folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
-    saved = export_model.export(model, str(folder / "graph"))
     site = folder / "site"
     web_export.export(model, str(site), tfjs)
     yield Decoders(
       model,
-      stack.enter_context(model_server.SessionModel(saved)),
+      stack.enter_context(model_server.SessionModel(graph)),
       stack.enter_context(web_decoder.Decoder(codec, str(folder / "node"))),
       site,
     )
@@ -226,12 +226,13 @@ def main() -> int:
   )
   parser.add_argument("--images", required=True)
   parser.add_argument("--tfjs", required=True)
+  parser.add_argument("--graph", required=True)
   parser.add_argument("--model", default=None)
   arguments = parser.parse_args()
   model = model_directory.load(arguments.model)
   paths = sorted(glob.glob(arguments.images))
   times = {}
-  with decoders(model, arguments.tfjs) as all_decoders:
+  with decoders(model, arguments.graph, arguments.tfjs) as all_decoders:
     for quality in runtimes.three_qualities(model):
       times[quality] = compare_at(all_decoders, paths, quality)
     tallies = all_decoders.tallies
