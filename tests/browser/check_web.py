@@ -179,7 +179,7 @@ def check_conformance(browser: devtools.Browser, tfjs: str) -> bool:
 def check_pairs(browser: devtools.Browser, tfjs: str) -> bool:
   """Opens files of a model of two pairs, whose weights come when needed."""
   expect = Expectations()
-  model = model_directory.load(str(conformance_set.FOLDER / "pairs"))
+  model = model_directory.load(str(conformance_set.PAIRS))
   files = {
     model.tables.pair_of(model.config.quality_index(e["quality"])): e["file"]
     for e in conformance_set.read_manifest()["sound"]

@@ -18,6 +18,8 @@ ROOT = pathlib.Path(__file__).parents[2]
 FOLDER = pathlib.Path(__file__).parent
 FILES = FOLDER / "files"
 MANIFEST = FOLDER / "conformance.json"
+PAIRS = FOLDER / "pairs"
+"""A model of two pairs of transforms; those of one pair are the golden ones."""
 
 Entry = dict[str, Any]
 """What the manifest says of a file."""

@@ -24,16 +24,13 @@ from tests import images
 from tests.conformance import broken, joined_model
 from tests.conformance.conformance_set import (
   FILES,
-  FOLDER,
   MANIFEST,
+  PAIRS,
   ROOT,
   digest,
 )
 
 VERSIONS = (1, 2, 3)
-PAIRS = FOLDER / "pairs"
-"""A model of two pairs of transforms, whose files are of the newest version."""
-
 
 SOUND = (
   # Name, height, width, quality.

@@ -82,7 +82,7 @@ def test_the_set_covers_both_verdicts_of_every_version():
 
 
 def test_the_set_covers_every_pair_of_transforms():
-  model = str(make.PAIRS.relative_to(make.ROOT))
+  model = str(conformance_set.PAIRS.relative_to(conformance_set.ROOT))
   codec = _codec(model, "numpy")
   pairs = [
     codec.model.tables.pair_of(codec.model.config.quality_index(e["quality"]))

@@ -18,10 +18,9 @@ from bls2017.bitstream import coding_tables
 from bls2017.transforms import model_directory
 from export.web import web_export
 from tests.bls2017.bitstream import tables_strategy
+from tests.conformance import conformance_set
 
-TESTS = pathlib.Path(__file__).parents[2]
-GOLDEN = TESTS / "golden"
-PAIRS = TESTS / "conformance" / "pairs"
+GOLDEN = pathlib.Path(__file__).parents[2] / "golden"
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +72,7 @@ def test_the_manifest_says_what_the_model_is(site, model):
 
 
 def test_each_pair_has_a_file_of_its_synthesis_alone(tmp_path):
-  model = model_directory.load(str(PAIRS))
+  model = model_directory.load(str(conformance_set.PAIRS))
   site = tmp_path / "site"
   web_export.export(model, str(site))
   manifest = _manifest(site)
