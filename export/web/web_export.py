@@ -2,7 +2,8 @@
 
     SITE/index.html   a page that shows files; page.css and its scripts
     SITE/decoder/     the decoder, ES modules
-    SITE/model/       model.json, the weights, and the tables of each quality
+    SITE/model/       model.json, the weights of each pair of transforms, and
+                      the tables of each quality
     SITE/tfjs/        TensorFlow.js, where a folder of it was given
     SITE/README.md    for those who put it on a site
 
@@ -30,7 +31,7 @@ from bls2017.bitstream import coding_tables
 from bls2017.images import image_io
 from bls2017.transforms import model_directory
 
-FORMAT = 1
+FORMAT = 2
 """Of the files in SITE/model; decoder/model.js reads it."""
 
 TFJS_VERSION = "4.22.0"
@@ -130,14 +131,19 @@ def _write_model(
     quality = model.tables.for_quality(index)
     name = f"quality-{model.config.index_quality(index):.3f}"
     entry = _write_arrays(directory, name, quality_arrays(quality))
-    tables.append({**entry, "lane_positions": quality.lane_positions})
+    entry["lane_positions"] = quality.lane_positions
+    tables.append({**entry, "pair": model.tables.pair_of(index)})
   manifest = {
     "format": FORMAT,
     "model_id": model.model_id.hex(),
     "format_version": model.format_version,
     "num_latents": model.config.num_latents,
+    "quality_steps": model.config.quality_steps,
     "max_pixels": max_pixels,
-    "weights": _write_arrays(directory, "weights", _weights(model)),
+    "weights": [
+      _write_arrays(directory, f"weights-{number}", _weights(pair))
+      for number, pair in enumerate(model.pairs)
+    ],
     "tables": tables,
     "tensorflow": tensorflow,
   }
@@ -145,10 +151,10 @@ def _write_model(
   (directory / "model.json").write_text(text, encoding="utf-8")
 
 
-def _weights(model: model_directory.FrozenModel) -> dict[str, np.ndarray]:
+def _weights(pair: model_directory.TransformPair) -> dict[str, np.ndarray]:
   """The arrays of synthesis, those of several dimensions as 16-bit floats."""
   arrays = {}
-  for name, array in model.weights.items():
+  for name, array in pair.weights.items():
     if name.startswith(_TRANSFORM):
       with np.errstate(over="ignore"):
         arrays[name] = array.astype(
@@ -247,6 +253,11 @@ def tfjs_files(folder: str) -> dict[str, pathlib.Path]:
   return paths
 
 
+def cdn_address(package: str, file: str) -> str:
+  """Where the public network has a file of a package of TensorFlow.js."""
+  return f"{CDN}/{package}@{TFJS_VERSION}/dist/{file}"
+
+
 def _write_tfjs(
   scripts: dict[str, pathlib.Path] | None, site: pathlib.Path
 ) -> dict[str, Any]:
@@ -254,7 +265,7 @@ def _write_tfjs(
   entries = {}
   for part, (package, file, known_hash) in TFJS_FILES.items():
     entry = {
-      "file": f"{CDN}/{package}@{TFJS_VERSION}/dist/{file}",
+      "file": cdn_address(package, file),
       "integrity": known_hash,
     }
     if scripts:

@@ -47,6 +47,12 @@ def _compare(codecs, served, image: np.ndarray, quality: float) -> int:
   return int(np.abs(outputs["image"][0] - expected).max())
 
 
+def three_qualities(model: model_directory.FrozenModel) -> list[float]:
+  """The lowest quality of a model, one between two levels, and the highest."""
+  top = float(model.config.num_levels)
+  return [1.0, float(np.ceil(top / 2)) + 0.5 if top > 2 else 1.5, top]
+
+
 def main() -> None:
   """Prints a line when all is equal."""
   parser = argparse.ArgumentParser()
@@ -55,8 +61,7 @@ def main() -> None:
   arguments = parser.parse_args()
   model = model_directory.load(arguments.model)
   codecs = {name: codec.Codec(model, coder) for name, coder in CODERS.items()}
-  top = float(model.config.num_levels)
-  qualities = (1.0, np.ceil(top / 2) + 0.5 if top > 2 else 1.5, top)
+  qualities = three_qualities(model)
   paths = sorted(glob.glob(arguments.images))
   with tempfile.TemporaryDirectory() as directory:
     path = export_model.export(model, directory)
@@ -65,10 +70,10 @@ def main() -> None:
     for name in paths:
       image = image_io.read_rgb(name)
       for quality in qualities:
-        largest = max(largest, _compare(codecs, served, image, float(quality)))
+        largest = max(largest, _compare(codecs, served, image, quality))
   print(
-    f"{len(paths)} images at qualities {[float(q) for q in qualities]}: bytes"
-    f" and symbols equal, the export's pixels within {largest}"
+    f"{len(paths)} images at qualities {qualities}: bytes and symbols equal,"
+    f" the export's pixels within {largest}"
   )
 
 

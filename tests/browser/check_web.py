@@ -36,7 +36,7 @@ from bls2017.transforms import model_directory  # noqa: E402
 from export.web import web_export  # noqa: E402
 from tests import images  # noqa: E402
 from tests.browser import devtools  # noqa: E402
-from tests.conformance import make  # noqa: E402
+from tests.conformance import conformance_set  # noqa: E402
 
 SCREENS: dict[str, dict[str, Any]] = {
   "desktop": {"width": 1280, "height": 800},
@@ -125,7 +125,7 @@ class Site:
     return self.folder / "data"
 
 
-def _decoded(page: devtools.Page, address: str) -> dict[str, Any]:
+def decoded(page: devtools.Page, address: str) -> dict[str, Any]:
   """What `decode` gives of a file, its data as RGB samples."""
   result = page.evaluate(DECODE.replace("ADDRESS", json.dumps(address)))
   if "data" in result:
@@ -136,7 +136,7 @@ def _decoded(page: devtools.Page, address: str) -> dict[str, Any]:
   return result
 
 
-def _difference(a: np.ndarray, b: np.ndarray) -> tuple[int, float]:
+def difference(a: np.ndarray, b: np.ndarray) -> tuple[int, float]:
   """The largest difference, and the share of samples that differ."""
   difference = np.abs(a.astype(int) - b)
   return int(difference.max()), float(np.mean(difference > 0))
@@ -144,46 +144,152 @@ def _difference(a: np.ndarray, b: np.ndarray) -> tuple[int, float]:
 
 def check_conformance(browser: devtools.Browser, tfjs: str) -> bool:
   """Decodes the conformance set in the browser."""
-  manifest = json.loads(make.MANIFEST.read_text(encoding="utf-8"))
+  manifest = conformance_set.read_manifest()
   nearness = manifest["nearness"]
   expect = Expectations()
   most_differing = 0.0
   for model in sorted({entry["model"] for entry in manifest["sound"]}):
     with tempfile.TemporaryDirectory() as folder:
       site = pathlib.Path(folder) / "site"
-      frozen = model_directory.load(str(make.ROOT / model))
+      frozen = model_directory.load(str(conformance_set.ROOT / model))
       web_export.export(frozen, str(site), tfjs)
-      shutil.copytree(make.FILES, site / "files")
+      shutil.copytree(conformance_set.FILES, site / "files")
       with devtools.serve(site) as (address, _):
         page = browser.page(800, 600)
         page.open(f"{address}/icon.svg")
         for entry in manifest["sound"]:
           if entry["model"] == model:
-            result = _decoded(page, f"/files/{entry['file']}")
+            result = decoded(page, f"/files/{entry['file']}")
             expect("data" in result, f"{entry['file']}: {result}")
             if "data" in result:
-              with Image.open(make.FILES / entry["pixels"]) as image:
-                largest, share = _difference(result["data"], np.asarray(image))
+              largest, share = conformance_set.difference(result["data"], entry)
               most_differing = max(most_differing, share)
               near = largest <= nearness["largest_difference"]
               near = near and share <= nearness["differing_share"]
               expect(near, f"{entry['file']}: {largest} levels, {share:.2%}")
         for entry in manifest["broken"]:
           if entry["model"] == model:
-            result = _decoded(page, f"/files/{entry['file']}")
+            result = decoded(page, f"/files/{entry['file']}")
             right = result.get("error") == entry["error"]
             expect(right, f"{entry['file']}: {result.get('error')}")
   print(f"  at most {most_differing:.2%} of a file's samples differ")
   return expect.report("conformance set")
 
 
+def check_pairs(browser: devtools.Browser, tfjs: str) -> bool:
+  """Opens files of a model of two pairs, whose weights come when needed."""
+  expect = Expectations()
+  model = model_directory.load(str(conformance_set.PAIRS))
+  files = {
+    model.tables.pair_of(model.config.quality_index(e["quality"])): e["file"]
+    for e in conformance_set.read_manifest()["sound"]
+    if e["file"].startswith("pairs-")
+  }
+  with tempfile.TemporaryDirectory() as folder:
+    site = pathlib.Path(folder) / "site"
+    web_export.export(model, str(site), tfjs)
+    manifest = json.loads((site / "model" / "model.json").read_text("utf-8"))
+    weights = [
+      (f"/model/{entry['file']}", entry["bytes"])
+      for entry in manifest["weights"]
+    ]
+    with devtools.serve(site) as (address, sent):
+      page = browser.page(800, 600)
+      page.open(f"{address}/index.html")
+      for pair, expected in ((1, [1]), (0, [0, 1]), (1, [0, 1])):
+        page.drop(conformance_set.FILES / files[pair])
+        _wait_for_picture(page, files[pair])
+        fetched = [i for i, (path, _) in enumerate(weights) if path in sent]
+        expect(fetched == expected, f"weights of {fetched}, not {expected}")
+      for path, size in weights:
+        expect(sent[path] == size, f"{path}: {sent[path]} bytes, not {size}")
+      errors = page.errors()
+      expect(not errors, f"script errors: {errors}")
+  return expect.report("a model of two pairs")
+
+
+class Cdn:
+  """The public network, answered for from where npm installed its packages.
+
+  Attributes:
+    asked: Addresses that were asked for.
+    damaged: An address of which a byte is another one, or nothing.
+  """
+
+  def __init__(self, tfjs: str):
+    """Takes the folder that was given to npm."""
+    self._packages = pathlib.Path(tfjs) / "node_modules" / "@tensorflow"
+    self.asked: list[str] = []
+    self.damaged = ""
+
+  def __call__(self, address: str) -> bytes | None:
+    """The content of an address; a package's version is part of it."""
+    self.asked.append(address)
+    name, _, path = address.removeprefix(f"{web_export.CDN}/").partition("/")
+    package, _, version = name.partition("@")
+    folder = self._packages / package
+    described = json.loads((folder / "package.json").read_text("utf-8"))
+    if described["version"] != version or not (folder / path).is_file():
+      return None
+    content = (folder / path).read_bytes()
+    if address == self.damaged:
+      content = content[:-1] + bytes([content[-1] ^ 1])
+    return content
+
+
+def check_cdn(browser: devtools.Browser, tfjs: str) -> bool:
+  """Lets a site fetch TensorFlow.js as from the public network."""
+  expect = Expectations()
+  cdn = Cdn(tfjs)
+  entry = next(
+    entry
+    for entry in conformance_set.read_manifest()["sound"]
+    if entry["file"] == "v3-odd.bls"
+  )
+  server = web_export.CDN.removesuffix("/npm/@tensorflow")
+  policy = POLICY.replace("connect-src", f"connect-src {server}")
+  with tempfile.TemporaryDirectory() as folder:
+    site = pathlib.Path(folder) / "site"
+    frozen = model_directory.load(str(conformance_set.ROOT / entry["model"]))
+    web_export.export(frozen, str(site))
+    shutil.copy(conformance_set.FILES / entry["file"], site)
+    with devtools.serve(site, Content_Security_Policy=policy) as (address, _):
+
+      def opened(path: str) -> devtools.Page:
+        page = browser.page(800, 600)
+        page.intercept(server, cdn)
+        page.open(f"{address}/{path}")
+        return page
+
+      result = decoded(opened("icon.svg"), f"/{entry['file']}")
+      expect("data" in result, f"{result}")
+      if "data" in result:
+        largest, _ = conformance_set.difference(result["data"], entry)
+        expect(largest <= 1, f"a sample differs by {largest} levels")
+      asked = list(cdn.asked)
+      expect(len(asked) == 3, f"it asked for {asked}")
+      for cdn.damaged in asked:
+        page = opened(f"index.html?src={entry['file']}")
+        page.wait_for("!document.getElementById('problem').hidden")
+        said = _text(page, "problem")
+        expect("could not be started" in said, f"{cdn.damaged}: {said}")
+        expect(cdn.damaged in said, f"{cdn.damaged} is not named: {said}")
+        cdn.damaged = ""
+        page.evaluate("document.getElementById('retry').click()")
+        _wait_for_picture(page, entry["file"])
+  return expect.report("TensorFlow.js from a public network")
+
+
 def check_hashes(tfjs: str) -> bool:
   """Compares the integrity hashes with the files that npm installed."""
   expect = Expectations()
   files = web_export.tfjs_files(tfjs)
-  for part, (_, _, known_hash) in web_export.TFJS_FILES.items():
+  cdn = Cdn(tfjs)
+  for part, (package, name, known_hash) in web_export.TFJS_FILES.items():
     found = web_export.integrity(files[part].read_bytes(), "sha384")
     expect(found == known_hash, f"{files[part].name} has {found}")
+    address = web_export.cdn_address(package, name)
+    expect(cdn(address) == files[part].read_bytes(), f"{address} is not it")
   return expect.report(f"TensorFlow.js {web_export.TFJS_VERSION}")
 
 
@@ -192,13 +298,13 @@ def check_decoder(browser: devtools.Browser, site: Site) -> bool:
   expect = Expectations()
   page = browser.page(800, 600)
   page.open(f"{site.address}/icon.svg")
-  largest, share = _difference(
-    _decoded(page, "/data/photograph.bls")["data"], site.pixels
+  largest, share = difference(
+    decoded(page, "/data/photograph.bls")["data"], site.pixels
   )
   expect(largest <= 1, f"a sample differs by {largest} levels")
   print(f"  {share:.3%} of the samples differ, by at most {largest}")
   sent = dict(site.sent)
-  _decoded(page, "/data/photograph.bls")
+  decoded(page, "/data/photograph.bls")
   again = {k for k, v in site.sent.items() if sent.get(k) != v}
   expect(again == {"/data/photograph.bls"}, f"fetched again: {again}")
 
@@ -253,7 +359,7 @@ def check_page(
   page.wait_for("!document.getElementById('problem').hidden")
   expect("404" in _text(page, "problem"), "a missing file is not told")
   page.open(f"{site.address}/index.html?src=data/photograph.bls")
-  _wait_for_picture(page)
+  _wait_for_picture(page, "photograph.bls")
   errors = [e for e in page.errors() if "missing.bls" not in e]
   expect(not errors, f"script errors: {errors}")
   return expect.report(f"page, {name}, {screen['width']} px")
@@ -263,15 +369,14 @@ def _text(page: devtools.Page, element: str) -> str:
   return page.evaluate(f"document.getElementById('{element}').textContent")
 
 
-def _wait_for_picture(page: devtools.Page) -> None:
-  page.wait_for(
-    "document.getElementById('status').textContent.endsWith('is shown')"
-  )
+def _wait_for_picture(page: devtools.Page, name: str) -> None:
+  said = json.dumps(f"{name} is shown")
+  page.wait_for(f"document.getElementById('status').textContent === {said}")
 
 
 def _open_file(page: devtools.Page, site: Site, expect: Expectations) -> None:
   page.drop(site.data / "photograph.bls", site.data / "broken.bls")
-  _wait_for_picture(page)
+  _wait_for_picture(page, "photograph.bls")
   height, width = site.pixels.shape[:2]
   facts = _text(page, "facts")
   expect(f"{width} × {height}" in facts, f"the size is not told: {facts}")
@@ -303,6 +408,17 @@ def _zoom(
   column, row = map(int, place.split(", "))
   near = np.abs(np.array(colour.split(), int) - site.pixels[row, column])
   expect(near.max() <= 1, f"the pixel at {place} is said to be {colour}")
+  if not mobile:
+    page.evaluate("new Promise((done) => requestAnimationFrame(done))")
+    # Within a pixel's width to the right its outline is crossed.
+    outlined = page.evaluate(
+      "(() => { const c = document.getElementById('canvas');"
+      " const row = c.getContext('2d').getImageData("
+      "Math.round(c.width / 2), Math.round(c.height / 2), 66, 1).data;"
+      " return row.some((_, i) => i % 4 === 0 &&"
+      " row.subarray(i, i + 3).every((v) => v === 255)); })()"
+    )
+    expect(outlined, "the pixel that is pointed at has no outline")
   if mobile:
     page.touch("touchEnd")
 
@@ -355,7 +471,7 @@ def _save(page: devtools.Page, site: Site, expect: Expectations) -> None:
   )
   expect(name == "photograph.png", f"it is saved as {name}")
   with Image.open(io.BytesIO(base64.b64decode(encoded))) as image:
-    largest, _ = _difference(np.asarray(image.convert("RGB")), site.pixels)
+    largest, _ = difference(np.asarray(image.convert("RGB")), site.pixels)
   expect(largest <= 1, f"a saved sample differs by {largest} levels")
 
 
@@ -373,7 +489,7 @@ def print_times(tfjs: str) -> None:
         page = browser.page(800, 600)
         page.open(f"{site.address}/icon.svg")
         times = [
-          _decoded(page, "/data/timed.bls")["milliseconds"] for _ in range(4)
+          decoded(page, "/data/timed.bls")["milliseconds"] for _ in range(4)
         ]
       cold.append(times[0])
       warm += times[1:]
@@ -423,7 +539,9 @@ def main() -> int:
     return 0
   right = [check_hashes(arguments.tfjs)]
   with devtools.Browser() as browser:
+    right.append(check_cdn(browser, arguments.tfjs))
     right.append(check_conformance(browser, arguments.tfjs))
+    right.append(check_pairs(browser, arguments.tfjs))
     with _packaged_site(arguments.tfjs) as site:
       right.append(check_decoder(browser, site))
       for screen in SCREENS:

@@ -22,7 +22,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Callable, Optional
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 OPTIONS = (
@@ -32,6 +32,9 @@ OPTIONS = (
   "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
   "--remote-debugging-pipe",
 )  # fmt: skip
+
+Responder = Callable[[str], Optional[bytes]]
+"""Answers a request for an address; None stands for status 404."""
 
 TIMEOUT_SECONDS = 120.0
 _TO_BROWSER, _FROM_BROWSER = 3, 4
@@ -68,6 +71,7 @@ class Browser:
     self._numbers = itertools.count(1)
     self._buffer = b""
     self.events: list[dict[str, Any]] = []
+    self._responders: dict[str, Responder] = {}
     return self
 
   def __exit__(self, *exception: object) -> None:
@@ -86,11 +90,7 @@ class Browser:
     self, method: str, session: str | None = None, **parameters: Any
   ) -> dict[str, Any]:
     """Sends a command and returns its result."""
-    number = next(self._numbers)
-    message = {"id": number, "method": method, "params": parameters}
-    if session:
-      message["sessionId"] = session
-    os.write(self._commands, json.dumps(message).encode() + b"\0")
+    number = self._send(method, session, parameters)
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while True:
       answer = self._receive(deadline, method)
@@ -98,7 +98,43 @@ class Browser:
         if "error" in answer:
           raise RuntimeError(f"{method}: {answer['error']['message']}")
         return answer["result"]
-      self.events.append(answer)
+      if answer.get("method") == "Fetch.requestPaused":
+        self._respond(answer["sessionId"], answer["params"])
+      elif "method" in answer:
+        self.events.append(answer)
+
+  def _send(
+    self, method: str, session: str | None, parameters: dict[str, Any]
+  ) -> int:
+    """Sends a command; returns the number that its result will have."""
+    number = next(self._numbers)
+    message = {"id": number, "method": method, "params": parameters}
+    if session:
+      message["sessionId"] = session
+    data = memoryview(json.dumps(message).encode() + b"\0")
+    while data:
+      data = data[os.write(self._commands, data) :]
+    return number
+
+  def intercept(self, session: str, start: str, respond: Responder) -> None:
+    """Answers a page's requests for addresses that begin so; its workers' too.
+
+    They are answered while a command is waited for.
+    """
+    self._responders[session] = respond
+    self.call("Fetch.enable", session, patterns=[{"urlPattern": f"{start}*"}])
+
+  def _respond(self, session: str, request: dict[str, Any]) -> None:
+    content = self._responders[session](request["request"]["url"])
+    # As a server of public files lets other sites read them.
+    headers = [{"name": "Access-Control-Allow-Origin", "value": "*"}]
+    parameters = {
+      "requestId": request["requestId"],
+      "responseCode": 404 if content is None else 200,
+      "responseHeaders": headers,
+      "body": base64.b64encode(content or b"").decode(),
+    }
+    self._send("Fetch.fulfillRequest", session, parameters)
 
   def _receive(self, deadline: float, method: str) -> dict[str, Any]:
     while b"\0" not in self._buffer:
@@ -185,6 +221,10 @@ class Page:
       if time.monotonic() > deadline:
         raise RuntimeError(f"waited in vain for: {condition}")
       time.sleep(0.05)
+
+  def intercept(self, start: str, respond: Responder) -> None:
+    """See `Browser.intercept`."""
+    self._browser.intercept(self._session, start, respond)
 
   def drop(self, *paths: pathlib.Path) -> None:
     """Drops files on the middle of the page."""

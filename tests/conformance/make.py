@@ -7,7 +7,6 @@ Only a new version of the format needs it; README.md describes what it writes.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import pathlib
 import sys
@@ -19,13 +18,18 @@ from PIL import Image
 from bls2017 import codec as codec_lib
 from bls2017 import errors
 from bls2017.bitstream import container
+from bls2017.training import freezing
+from bls2017.transforms import model_directory
 from tests import images
-from tests.conformance import broken
+from tests.conformance import broken, joined_model
+from tests.conformance.conformance_set import (
+  FILES,
+  MANIFEST,
+  PAIRS,
+  ROOT,
+  digest,
+)
 
-ROOT = pathlib.Path(__file__).parents[2]
-FOLDER = pathlib.Path(__file__).parent
-FILES = FOLDER / "files"
-MANIFEST = FOLDER / "conformance.json"
 VERSIONS = (1, 2, 3)
 
 SOUND = (
@@ -47,20 +51,21 @@ BOXES = (
 WITH_BOXES = ("lanes", "pixel")
 """The files that hold metadata, from version 3 on."""
 
-PIXELS = {"largest_difference": 1, "differing_share": 0.05}
-"""How near a decoder's samples must come to those of the PNG files."""
+PIXELS = {"largest_difference": 1, "differing_share": 0.1}
+"""How near a decoder's samples must come to those of the PNG files.
+
+With weights of 16 bits, some 3% of them are a level away; more by chance in a
+small image.
+"""
 
 MAX_PIXELS = 2**26
 """The limit with which the files are to be decoded."""
 
 
-def digest(array: np.ndarray) -> str:
-  """SHA-256 of an array's bytes, little-endian, hexadecimal."""
-  little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-  return hashlib.sha256(little.tobytes()).hexdigest()
-
-
-def _sound(codec: codec_lib.Codec, version: int) -> list[dict[str, Any]]:
+def _sound(model: pathlib.Path, name_of_set: str) -> list[dict[str, Any]]:
+  """Writes the files that a model wrote; returns what the set says of them."""
+  codec = codec_lib.Codec.load(str(model))
+  version = codec.model.format_version
   entries = []
   for seed, (name, height, width, quality) in enumerate(SOUND):
     has_boxes = version >= container.BOXES_VERSION and name in WITH_BOXES
@@ -69,7 +74,7 @@ def _sound(codec: codec_lib.Codec, version: int) -> list[dict[str, Any]]:
       quality,
       metadata=BOXES if has_boxes else (),
     )
-    stem = f"v{version}-{name}"
+    stem = f"{name_of_set}-{name}"
     (FILES / f"{stem}.bls").write_bytes(data)
     symbols, pixels = codec.symbols(data), codec.decompress(data)
     Image.fromarray(pixels).save(FILES / f"{stem}.png")
@@ -77,7 +82,7 @@ def _sound(codec: codec_lib.Codec, version: int) -> list[dict[str, Any]]:
     entries.append(
       {
         "file": f"{stem}.bls",
-        "model": f"tests/golden/v{version}/model",
+        "model": model.relative_to(ROOT).as_posix(),
         "version": info.version,
         "height": info.height,
         "width": info.width,
@@ -93,7 +98,8 @@ def _sound(codec: codec_lib.Codec, version: int) -> list[dict[str, Any]]:
   return entries
 
 
-def _broken(codec: codec_lib.Codec, version: int) -> list[dict[str, Any]]:
+def _broken(model: pathlib.Path, version: int) -> list[dict[str, Any]]:
+  codec = codec_lib.Codec.load(str(model))
   sound = (FILES / f"v{version}-lanes.bls").read_bytes()
   entries = []
   for case in broken.cases(sound, version):
@@ -110,7 +116,7 @@ def _broken(codec: codec_lib.Codec, version: int) -> list[dict[str, Any]]:
     entries.append(
       {
         "file": file,
-        "model": f"tests/golden/v{version}/model",
+        "model": model.relative_to(ROOT).as_posix(),
         "fault": case.fault,
         "error": case.error,
       }
@@ -125,9 +131,12 @@ def main() -> int:
     path.unlink()
   sound, refused = [], []
   for version in VERSIONS:
-    codec = codec_lib.Codec.load(str(ROOT / f"tests/golden/v{version}/model"))
-    sound += _sound(codec, version)
-    refused += _broken(codec, version)
+    model = ROOT / f"tests/golden/v{version}/model"
+    sound += _sound(model, f"v{version}")
+    refused += _broken(model, version)
+  golden = model_directory.load(str(model))
+  freezing.save(joined_model.make(golden), str(PAIRS), overwrite=True)
+  sound += _sound(PAIRS, "pairs")
   manifest = {
     "max_pixels": MAX_PIXELS,
     "nearness": PIXELS,

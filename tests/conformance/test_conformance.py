@@ -1,14 +1,14 @@
-"""The library's runtimes decode and refuse what the conformance set says."""
+"""TensorFlow's runtime and the exported graph pass the conformance set.
+
+`tests/light` runs it on LiteRT, `tests/export/web` in JavaScript.
+"""
 
 from __future__ import annotations
 
 import functools
-import json
 
-import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
 
 from bls2017 import codec as codec_lib
 from bls2017 import errors
@@ -16,9 +16,9 @@ from bls2017.bitstream import range_coder_numpy, range_coder_tfc
 from bls2017.transforms import model_directory
 from export import serving_module
 from export.range_coder import range_coder_stock
-from tests.conformance import make
+from tests.conformance import conformance_set, make
 
-MANIFEST = json.loads(make.MANIFEST.read_text(encoding="utf-8"))
+MANIFEST = conformance_set.read_manifest()
 CODERS = {
   "numpy": range_coder_numpy.NumpyRangeCoder,
   "tfc": range_coder_tfc.TfcRangeCoder,
@@ -30,64 +30,46 @@ MODELS = sorted({entry["model"] for entry in MANIFEST["sound"]})
 @functools.cache
 def _codec(model: str, coder: str) -> codec_lib.Codec:
   return codec_lib.Codec(
-    model_directory.load(str(make.ROOT / model)),
+    model_directory.load(str(conformance_set.ROOT / model)),
     CODERS[coder](),
     MANIFEST["max_pixels"],
   )
-
-
-def _data(entry) -> bytes:
-  return (make.FILES / entry["file"]).read_bytes()
-
-
-def _check_nearness(pixels: np.ndarray, entry) -> None:
-  with Image.open(make.FILES / entry["pixels"]) as image:
-    recorded = np.asarray(image)
-  assert make.digest(recorded) == entry["pixels_sha256"]
-  difference = np.abs(pixels.astype(int) - recorded)
-  nearness = MANIFEST["nearness"]
-  assert difference.max() <= nearness["largest_difference"]
-  assert np.mean(difference > 0) <= nearness["differing_share"]
 
 
 @pytest.mark.parametrize("coder", CODERS)
 @pytest.mark.parametrize("entry", MANIFEST["sound"], ids=lambda e: e["file"])
 def test_sound_files_decode(entry, coder):
   codec = _codec(entry["model"], coder)
-  data = _data(entry)
-  info = codec.info(data)
-  for name in ("version", "height", "width", "quality", "lanes", "metadata"):
-    assert getattr(info, name) == entry[name]
-  symbols = codec.symbols(data)
-  assert list(symbols.shape[:2]) == entry["positions"]
-  assert make.digest(symbols.astype(np.int32)) == entry["symbols_sha256"]
-  _check_nearness(codec.decompress(data), entry)
+  conformance_set.check_sound(codec, entry, MANIFEST["nearness"])
 
 
 @pytest.mark.parametrize("coder", CODERS)
 @pytest.mark.parametrize("entry", MANIFEST["broken"], ids=lambda e: e["file"])
 def test_broken_files_are_refused(entry, coder):
-  with pytest.raises(errors.CodecError) as refusal:
-    _codec(entry["model"], coder).decompress(_data(entry))
-  assert type(refusal.value).__name__ == entry["error"]
+  conformance_set.check_broken(_codec(entry["model"], coder), entry)
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_the_exported_graph_agrees(model):
   module = serving_module.ServingModule(
-    model_directory.load(str(make.ROOT / model)),
+    model_directory.load(str(conformance_set.ROOT / model)),
     "stock",
     MANIFEST["max_pixels"],
   )
   broken = [e for e in MANIFEST["broken"] if e["model"] == model]
-  statuses = module.decompress([_data(e) for e in broken])["status"].numpy()
-  for entry, status in zip(broken, statuses):
-    assert status == getattr(errors, entry["error"]).exit_code, entry["file"]
+  if broken:
+    files = [conformance_set.data(e) for e in broken]
+    statuses = module.decompress(files)["status"].numpy()
+    for entry, status in zip(broken, statuses):
+      assert status == getattr(errors, entry["error"]).exit_code, entry["file"]
   for entry in MANIFEST["sound"]:
     if entry["model"] == model:
-      outputs = module.decompress_image(tf.constant([_data(entry)]))
+      file = conformance_set.data(entry)
+      outputs = module.decompress_image(tf.constant([file]))
       assert outputs["status"].numpy().tolist() == [0]
-      _check_nearness(outputs["image"].numpy()[0], entry)
+      conformance_set.check_pixels(
+        outputs["image"].numpy()[0], entry, MANIFEST["nearness"]
+      )
 
 
 def test_the_set_covers_both_verdicts_of_every_version():
@@ -97,3 +79,17 @@ def test_the_set_covers_both_verdicts_of_every_version():
     assert len({e["quality"] for e in sound}) >= 4
   refusals = {e["error"] for e in MANIFEST["broken"]}
   assert refusals == {"BitstreamError", "ForeignModelError", "LimitError"}
+
+
+def test_the_set_covers_every_pair_of_transforms():
+  model = str(conformance_set.PAIRS.relative_to(conformance_set.ROOT))
+  codec = _codec(model, "numpy")
+  pairs = [
+    codec.model.tables.pair_of(codec.model.config.quality_index(e["quality"]))
+    for e in MANIFEST["sound"]
+    if e["model"] == model
+  ]
+  assert set(pairs) == {0, 1}
+  first = "synthesis/igdn_in/beta"
+  channels = [len(pair.weights[first]) for pair in codec.model.pairs]
+  assert channels == [12, 21]

@@ -19,13 +19,28 @@ from PIL import Image
 import bls2017
 from bls2017 import errors
 from bls2017.bitstream import lanes, range_coder_numpy
+from bls2017.transforms import model_directory
 from tests import laws
 from tests.bls2017.bitstream import tables_strategy
+from tests.conformance import conformance_set
 
 ROOT = pathlib.Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "v3"
 FILES = sorted(path.stem for path in GOLDEN.glob("*.bls"))
 NUMPY = range_coder_numpy.NumpyRangeCoder()
+
+CONFORMANCE = conformance_set.read_manifest()
+CODECS = {
+  model: bls2017.Codec(frozen, runtime="litert")
+  for model in sorted({entry["model"] for entry in CONFORMANCE["sound"]})
+  for frozen in [model_directory.load(str(conformance_set.ROOT / model))]
+  if frozen.has_graphs
+}
+"""By model; those of versions 1 and 2 have no graphs for LiteRT."""
+
+
+def _entries(verdict):
+  return [e for e in CONFORMANCE[verdict] if e["model"] in CODECS]
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +116,22 @@ def test_damaged_files_are_refused(golden_codec, name):
     for damaged in (bytes(changed), data[:place]):
       with pytest.raises(errors.BitstreamError):
         golden_codec.decompress(damaged)
+
+
+def test_models_of_one_pair_and_of_several_are_there():
+  assert {len(codec.model.pairs) for codec in CODECS.values()} == {1, 2}
+
+
+@pytest.mark.parametrize("entry", _entries("sound"), ids=lambda e: e["file"])
+def test_the_conformance_set_decodes(entry):
+  conformance_set.check_sound(
+    CODECS[entry["model"]], entry, CONFORMANCE["nearness"]
+  )
+
+
+@pytest.mark.parametrize("entry", _entries("broken"), ids=lambda e: e["file"])
+def test_broken_files_of_the_conformance_set_are_refused(entry):
+  conformance_set.check_broken(CODECS[entry["model"]], entry)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (37, 50), (200, 130)])

@@ -17,6 +17,7 @@ from bls2017 import codec as codec_lib
 from bls2017.bitstream import container
 from bls2017.transforms import packaged_models
 from tests import images
+from tests.conformance import conformance_set
 
 ROOT = pathlib.Path(__file__).parents[3]
 TEXT = (ROOT / "bls2017/bitstream/FORMAT.md").read_text(encoding="utf-8")
@@ -149,6 +150,15 @@ def test_a_decoder_written_from_the_document_reads_golden_files(version, name):
   symbols, _ = _decode(folder / "model", data)
   with np.load(folder / f"{name}.npz") as f:
     np.testing.assert_array_equal(symbols, f["symbols"])
+
+
+def test_a_decoder_written_from_the_document_reads_files_of_several_pairs():
+  sound = conformance_set.read_manifest()["sound"]
+  for entry in (e for e in sound if e["file"].startswith("pairs-")):
+    data = conformance_set.data(entry)
+    symbols, _ = _decode(ROOT / entry["model"], data)
+    found = conformance_set.digest(symbols.astype(np.int32))
+    assert found == entry["symbols_sha256"]
 
 
 def test_a_decoder_written_from_the_document_reads_the_packaged_models_files():

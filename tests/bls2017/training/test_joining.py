@@ -111,7 +111,7 @@ def test_both_runtimes_read_each_others_files(
   ]
   model = codecs[0].model
   _, first_of_pair = np.unique(model.tables.pair, return_index=True)
-  assert len(first_of_pair) == len(RANGES)
+  assert len(first_of_pair) == len(joined.RANGES)
   for index in first_of_pair.tolist():
     quality = model.config.index_quality(index)
     for writer in codecs:

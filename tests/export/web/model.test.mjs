@@ -8,9 +8,10 @@ import {QualityTables} from '../../../export/web/site/decoder/tables.js';
 import {input, reader} from './site.mjs';
 
 const SITE = Object.values(input.sites)[0];
+const PAIRS = 'tests/conformance/pairs';
 
 test('a manifest of another format is refused', async () => {
-  for (const text of ['{"format": 2}', '{}', '<!doctype html>']) {
+  for (const text of ['{"format": 1}', '{}', '<!doctype html>']) {
     const read = async () => new TextEncoder().encode(text);
     await assert.rejects(Model.load(read), ModelError);
   }
@@ -28,7 +29,7 @@ test('a damaged file is refused', async () => {
         async (name) =>
             name.endsWith('.json') ? read(name) : damage(await read(name)));
     await assert.rejects(model.tables(0), ModelError);
-    await assert.rejects(model.weights(), ModelError);
+    await assert.rejects(model.weights(0), ModelError);
   }
 });
 
@@ -41,23 +42,51 @@ test('files are read once, and again only after an error', async () => {
     return reader(SITE)(name);
   });
   await assert.rejects(model.tables(1), /no network/);
-  await assert.rejects(model.weights(), /no network/);
+  await assert.rejects(model.weights(0), /no network/);
   fails = false;
   assert.strictEqual(await model.tables(1), await model.tables(1));
-  assert.strictEqual(await model.weights(), await model.weights());
+  assert.strictEqual(await model.weights(0), await model.weights(0));
   assert.strictEqual(names.length, 1 + 2 + 2);
 });
 
-test('weights are finite, of their shapes, and those of the library',
-     async () => {
-  const weights = await (await Model.load(reader(SITE))).weights();
-  assert(Object.keys(weights).length >= 12);
+for (const [name, sums] of Object.entries(input.sums)) {
+  test(`${name}: weights are the library's`, async () => {
+    const model = await Model.load(reader(input.sites[name]));
+    for (const [pair, sumsOfPair] of sums.entries()) {
+      checkWeights(await model.weights(pair), sumsOfPair);
+    }
+  });
+}
+
+/** Weights are finite, of their shapes, and sum up to what they should. */
+function checkWeights(weights, sums) {
+  assert.strictEqual(Object.keys(weights).length, 12);
   for (const [name, {values, shape}] of Object.entries(weights)) {
     assert.strictEqual(values.length, shape.reduce((a, b) => a * b, 1), name);
     assert(values.every(Number.isFinite), name);
     const sum = values.reduce((a, b) => a + b, 0);
-    assert(Math.abs(sum - input.sums[name]) < 1e-3 * values.length, name);
+    assert(Math.abs(sum - sums[name]) < 1e-3 * values.length, name);
   }
+}
+
+test('a pair is fetched when a quality of it is asked for', async () => {
+  const names = [];
+  const read = reader(input.sites[PAIRS]);
+  const model = await Model.load(async (name) => {
+    names.push(name);
+    return read(name);
+  });
+  const pairs = model.manifest.tables.map((_, index) => model.pairOf(index));
+  assert.deepStrictEqual(pairs, [0, 0, 0, 1, 1]);
+  await model.weights(1);
+  const fetched = model.manifest.weights.map(({file}) => names.includes(file));
+  assert.deepStrictEqual(fetched, [false, true]);
+  const channels = [];
+  for (const pair of [0, 1]) {
+    const weights = await model.weights(pair);
+    channels.push(weights['synthesis/igdn_in/beta'].values.length);
+  }
+  assert.deepStrictEqual(channels, [12, 21]);
 });
 
 test('tables whose frequencies do not sum up are refused', () => {

@@ -18,6 +18,7 @@ from bls2017.bitstream import coding_tables
 from bls2017.transforms import model_directory
 from export.web import web_export
 from tests.bls2017.bitstream import tables_strategy
+from tests.conformance import conformance_set
 
 GOLDEN = pathlib.Path(__file__).parents[2] / "golden"
 
@@ -70,9 +71,26 @@ def test_the_manifest_says_what_the_model_is(site, model):
   assert len(manifest["tables"]) == len(model.tables)
 
 
+def test_each_pair_has_a_file_of_its_synthesis_alone(tmp_path):
+  model = model_directory.load(str(conformance_set.PAIRS))
+  site = tmp_path / "site"
+  web_export.export(model, str(site))
+  manifest = _manifest(site)
+  assert manifest["quality_steps"] == model.config.quality_steps == 4
+  assert [entry["pair"] for entry in manifest["tables"]] == [0, 0, 0, 1, 1]
+  assert len({entry["file"] for entry in manifest["weights"]}) == 2
+  for entry, pair in zip(manifest["weights"], model.pairs):
+    shapes = {a["name"]: tuple(a["shape"]) for a in entry["arrays"]}
+    assert shapes == {
+      name: array.shape
+      for name, array in pair.weights.items()
+      if name.startswith("synthesis/")
+    }
+
+
 def test_every_file_is_named_by_its_content(site):
   manifest = _manifest(site)
-  entries = [manifest["weights"], *manifest["tables"]]
+  entries = [*manifest["weights"], *manifest["tables"]]
   files = {entry["file"] for entry in entries}
   assert files | {"model.json"} == set(os.listdir(site / "model"))
   for entry in entries:

@@ -6,12 +6,7 @@
  * This module knows neither the network nor a worker, so that it runs anywhere.
  */
 
-import {
-  latentShape,
-  QUALITY_STEPS,
-  unpackBody,
-  unpackHeader,
-} from './container.js';
+import {latentShape, unpackBody, unpackHeader} from './container.js';
 import {BitstreamError, ForeignModelError, LimitError} from './errors.js';
 import {decodeLanes} from './range_decoder.js';
 
@@ -19,8 +14,8 @@ import {decodeLanes} from './range_decoder.js';
 export class Codec {
   /**
    * @param {Model} model
-   * @param {function(): Promise<Synthesis>} loadSynthesis Asked for when the
-   *     first file turned out to be sound.
+   * @param {function(number): Promise<Synthesis>} loadSynthesis Asked for that
+   *     of a pair of transforms when a file of it turned out to be sound.
    * @param {number} [maxPixels] Images of more are refused.
    */
   constructor(model, loadSynthesis, maxPixels = model.manifest.max_pixels) {
@@ -84,7 +79,7 @@ export class Codec {
       version,
       height,
       width,
-      quality: 1 + qualityIndex / QUALITY_STEPS,
+      quality: 1 + qualityIndex / this.model.manifest.quality_steps,
       modelId,
       bpp: 8 * data.length / (height * width),
       bytes: data.length,
@@ -129,9 +124,11 @@ export class Codec {
     const {height, width} = header;
     const {h, w} = latentShape(header);
     const indices = decodeLanes(lanes, h * w, tables);
-    const synthesis = await this.loadSynthesis();
+    const synthesis =
+        await this.loadSynthesis(this.model.pairOf(header.qualityIndex));
+    const {channels} = synthesis;
     const pixels = await synthesis.image(
-        header, (rectangle) => latents(indices, tables, w, rectangle),
+        header, (rectangle) => latents(indices, tables, w, rectangle, channels),
         onProgress);
     return {width, height, data: pixels};
   }
@@ -152,16 +149,19 @@ function checkLongest(lanes, header, tables) {
 /**
  * The latents of a rectangle of positions.
  *
+ * Of several pairs of transforms each has the first of the tables' channels, as
+ * many as it was pruned to; its tables have one symbol for each of the others.
+ *
  * @param {Int16Array} indices [positions, L]
  * @param {QualityTables} tables
  * @param {number} stride Positions of a row of the image.
  * @param {{top: number, left: number, h: number, w: number}} rectangle
- * @return {Float32Array} [h, w, C]
+ * @param {number} channels Of the pair.
+ * @return {Float32Array} [h, w, channels]
  */
-function latents(indices, tables, stride, {top, left, h, w}) {
-  const {offset, inverseGain} = tables;
-  const channels = offset.length;
-  const symbols = new Int32Array(channels);
+function latents(indices, tables, stride, {top, left, h, w}, channels) {
+  const {offset, inverseGain, minimum} = tables;
+  const symbols = new Int32Array(minimum.length);
   const result = new Float32Array(h * w * channels);
   let next = 0;
   for (let row = top; row < top + h; row++) {

@@ -14,8 +14,6 @@ export const VERSION = 3;
 export const BOXES_VERSION = 3;
 /** Pixels per position along a side. */
 export const DOWNSAMPLING = 16;
-/** Steps of the quality scale between whole numbers. */
-export const QUALITY_STEPS = 8;
 export const HEADER_BYTES = 26;
 const LANE_LENGTH_BYTES = 2;
 /** The longest side in pixels. */
@@ -26,6 +24,8 @@ export const MAX_BOX_BYTES = 2 ** 24;
 export const MAX_BOXES = 64;
 
 const MAGIC = [0x89, 0x42, 0x4c, 0x53];
+/** What the byte for the quality holds for quality 1. */
+const FIRST_QUALITY = 8;
 const CHECKSUM_OFFSET = 18;
 const MODEL_ID_OFFSET = 10;
 const BOX_HEADER_BYTES = 8;
@@ -42,7 +42,7 @@ const MAX_NUMBER_BITS = 16;
  *   width: number,
  *   modelId: string,
  * }} Header Height and width are pixels from 1 to 65535; the model id is
- *     hexadecimal; the quality with index i is 1 + i / 8.
+ *     hexadecimal; quality 1 has index 0.
  */
 
 /**
@@ -91,19 +91,19 @@ export function unpackHeader(data) {
     throw new BitstreamError(
         'the checksum is wrong: the file is damaged or cut off');
   }
-  const eighths = data[5];
+  const quality = data[5];
   const height = fields.getUint16(6, true);
   const width = fields.getUint16(8, true);
   if (!height || !width) {
     throw new BitstreamError(`an image of ${width} x ${height} pixels`);
   }
-  if (eighths < QUALITY_STEPS) {
-    throw new BitstreamError(`quality ${eighths}/8 is below 1`);
+  if (quality < FIRST_QUALITY) {
+    throw new BitstreamError('the quality is below 1');
   }
   const modelId = data.subarray(MODEL_ID_OFFSET, CHECKSUM_OFFSET);
   return {
     version,
-    qualityIndex: eighths - QUALITY_STEPS,
+    qualityIndex: quality - FIRST_QUALITY,
     height,
     width,
     modelId: Array.from(modelId, hexadecimal).join(''),

@@ -18,7 +18,7 @@ import {QualityTables} from './tables.js';
 export const MANIFEST_FILE = 'model.json';
 
 /** Format of these files. */
-const FORMAT = 1;
+const FORMAT = 2;
 
 const ARRAYS = {
   float32: Float32Array,
@@ -51,7 +51,7 @@ export class Model {
     this.manifest = manifest;
     this.readFile = readFile;
     this.tablesOfQualities = new Map();
-    this.weightsPromise = null;
+    this.weightsOfPairs = new Map();
   }
 
   /**
@@ -89,13 +89,9 @@ export class Model {
    * @return {Promise<QualityTables>}
    */
   tables(index) {
-    if (!this.tablesOfQualities.has(index)) {
-      const promise = this.readTables(this.manifest.tables[index]);
-      this.tablesOfQualities.set(index, promise);
-      // Another try may find the network again.
-      promise.catch(() => this.tablesOfQualities.delete(index));
-    }
-    return this.tablesOfQualities.get(index);
+    return kept(
+        this.tablesOfQualities, index,
+        () => this.readTables(this.manifest.tables[index]));
   }
 
   async readTables(entry) {
@@ -113,16 +109,25 @@ export class Model {
   }
 
   /**
-   * The arrays of the synthesis transform, by name.
+   * The pair of transforms of a quality.
    *
+   * @param {number} index Of the quality.
+   * @return {number} From 0 on.
+   */
+  pairOf(index) {
+    return this.manifest.tables[index].pair;
+  }
+
+  /**
+   * The arrays of a pair's synthesis transform, by name.
+   *
+   * @param {number} pair
    * @return {Promise<Object<string, {values: Float32Array, shape: number[]}>>}
    */
-  weights() {
-    if (!this.weightsPromise) {
-      this.weightsPromise = this.readWeights(this.manifest.weights);
-      this.weightsPromise.catch(() => this.weightsPromise = null);
-    }
-    return this.weightsPromise;
+  weights(pair) {
+    return kept(
+        this.weightsOfPairs, pair,
+        () => this.readWeights(this.manifest.weights[pair]));
   }
 
   async readWeights(entry) {
@@ -161,6 +166,25 @@ export class Model {
 }
 
 const product = (a, b) => a * b;
+
+/**
+ * What is loaded for a key, once; an error is not kept, as another try may find
+ * the network again.
+ *
+ * @param {Map<T, Promise<V>>} promises Those that are kept.
+ * @param {T} key
+ * @param {function(): Promise<V>} load
+ * @return {Promise<V>}
+ * @template T, V
+ */
+export function kept(promises, key, load) {
+  if (!promises.has(key)) {
+    const promise = load();
+    promises.set(key, promise);
+    promise.catch(() => promises.delete(key));
+  }
+  return promises.get(key);
+}
 
 /** The bytes of a deflated file (zlib's format). */
 async function inflate(bytes, name) {

@@ -31,7 +31,7 @@ const TILE_POSITIONS = 48;
 /** Positions around a tile that its pixels depend on. */
 const BORDER_POSITIONS = 2;
 
-/** A model's synthesis, its weights in TensorFlow.js's memory. */
+/** A pair's synthesis, its weights in TensorFlow.js's memory. */
 export class Synthesis {
   /**
    * @param {Object} tf TensorFlow.js, its backend ready.
@@ -39,6 +39,8 @@ export class Synthesis {
    */
   constructor(tf, weights) {
     this.tf = tf;
+    /** Channels of the latents. */
+    this.channels = weights[`${STAGES[0].normalization}/beta`].values.length;
     this.stages = STAGES.map((stage, i) => {
       const {values: gamma, shape} = weights[`${stage.normalization}/gamma`];
       return {
@@ -89,7 +91,7 @@ export class Synthesis {
    *
    * @param {{height: number, width: number}} size Of the image in pixels.
    * @param {function(Object): Float32Array} latentsOf Gives the latents of a
-   *     rectangle {top, left, h, w} of positions, [h, w, C].
+   *     rectangle {top, left, h, w} of positions, [h, w, channels].
    * @param {function(number): void} onProgress Told the share that is done.
    * @return {Promise<Uint8ClampedArray>} RGBA, [height, width, 4].
    */
@@ -109,8 +111,7 @@ export class Synthesis {
 
   /** Float32Array [4 h, 4 w, 4, 4, 3], about 0 to 255: the last phases. */
   async phases(latents, [h, w]) {
-    const {tf} = this;
-    const channels = latents.length / (h * w);
+    const {tf, channels} = this;
     let y = tf.tensor(latents, [1, h, w, channels], 'float32');
     for (const [i, stage] of this.stages.entries()) {
       const input = y;

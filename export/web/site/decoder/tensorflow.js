@@ -21,8 +21,9 @@ const BINARIES = {
  * @throws {ModelError} if it cannot be fetched or started.
  */
 export async function loadTensorFlow(files, base) {
-  await runScript(files.core, base);
-  await runScript(files.backend, base);
+  // What ran in a try that failed later must not run again: it would register
+  // its backend and kernels twice.
+  if (!globalThis.tf?.wasm) await runScripts([files.core, files.backend], base);
   const {tf} = globalThis;
   // Threads do not make this transform faster.
   tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', false);
@@ -39,10 +40,14 @@ export async function loadTensorFlow(files, base) {
   return tf;
 }
 
-async function runScript(entry, base) {
-  const address = await verified(entry, base, 'text/javascript');
-  await import(address);
-  URL.revokeObjectURL(address);
+/** Fetches scripts side by side, and runs them one after the other. */
+async function runScripts(entries, base) {
+  const addresses = await Promise.all(
+      entries.map((entry) => verified(entry, base, 'text/javascript')));
+  for (const address of addresses) {
+    await import(address);
+    URL.revokeObjectURL(address);
+  }
 }
 
 /** The address of a copy of a file whose integrity was checked. */

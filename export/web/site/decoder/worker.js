@@ -7,7 +7,7 @@
 
 import {Codec} from './codec.js';
 import {ModelError} from './errors.js';
-import {MANIFEST_FILE, Model} from './model.js';
+import {kept, MANIFEST_FILE, Model} from './model.js';
 import {Synthesis} from './synthesis.js';
 import {loadTensorFlow} from './tensorflow.js';
 
@@ -26,25 +26,18 @@ async function readFile(name, integrity) {
   }
 }
 
-/** A function's result, which is kept; an error is not. */
-function once(load) {
-  let promise = null;
-  return () => {
-    promise ??= load().catch((e) => {
-      promise = null;
-      throw e;
-    });
-    return promise;
-  };
-}
+/** The model, TensorFlow.js, and the synthesis of each pair, once loaded. */
+const loaded = new Map();
 
-const loadModel = once(() => Model.load(readFile));
+const loadModel = () => kept(loaded, 'model', () => Model.load(readFile));
 
-const loadSynthesis = once(async () => {
+const loadSynthesis = (pair) => kept(loaded, pair, async () => {
   const model = await loadModel();
   const [tf, weights] = await Promise.all([
-    loadTensorFlow(model.manifest.tensorflow, MODEL_URL),
-    model.weights(),
+    kept(
+        loaded, 'tensorflow',
+        () => loadTensorFlow(model.manifest.tensorflow, MODEL_URL)),
+    model.weights(pair),
   ]);
   return new Synthesis(tf, weights);
 });

@@ -326,7 +326,8 @@ function listenToDrops() {
 }
 
 viewer.addEventListener('change', () => {
-  $('zoom').textContent = `${Math.round(100 * viewer.scale)}%`;
+  $('zoom').textContent =
+      viewer.picture ? `${Math.round(100 * viewer.scale)}%` : '–';
   $('split').value = 100 * viewer.split;
 });
 viewer.addEventListener('point', ({detail}) => showPixel(detail));

@@ -63,7 +63,7 @@ export function factsOf(info, seconds) {
     ['Size', `${info.width} × ${info.height}`],
     ['File', byteText(info.bytes)],
     ['Bits per pixel', info.bpp.toFixed(3)],
-    ['Smaller than raw', `${(3 * pixels / info.bytes).toFixed(1)} times`],
+    ['Compression', `${(3 * pixels / info.bytes).toFixed(1)} : 1`],
     ['Quality', String(info.quality)],
     ['Model', info.modelId],
     ['Format', `version ${info.version}`],

@@ -10,6 +10,8 @@ const LARGEST_SCALE = 64;
 const SMALLEST_SHARE = 0.5;
 /** From here on pixels are squares; below, some would be wider than others. */
 const LEAST_SHARP_SCALE = 2;
+/** From here on the pixel that is pointed at has an outline. */
+const LEAST_OUTLINED_SCALE = 8;
 const STEP = 1.4;
 const WHEEL_SPEED = 0.002;
 /** Screen pixels, in CSS's unit. */
@@ -32,6 +34,8 @@ export class Viewer extends EventTarget {
     /** Whether the picture is kept in full view when the canvas changes. */
     this.fitted = true;
     this.pointers = new Map();
+    /** The pixel that is pointed at, as listeners are told. */
+    this.pointed = null;
     this.drawing = false;
     new ResizeObserver(() => this.resize()).observe(canvas);
     canvas.addEventListener('wheel', (e) => this.wheel(e), {passive: false});
@@ -49,6 +53,7 @@ export class Viewer extends EventTarget {
   show(picture) {
     this.picture = picture;
     this.original = null;
+    this.pointed = null;
     this.fit();
   }
 
@@ -171,11 +176,13 @@ export class Viewer extends EventTarget {
     context.imageSmoothingQuality = 'high';
     if (!original) {
       this.drawTiles(picture);
+      this.drawPointed();
       return;
     }
     const split = Math.round(this.split * canvas.width);
     this.drawClipped(original, 0, split);
     this.drawClipped(picture, split, canvas.width);
+    this.drawPointed();
     this.drawSplit(split);
   }
 
@@ -203,10 +210,30 @@ export class Viewer extends EventTarget {
     }
   }
 
+  /** An outline of the pixel that is pointed at, where pixels are large. */
+  drawPointed() {
+    const {context, picture, pointed, scale} = this;
+    if (scale < LEAST_OUTLINED_SCALE || !pointed) return;
+    if (!picture.pixelAt(pointed.x, pointed.y)) return;
+    const left = Math.round(this.x + pointed.x * scale);
+    const top = Math.round(this.y + pointed.y * scale);
+    const side = Math.round(scale);
+    const ratio = window.devicePixelRatio;
+    const lines = [['rgb(0 0 0 / 60%)', 4 * ratio], ['white', 2 * ratio]];
+    for (const [colour, width] of lines) {
+      context.strokeStyle = colour;
+      context.lineWidth = width;
+      context.strokeRect(left, top, side, side);
+    }
+  }
+
   drawSplit(x) {
     const {canvas, context} = this;
     const ratio = window.devicePixelRatio;
     const middle = canvas.height / 2;
+    // Dark edges, so that the line is seen on white as well.
+    context.fillStyle = 'rgb(0 0 0 / 30%)';
+    context.fillRect(x - 2 * ratio, 0, 4 * ratio, canvas.height);
     context.fillStyle = 'white';
     context.strokeStyle = 'rgb(0 0 0 / 55%)';
     context.lineWidth = ratio;
@@ -292,13 +319,17 @@ export class Viewer extends EventTarget {
 
   /** Tells listeners which pixel is pointed at. */
   point(at) {
+    const {pointed} = this;
     const pixel = at && this.picture && {
       x: Math.floor((at.x - this.x) / this.scale),
       y: Math.floor((at.y - this.y) / this.scale),
       original: this.original !== null &&
           at.x < this.split * this.canvas.width,
     };
+    this.pointed = pixel;
     this.dispatchEvent(new CustomEvent('point', {detail: pixel}));
+    const moved = pixel?.x !== pointed?.x || pixel?.y !== pointed?.y;
+    if (moved && this.scale >= LEAST_OUTLINED_SCALE) this.changed();
   }
 
   keyDown(event) {
