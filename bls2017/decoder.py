@@ -1,6 +1,7 @@
 """Decompressing without knowing the model: files name it.
 
-    image = bls2017.load_decoder().decompress(data)
+`bls2017.load_decoder().decompress(data)` gives the image of a file of any
+packaged model.
 """
 
 from __future__ import annotations
