@@ -19,6 +19,7 @@ from typing import Any, Callable, TypeVar
 import numpy as np
 
 from bls2017 import errors
+from bls2017.bitstream import container
 from bls2017.common import files
 from bls2017.encoder import options
 
@@ -146,7 +147,11 @@ class Client(abc.ABC):
     Raises:
       errors.UsageError: if the region is empty or not inside of the image.
     """
-    inputs = {"compressed_bytes": data, "region": tuple(map(int, region))}
+    numbers = tuple(map(int, region))
+    if max(map(abs, numbers)) > container.MAX_SIDE:
+      # The signature's numbers have 32 bits.
+      raise errors.UsageError(f"no image has the region {numbers}")
+    inputs = {"compressed_bytes": data, "region": numbers}
     return self._ask("decompress_region", inputs)["image_bytes"]
 
   def info(self, data: bytes) -> FileInfo:

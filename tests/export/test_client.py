@@ -94,6 +94,11 @@ def test_a_status_is_a_typed_error(served, codec, photographs):
       "region of 5 x 1",
     ),
     (
+      lambda: served.decompress_region(data, (0, 0, 2**40, 1)),
+      errors.UsageError,
+      "no image",
+    ),
+    (
       lambda: served.compress(_png(images.photograph(200, 200)), 1),
       errors.LimitError,
       "limit",

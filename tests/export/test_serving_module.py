@@ -537,25 +537,36 @@ def test_a_request_that_is_no_batch_fails_alone(session_model, photographs):
     session_model("decompress", compressed_bytes=[[b"x"]])
 
 
-@pytest.mark.parametrize("runtime", ["stock", "tfc"])
-def test_latents_that_are_not_finite_get_a_status(frozen_model, runtime):
-  weights = dict(frozen_model.weights)
+def _without_finite_latents(model, runtime) -> serving_module.ServingModule:
+  weights = dict(model.weights)
   bias = weights["analysis/2/bias"].copy()
   bias[0] = np.nan
   weights["analysis/2/bias"] = bias
-  module = serving_module.ServingModule(
-    dataclasses.replace(
-      frozen_model, pairs=(model_directory.TransformPair(weights),)
-    ),
-    runtime,
-    conftest.MAX_PIXELS,
+  pairs = (model_directory.TransformPair(weights),)
+  return serving_module.ServingModule(
+    dataclasses.replace(model, pairs=pairs), runtime, conftest.MAX_PIXELS
   )
+
+
+@pytest.mark.parametrize("runtime", ["stock", "tfc"])
+def test_latents_that_are_not_finite_get_a_status(frozen_model, runtime):
+  module = _without_finite_latents(frozen_model, runtime)
   x = np.stack([images.photograph(20, 20)] * 2)
   outputs = module.compress_image(x, tf.constant([1.0, 9.0]))
   outputs = {k: v.numpy() for k, v in outputs.items()}
   assert _status(outputs) == [3, 2]
   assert b"not finite" in outputs["message"][0]
   assert not any(outputs["compressed_bytes"])
+
+
+def test_no_size_is_sought_of_latents_that_are_not_finite(frozen_model):
+  module = _without_finite_latents(frozen_model, "stock")
+  file = _png(images.photograph(20, 20))
+  outputs = module.compress_to_size(tf.constant([file]), tf.constant([2000]))
+  outputs = {k: v.numpy() for k, v in outputs.items()}
+  assert _status(outputs) == [3]
+  assert b"not finite" in outputs["message"][0]
+  assert outputs["compressed_bytes"].tolist() == [b""]
 
 
 def test_latents_beyond_integers_are_clipped_as_in_the_library(frozen_model):
