@@ -1,7 +1,7 @@
 """A learned image codec: Balle, Laparra & Simoncelli, ICLR 2017.
 
     codec = bls2017.Codec.load()
-    data = codec.compress(image, quality=5)
+    data = codec.compress(image, quality=6)
     image = codec.decompress(data)
 
 Importing this package imports neither TensorFlow nor anything that takes time;

@@ -200,8 +200,9 @@ class Codec:
       image: An array (uint8 [H, W, 3], sRGB, or others that `image_io`
         describes), one of Pillow's images, a path, the bytes of an image file,
         or a binary file; sides of 1 to 65535 pixels.
-      quality: 1 (smallest file) to the model's levels (8), in steps of 1/8;
-        rounded to the nearest step; 5 where no target is given either.
+      quality: 1 (smallest file) to the number of the model's levels, 12 in the
+        packaged one, rounded to the nearest of its steps, there quarters; 6
+        where no target is given either.
       metadata: Boxes that the file holds beside the image: Exif, XMP or others,
         one of a type. The model's files must be of version 3 or newer.
       target_bpp: Instead, the most bits per pixel of the file.

@@ -4,7 +4,7 @@
 
     image = PIL.Image.open("photo.bls")  # reads the header only
     image.save("photo.png")  # decodes the pixels
-    image.save("again.bls", quality=5, effort=3)
+    image.save("again.bls", quality=6, effort=3)
 
 Whatever opens images by Pillow then reads these files. `image.info` has the
 quality, the model's id, and Exif and XMP under Pillow's names. `save` takes the

@@ -1,7 +1,7 @@
 """Clients of a served export, over gRPC and over REST.
 
     with client.GrpcClient("localhost:8500") as codec:
-      codec.compress_file("photo.jpg", "photo.bls", quality=5)
+      codec.compress_file("photo.jpg", "photo.bls", quality=6)
       codec.decompress_file("photo.bls", "photo.png")
 
 gRPC needs the packages `pip install bls2017[serving]` brings.

@@ -1,6 +1,6 @@
 """Integer coding tables: everything that decoding needs of a model's priors.
 
-Quality is a scale from 1 to the number of trained levels in steps of 1/8, and
+Quality is a scale from 1 to the number of trained levels in equal steps, and
 every step has its tables. A table holds the cumulative frequencies of a
 channel's symbols, of precision 16 bits:
 

@@ -17,7 +17,7 @@ from bls2017.bulk import inputs
 from bls2017.commands import beam_flags, coding_flags
 
 USAGE = (
-  "bls2017 beam_compress --input_glob=PATTERN --output_dir=DIR [--quality=5]"
+  "bls2017 beam_compress --input_glob=PATTERN --output_dir=DIR [--quality=6]"
   " [FLAGS] [BEAM'S OPTIONS]"
 )
 SHARED_FLAGS = (

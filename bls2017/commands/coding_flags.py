@@ -14,7 +14,7 @@ from absl import flags
 
 from bls2017 import errors
 from bls2017.bulk import inputs
-from bls2017.common import config, files
+from bls2017.common import files
 from bls2017.encoder import options
 from bls2017.images import image_io
 from bls2017.transforms import model_directory, packaged_models, runtimes
@@ -45,10 +45,9 @@ VERBOSE = flags.DEFINE_bool("verbose", False, "Say what was done.")
 QUALITY = flags.DEFINE_float(
   "quality",
   None,
-  "1 (smallest file) to the model's number of levels, in the packaged model"
-  f" {len(config.LMBDAS['mse'])} (best image), in steps of"
-  f" 1/{config.QUALITY_STEPS}; {options.DEFAULT_QUALITY:g} where nothing else"
-  " is asked for.",
+  "1 (smallest file) to the model's number of levels, in the packaged model 12"
+  f" (best image), in steps of 1/4; {options.DEFAULT_QUALITY:g} where nothing"
+  " else is asked for.",
   short_name="q",
 )
 OUTPUT = flags.DEFINE_string(

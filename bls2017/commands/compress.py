@@ -39,8 +39,8 @@ if TYPE_CHECKING:
   from bls2017 import codec as codec_lib
 
 USAGE = (
-  "bls2017 compress INPUT [OUTPUT] [--quality=5] [FLAGS]\n"
-  "bls2017 compress --output_dir=DIR INPUTS... [--quality=5] [FLAGS]"
+  "bls2017 compress INPUT [OUTPUT] [--quality=6] [FLAGS]\n"
+  "bls2017 compress --output_dir=DIR INPUTS... [--quality=6] [FLAGS]"
 )
 SHARED_FLAGS = (
   "base_dir",

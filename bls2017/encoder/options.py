@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
   import numpy as np
 
-DEFAULT_QUALITY = 5.0
-"""The quality of a file where neither a quality nor a target is given."""
+DEFAULT_QUALITY = 6.0
+"""The quality of a file where neither a quality nor a target is given.
+
+Of a model of fewer levels it is the highest.
+"""
 
 MAX_EFFORT = 9
 DEFAULT_EFFORT = 1

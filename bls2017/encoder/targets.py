@@ -230,6 +230,6 @@ def target(
   if options.target_psnr is not None:
     return PsnrTarget(options.target_psnr)
   if quality is None:
-    quality = options_lib.DEFAULT_QUALITY
+    quality = min(options_lib.DEFAULT_QUALITY, model_config.num_levels)
   index = model_config.quality_index(quality)
   return QualityTarget(index, model_config.index_quality(index), metric)

@@ -50,7 +50,7 @@ class BenchmarkConfig:
     "A model of the package by its name, or a model directory; by default the"
     " one tuned for PSNR.",
   )
-  quality: float = config.setting(5.0, "Quality of the comparison.")
+  quality: float = config.setting(6.0, "Quality of the comparison.")
   sizes: tuple[Size, ...] = config.setting(
     (SMALL, MIDDLE, LARGE),
     "WIDTHxHEIGHT of the images, sides multiples of 8; none for ''.",

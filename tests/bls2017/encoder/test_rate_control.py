@@ -101,8 +101,15 @@ def test_what_makes_no_sense_is_refused(codec, arguments):
     codec.compress(images.photograph(16, 16), **arguments)
 
 
-def test_no_argument_means_the_default_quality():
+@pytest.mark.parametrize(
+  "levels, index, quality", [(8, 40, 6.0), (6, 40, 6.0), (3, 16, 3.0)]
+)
+def test_no_argument_means_the_default_quality(levels, index, quality):
+  lmbdas = config.LMBDAS["mse"][:levels]
   target = targets.target(
-    None, options.Options(), pixels=1, model_config=config.ModelConfig()
+    None,
+    options.Options(),
+    pixels=1,
+    model_config=config.ModelConfig(lmbdas=lmbdas),
   )
-  assert target == targets.QualityTarget(quality_index=32, quality=5.0)
+  assert target == targets.QualityTarget(index, quality)
