@@ -438,7 +438,7 @@ def test_a_request_that_is_no_batch_fails_alone(session_model, photographs):
     session_model("decompress", compressed_bytes=[[b"x"]])
 
 
-@pytest.mark.parametrize("runtime", ["stock", "tfc"])
+@pytest.mark.parametrize("runtime", conftest.RUNTIMES)
 def test_latents_that_are_not_finite_get_a_status(frozen_model, runtime):
   weights = dict(frozen_model.weights)
   bias = weights["analysis/2/bias"].copy()
@@ -470,6 +470,7 @@ def test_latents_beyond_integers_are_clipped_as_in_the_library(frozen_model):
   assert outputs["compressed_bytes"].numpy()[0] == expected
 
 
+@pytest.mark.tfc
 def test_the_tfc_runtime_gives_the_same(frozen_model, codec, photographs):
   module = serving_module.ServingModule(
     frozen_model, "tfc", conftest.MAX_PIXELS
