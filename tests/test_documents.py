@@ -16,10 +16,14 @@ from bls2017.images import image_io, metrics
 from tests import commands
 
 ROOT = pathlib.Path(__file__).parents[1]
+# `pip install .` leaves copies below build/.
 DOCUMENTS = sorted(
   str(path.relative_to(ROOT))
   for path in ROOT.rglob("*.md")
-  if not any(part.startswith(".") for part in path.relative_to(ROOT).parts)
+  if not any(
+    part.startswith(".") or part == "build"
+    for part in path.relative_to(ROOT).parts
+  )
 )
 PROGRAM = ".venv/bin/bls2017 "
 

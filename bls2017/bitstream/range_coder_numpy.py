@@ -17,6 +17,9 @@ k. Rounding cannot move the quotient past a frequency: where they differ, they
 do so by 2**-48 at least, and below 32 a number is rounded by 2**-49 at most.
 Only the first activity of a lane adds 32, while size is 2**32, which is exact.
 
+Numbers that go together, the two ends of a share and the state of a lane, lie
+side by side as the parts of a complex number, so that one call moves both.
+
 The encoder's steps follow the size alone. What they add to base is summed up
 afterwards, by words, and the carries are left to Python's long integers.
 """
@@ -114,18 +117,17 @@ class _Channel(NamedTuple):
   Attributes:
     first: Where their entries begin among those of `_Fractions`.
     size: Entries of one table.
-    raised: float64 [n - 1], the fractions among which a decoder searches: where
-      the entries begin, each raised by the activity whose table it is of. The
-      first one is left out: nothing lies below it.
-    lower: float64 [n], where the share of each entry begins.
-    upper: float64 [n], where it ends.
+    raised: int64 [n - 1], the bits of the fractions among which a decoder
+      searches: where the entries begin, each raised by the activity whose table
+      it is of. The first one is left out: nothing lies below it. Bits of
+      positive numbers have their order, and are compared faster.
+    shares: complex128 [n], as in `_Fractions`.
   """
 
   first: int
   size: int
   raised: np.ndarray
-  lower: np.ndarray
-  upper: np.ndarray
+  shares: np.ndarray
 
 
 class _Fractions:
@@ -135,10 +137,9 @@ class _Fractions:
     tables: Of the quality.
     channels: The live ones.
     activity: The tables of the activities, one for each activity before.
-    lower: float64 [N + 1], where the share of each entry begins, channel after
-      channel, then those of the activities. The last entry is certain: coding
-      it changes nothing.
-    upper: float64 [N + 1], where it ends.
+    shares: complex128 [N + 1], where the share of each entry begins (real) and
+      ends (imaginary), channel after channel, then those of the activities. The
+      last entry is certain: coding it changes nothing.
   """
 
   def __init__(self, tables: coding_tables.QualityTables):
@@ -150,9 +151,11 @@ class _Fractions:
     parts.append(tables.activity_cdf)
     certain = np.zeros((1, 1), np.int32)
     cdf = np.concatenate([part.ravel() for part in (*parts, certain)])
-    self.lower = cdf / coding_tables.TOTAL
-    self.upper = coding_tables.upper_ends(cdf[None])[0] / coding_tables.TOTAL
-    raised = self.lower[:-1] + np.concatenate(
+    self.shares = np.empty(len(cdf), np.complex128)
+    self.shares.real = cdf / coding_tables.TOTAL
+    upper = coding_tables.upper_ends(cdf[None])[0]
+    self.shares.imag = upper / coding_tables.TOTAL
+    raised = self.shares.real[:-1] + np.concatenate(
       [np.repeat(np.arange(len(part)), part.shape[1]) for part in parts]
     )
     channels, first = [], 0
@@ -162,9 +165,8 @@ class _Fractions:
         _Channel(
           first,
           part.shape[1],
-          raised[first + 1 : end],
-          self.lower[first:end],
-          self.upper[first:end],
+          raised[first + 1 : end].view(np.int64),
+          self.shares[first:end],
         )
       )
       first = end
@@ -187,7 +189,7 @@ class _Fractions:
     lane = self.lane_positions(positions)
     count = lanes.num_lanes(positions, lane)
     padded = np.full(
-      (count * lane, rows.shape[1]), len(self.lower) - 1, np.intp
+      (count * lane, rows.shape[1]), len(self.shares) - 1, np.intp
     )
     has_activity = rows.shape[1] - len(self.channels)
     first = np.array([channel.first for channel in self.channels], np.intp)
@@ -209,23 +211,20 @@ class _Fractions:
 
 def _encoded(places: np.ndarray, fractions: _Fractions) -> list[bytes]:
   """The streams of lanes, from `_Fractions.places`."""
-  steps, count = places.shape
-  added = np.empty((steps, count))  # What each step adds to base,
-  shifted = np.empty((steps, count), bool)  # and whether it shifts a word.
+  count = places.shape[1]
+  shares = fractions.shares.take(places)
+  added = shares.real  # In the end, what each step adds to base,
+  shifted = np.empty(places.shape, bool)  # and whether it shifts a word.
   size, wide = np.full(count, float(_WINDOW)), np.empty(count)
-  below, above = np.empty(count), np.empty(count)
   word = np.full(count, float(_WORD))
-  take_lower, take_upper = fractions.lower.take, fractions.upper.take
   multiply, floor, subtract = np.multiply, np.floor, np.subtract
   less_equal, putmask = np.less_equal, np.putmask
-  for place, a, shift in zip(places, added, shifted):
-    take_lower(place, 0, below, "clip")
-    take_upper(place, 0, above, "clip")
+  steps = zip(added, shares.imag, shares.view(np.float64), shifted)
+  for below, above, both, shift in steps:
     multiply(below, size, below)
     multiply(above, size, above)
-    floor(below, a)
-    floor(above, above)
-    subtract(above, a, size)
+    floor(both, both)
+    subtract(above, below, size)
     less_equal(size, word, shift)
     multiply(size, word, wide)
     putmask(size, shift, wide)
@@ -333,9 +332,11 @@ class _Decoder:
     self._shifts = np.zeros(len(streams), np.intp)
     # e becomes e * 2**16 + word - (2**16 - 1), since e - 1 is what is shifted.
     self._increments = words - (_WORD - 1)
-    self._state = np.empty((2, len(streams)))  # e, and the size.
-    self._state[0] = words[self._first] * _WORD + words[self._first + 1] + 1
-    self._state[1] = _WINDOW
+    # e (real), and the size (imaginary).
+    self._state = np.empty(len(streams), np.complex128)
+    first, second = words[self._first], words[self._first + 1]
+    self._state.real = first * _WORD + second + 1
+    self._state.imag = _WINDOW
 
   def _pointer(self) -> np.ndarray:
     """Where the words of the windows begin, int [lanes]."""
@@ -352,51 +353,58 @@ class _Decoder:
       int [lanes, channels].
     """
     count = len(sets)
-    state = self._state[:, :count].copy()
-    next_word = self._pointer()[:count] + _WINDOW_WORDS
+    # Lanes of one activity stand together: the processor foresees the search.
+    order = np.argsort(sets, kind="stable")
+    sets = sets[order]
+    state = self._state[order]
+    next_word = self._pointer()[order] + _WINDOW_WORDS
     first_word = next_word.copy()
-    (e, size), shift = state, np.empty(count, bool)
-    wide, word = np.empty((2, count)), np.full((2, count), float(_WORD))
-    (wide_e, wide_size), one_word = wide, word[0]
-    bounds, ends = np.empty((2, count)), np.empty((2, count))
-    (lower, upper), (below, above) = bounds, ends
+    wide, share = np.empty_like(state), np.empty_like(state)
+    e, size, wide_e = state.real, state.imag, wide.real
+    lower, upper = share.real, share.imag
+    all_state, all_wide, all_share = (
+      a.view(np.float64) for a in (state, wide, share)
+    )
+    word, shift = np.full(2 * count, float(_WORD)), np.empty(count, bool)
+    one_word = word[:count]
     key, increment = np.empty(count), np.empty(count)
+    key_bits = key.view(np.int64)
     raise_by = sets.astype(np.float64)
     take_increment = self._increments.take
     divide, add, multiply, floor = np.divide, np.add, np.multiply, np.floor
     subtract, less_equal, putmask = np.subtract, np.less_equal, np.putmask
     entries = []
-    for _, _, raised, all_lower, all_upper in channels:
+    for _, _, raised, shares in channels:
       divide(e, size, key)
       add(key, raise_by, key)
-      entry = raised.searchsorted(key)
+      entry = raised.searchsorted(key_bits)
       entries.append(entry)
-      all_lower.take(entry, 0, lower, "clip")
-      all_upper.take(entry, 0, upper, "clip")
+      shares.take(entry, 0, share, "clip")
       multiply(lower, size, lower)
       multiply(upper, size, upper)
-      floor(bounds, ends)
-      subtract(e, below, e)
-      subtract(above, below, size)
+      floor(all_share, all_share)
+      subtract(e, lower, e)
+      subtract(upper, lower, size)
       less_equal(size, one_word, shift)
-      multiply(state, word, wide)
+      multiply(all_state, word, all_wide)
       take_increment(next_word, 0, increment, "clip")
       add(wide_e, increment, wide_e)
-      putmask(e, shift, wide_e)
-      putmask(size, shift, wide_size)
+      putmask(state, shift, wide)
       add(next_word, shift, next_word)
-    self._state[:, :count] = state
-    self._shifts[:count] += next_word - first_word
+    self._state[order] = state
+    self._shifts[order] += next_word - first_word
     sizes = np.array([channel.size for channel in channels])
-    return np.stack(entries, 1) - sets[:, None] * sizes
+    indices = np.empty((count, len(channels)), np.intp)
+    indices[order] = np.stack(entries, 1) - sets[:, None] * sizes
+    return indices
 
   def check(self) -> None:
     """Raises errors.BitstreamError unless an encoder would end like this."""
     window = self._pointer()
     value = self._words[window] * _WORD + self._words[window + 1]
     lanes_left = zip(
-      self._streams, value.tolist(), *self._state.tolist(),
-      self._shifts.tolist(),
+      self._streams, value.tolist(), self._state.real.tolist(),
+      self._state.imag.tolist(), self._shifts.tolist(),
     )  # fmt: skip
     for stream, v, e, size, shifts in lanes_left:
       advance = int(e) - 1

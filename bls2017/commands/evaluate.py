@@ -19,7 +19,7 @@ from absl import flags
 from bls2017 import errors
 from bls2017.commands import config_flags
 from bls2017.commands import progress as progress_lib
-from bls2017.common import config
+from bls2017.common import config, packages
 from bls2017.evaluation import evaluation_config
 from bls2017.transforms import packaged_models
 
@@ -70,6 +70,7 @@ def run(arguments: list[str]) -> int:
     models=tuple(_MODEL.value),
     qualities=_qualities(),
   )
+  packages.require_tensorflow("evaluate")
   from bls2017.evaluation import evaluation_run
 
   progress = progress_lib.ProgressBar()

@@ -84,6 +84,8 @@ def run(arguments: list[str]) -> int:
 
 def _export_version(output_dir: str) -> str:
   packages.require_tensorflow("export")
+  if _RUNTIME.value == "tfc":
+    packages.require_training("export --runtime=tfc")
   from bls2017.transforms import model_directory
   from export import export_model
 

@@ -9,20 +9,18 @@ from typing import NamedTuple
 
 from bls2017 import errors
 from bls2017.common import config as config_lib
-from bls2017.common import files
+from bls2017.common import files, packages
 from bls2017.evaluation import (
-  ablation,
   comparison,
   grid,
   plots,
   rate_distortion,
   report,
   results,
-  studies,
+  study_results,
   summary,
 )
 from bls2017.evaluation.evaluation_config import EvaluationConfig
-from bls2017.training import checkpoints
 
 FIGURE_NAME = "figure.jpg"
 STUDIES_DIR = "studies"
@@ -62,7 +60,7 @@ def run(config: EvaluationConfig, progress: grid.Progress) -> Outcome:
     ) from e
   study_dir = os.path.join(config.output_dir, STUDIES_DIR)
   if config.study:
-    studies.save(_study(config, paths, progress), study_dir)
+    study_results.save(_study(config, paths, progress), study_dir)
   with grid.WorkerProcesses(config.workers) as workers:
     measured = grid.evaluate(paths, plans, config.output_dir, workers, progress)
     result = summary.summarize(measured)
@@ -72,7 +70,9 @@ def run(config: EvaluationConfig, progress: grid.Progress) -> Outcome:
     )
     _draw_plots(config, result, workers, progress)
     compared, drawn = _compare(config, measured, workers, progress)
-  page = report.render(result, [*compared, *drawn], studies.load_all(study_dir))
+  page = report.render(
+    result, [*compared, *drawn], study_results.load_all(study_dir)
+  )
   files.write(
     os.path.join(config.output_dir, report.FILE_NAME),
     page.encode(),
@@ -149,18 +149,24 @@ def _draw_plots(
 
 def _study(
   config: EvaluationConfig, paths: list[str], progress: grid.Progress
-) -> studies.Result:
-  testing = studies.test_patches(paths)
-  if config.study == "relaxation" and config.train_dir:
-    model, _ = checkpoints.load_model(config.train_dir)
-    return studies.relaxation(model, testing)
-  if not config.train_images:
+) -> study_results.Result:
+  photographs = config.train_images or ""
+  train_dir = (config.train_dir or "") if config.study == "relaxation" else ""
+  if not (train_dir or photographs):
     raise errors.UsageError(
       f"the study '{config.study}' needs train_images, photographs to train"
       " small models on"
       + (", or train_dir" if config.study == "relaxation" else "")
     )
-  training = studies.train_patches(grid.find_images(config.train_images))
+  packages.require_training(f"the study '{config.study}'")
+  from bls2017.evaluation import ablation, studies
+  from bls2017.training import checkpoints
+
+  testing = studies.test_patches(paths)
+  if train_dir:
+    model, _ = checkpoints.load_model(train_dir)
+    return studies.relaxation(model, testing)
+  training = studies.train_patches(grid.find_images(photographs))
   models = {"relaxation": 1, "transforms": 3, "densities": 2}[
     config.study or ""
   ]

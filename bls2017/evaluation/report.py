@@ -26,7 +26,7 @@ from bls2017.evaluation import (
   image_codecs,
   plots,
   rate_distortion,
-  studies,
+  study_results,
   summary,
 )
 from bls2017.images import image_io
@@ -57,14 +57,14 @@ _MEASURES = (
 def render(
   result: summary.Summary,
   comparisons: Sequence[comparison.Comparison] = (),
-  study_results: Sequence[studies.Result] = (),
+  answers: Sequence[study_results.Result] = (),
 ) -> str:
   """The page.
 
   Args:
     result: The evaluation.
     comparisons: Pictures at matched rates.
-    study_results: Studies that were made.
+    answers: Of the studies that were made.
   """
   with open(_TEMPLATE, encoding="utf-8") as f:
     template = string.Template(f.read())
@@ -73,7 +73,7 @@ def render(
     "distortions": rate_distortion.DISTORTIONS,
     "curves": _curves(result, shared),
     "comparisons": [_comparison(c, shared) for c in comparisons],
-    "studies": [_study(s, shared) for s in study_results],
+    "studies": [_study(s, shared) for s in answers],
     "styles": [style._asdict() for style in shared.styles],
     "pictures": list(shared.pictures),
   }
@@ -152,7 +152,7 @@ def _curves(result: summary.Summary, shared: _Shared) -> list[dict[str, Any]]:
   ]
 
 
-def _study(result: studies.Result, shared: _Shared) -> dict[str, Any]:
+def _study(result: study_results.Result, shared: _Shared) -> dict[str, Any]:
   charts = [shared.chart(chart) for chart in result.charts]
   return dataclasses.asdict(result) | {"charts": charts}
 

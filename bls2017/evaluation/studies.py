@@ -9,9 +9,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
-import os
 from collections.abc import Iterable, Sequence
 from typing import Callable, NamedTuple
 
@@ -19,14 +17,13 @@ import numpy as np
 import tensorflow as tf
 
 from bls2017 import errors
-from bls2017.common import config
 from bls2017.evaluation import (
   ablation,
-  evaluation_config,
   latent_statistics,
   plots,
   rate_distortion,
 )
+from bls2017.evaluation.study_results import Result
 from bls2017.images import metrics
 from bls2017.training import data
 from bls2017.training import model as model_lib
@@ -37,27 +34,6 @@ _MAX_TEST_PATCHES = 32
 _MAX_TRAIN_PATCHES = 4096
 
 OnStep = Callable[[], None]
-
-
-@dataclasses.dataclass(frozen=True)
-class Result:
-  """An answer.
-
-  Attributes:
-    name: One of `evaluation_config.STUDIES`.
-    title: The question.
-    findings: The answer in sentences.
-    columns: Head of a table.
-    rows: Its cells.
-    charts: Its plots.
-  """
-
-  name: str
-  title: str
-  findings: tuple[str, ...]
-  columns: tuple[str, ...]
-  rows: tuple[tuple[str, ...], ...]
-  charts: tuple[plots.Chart, ...]
 
 
 def read_patches(
@@ -210,37 +186,6 @@ def densities(
     tuple(rows),
     (_curve_chart(outcomes),),
   )
-
-
-def save(result: Result, directory: str) -> None:
-  """Writes a result as JSON, and its charts as a PNG beside it.
-
-  Raises:
-    errors.OutputError: if they cannot be written.
-  """
-  try:
-    os.makedirs(directory, exist_ok=True)
-    config.write_json(
-      os.path.join(directory, f"{result.name}.json"),
-      rate_distortion.to_json(result),
-    )
-  except OSError as e:
-    raise errors.OutputError(f"cannot write {directory}: {e.strerror}") from e
-  plots.draw(result.charts, os.path.join(directory, f"{result.name}.png"))
-
-
-def load_all(directory: str) -> list[Result]:
-  """The results that were saved in a directory."""
-  saved = []
-  for name in evaluation_config.STUDIES:
-    path = os.path.join(directory, f"{name}.json")
-    if os.path.exists(path):
-      values = config.read_json(path)
-      for chart in values["charts"]:
-        chart["series"] = tuple(plots.Series(**s) for s in chart["series"])
-      values["charts"] = tuple(plots.Chart(**c) for c in values["charts"])
-      saved.append(Result(**values))
-  return saved
 
 
 def _rate_distortion(

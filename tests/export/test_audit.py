@@ -44,6 +44,7 @@ def test_stock_operations_are_those_of_a_process_without_tfc():
   assert not audit.TFC_OPERATIONS & public
 
 
+@pytest.mark.tfc
 def test_foreign_operations_are_found_inside_functions(tmp_path):
   import tensorflow_compression as tfc
 

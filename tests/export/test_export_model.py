@@ -61,7 +61,7 @@ def test_an_export_runs_where_tfc_cannot_be_imported(base_dir, codec):
     assert found["status"] == 4
 
 
-@pytest.mark.parametrize("runtime", export.RUNTIMES)
+@pytest.mark.parametrize("runtime", conftest.RUNTIMES)
 def test_the_command_exports_what_loads_and_answers(tmp_path, codec, runtime):
   base = tmp_path / "base"
   (base / "3").mkdir(parents=True)

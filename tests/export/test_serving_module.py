@@ -548,7 +548,7 @@ def _without_finite_latents(model, runtime) -> serving_module.ServingModule:
   )
 
 
-@pytest.mark.parametrize("runtime", ["stock", "tfc"])
+@pytest.mark.parametrize("runtime", conftest.RUNTIMES)
 def test_latents_that_are_not_finite_get_a_status(frozen_model, runtime):
   module = _without_finite_latents(frozen_model, runtime)
   x = np.stack([images.photograph(20, 20)] * 2)
@@ -580,6 +580,7 @@ def test_latents_beyond_integers_are_clipped_as_in_the_library(frozen_model):
   assert outputs["compressed_bytes"].numpy()[0] == expected
 
 
+@pytest.mark.tfc
 def test_the_tfc_runtime_gives_the_same(frozen_model, codec, photographs):
   module = serving_module.ServingModule(
     frozen_model, "tfc", conftest.MAX_PIXELS

@@ -7,6 +7,7 @@ the interpreters that it finds.
 from __future__ import annotations
 
 import pathlib
+import platform
 import subprocess
 import sys
 
@@ -59,16 +60,21 @@ def _picture(height, width):
   return np.clip(128 + 50 * waves, 0, 255).astype(np.uint8)
 
 
+def _run(program, *arguments):
+  return subprocess.run(
+    [sys.executable, "-c", program, *map(str, arguments)],
+    capture_output=True, text=True, check=False, cwd=ROOT,
+  )  # fmt: skip
+
+
 def _command(*arguments):
   program = (
     "import sys; from bls2017.commands import main;"
     "code = main.main(sys.argv[1:]); print('tensorflow' in sys.modules);"
     "sys.exit(code)"
   )
-  done = subprocess.run(
-    [sys.executable, "-c", program, *map(str, arguments)],
-    capture_output=True, text=True, check=True, cwd=ROOT,
-  )  # fmt: skip
+  done = _run(program, *arguments)
+  assert done.returncode == 0, done.stderr
   assert done.stdout.splitlines()[-1] == "False"
   return done.stdout
 
@@ -156,3 +162,26 @@ def test_commands_run_without_tensorflow(tmp_path):
   _command("compress", f"--output_dir={tmp_path}/out", source)
   _command("decompress", f"--output_dir={tmp_path}/back", tmp_path / "out")
   assert Image.open(tmp_path / "back" / "b.png").size == (60, 40)
+
+
+@pytest.mark.parametrize(
+  "arguments",
+  [
+    ("train", "--train_dir=run", "--train_glob=photographs"),
+    ("freeze", "--train_dir=run", "--output_dir=model"),
+  ],
+)
+def test_training_names_the_pythons_it_needs(arguments):
+  # Python 3.12 and later have no tensorflow-compression, with or without this.
+  program = (
+    "import sys; sys.modules['tensorflow_compression'] = None;"
+    "from bls2017.commands import main; sys.exit(main.main(sys.argv[1:]))"
+  )
+  done = _run(program, *arguments)
+  assert (done.returncode, done.stdout) == (2, "")
+  (line,) = done.stderr.splitlines()
+  assert line.startswith(
+    f"bls2017: {arguments[0]} needs tensorflow-compression"
+  )
+  assert "Python 3.9 to 3.11" in line
+  assert line.endswith(f"this is Python {platform.python_version()}")

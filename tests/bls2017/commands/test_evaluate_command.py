@@ -292,3 +292,14 @@ def test_wishes_that_cannot_be_met(
     evaluation_run.run(
       evaluation_config.EvaluationConfig(**{**values, **changes}), None
     )
+
+
+def test_a_study_says_that_it_must_train(tmp_path, monkeypatch) -> None:
+  monkeypatch.setitem(sys.modules, "tensorflow_compression", None)
+  Image.fromarray(images.photograph(256, 256)).save(tmp_path / "x.png")
+  config = evaluation_config.EvaluationConfig(
+    images=str(tmp_path / "x.png"), output_dir=str(tmp_path / "out"),
+    codecs=("jpeg",), study="densities", train_images="*",
+  )  # fmt: skip
+  with pytest.raises(errors.MissingPackageError, match="3.9 to 3.11"):
+    evaluation_run.run(config, None)

@@ -22,7 +22,7 @@ from bls2017.evaluation import (
   plots,
   rate_distortion,
   report,
-  studies,
+  study_results,
   summary,
 )
 from bls2017.images import metrics
@@ -110,10 +110,10 @@ def case(measured) -> comparison.Comparison:
 
 
 @pytest.fixture(scope="module")
-def study() -> studies.Result:
+def study() -> study_results.Result:
   series = plots.Series("gdn", (0.5, 1.0), (30.0, math.nan))
   chart = plots.Chart("title", "x", "y", (series,))
-  return studies.Result(
+  return study_results.Result(
     "transforms", "Is it so?", ("Yes.",), ("a",), (("1",),), (chart,)
   )
 

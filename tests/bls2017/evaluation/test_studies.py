@@ -9,7 +9,13 @@ import pytest
 from PIL import Image
 
 from bls2017 import errors
-from bls2017.evaluation import ablation, latent_statistics, plots, studies
+from bls2017.evaluation import (
+  ablation,
+  latent_statistics,
+  plots,
+  studies,
+  study_results,
+)
 from tests import images
 
 STEPS = 4
@@ -111,16 +117,18 @@ def test_small_models_are_compared(name, patches, monkeypatch) -> None:
 def test_results_come_back(tmp_path) -> None:
   series = plots.Series("gdn", (0.5, 1.0), (30.0, 31.0), ("a", "b"))
   chart = plots.Chart("t", "x", "y", (series,), log_x=True)
-  result = studies.Result("densities", "t", ("f",), ("c",), (("1",),), (chart,))
-  studies.save(result, str(tmp_path / "studies"))
-  (back,) = studies.load_all(str(tmp_path / "studies"))
+  result = study_results.Result(
+    "densities", "t", ("f",), ("c",), (("1",),), (chart,)
+  )
+  study_results.save(result, str(tmp_path / "studies"))
+  (back,) = study_results.load_all(str(tmp_path / "studies"))
   # JSON knows no tuples.
   assert _plain(back) == _plain(result)
   with Image.open(tmp_path / "studies" / "densities.png") as plot:
     assert plot.width > 400
 
 
-def _plain(result: studies.Result) -> object:
+def _plain(result: study_results.Result) -> object:
   return json.loads(json.dumps(dataclasses.asdict(result)))
 
 

@@ -59,7 +59,7 @@ def test_symbols_and_sizes_are_the_librarys(
   assert float(size) > expected.bits / 8 + container.HEADER_BYTES
 
 
-@pytest.mark.parametrize("runtime", ["stock", "tfc"])
+@pytest.mark.parametrize("runtime", conftest.RUNTIMES)
 @pytest.mark.parametrize("version", ["v1", "v2"])
 def test_models_of_older_versions_are_exported_as_well(version, runtime):
   # Version 1 knows a single activity.

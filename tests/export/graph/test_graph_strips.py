@@ -6,22 +6,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bls2017.common import config
-from bls2017.training import model as model_lib
-from bls2017.transforms import strips
+from bls2017.transforms import model_directory, strips
 from export.graph import graph_strips
 from tests import images
 
-NUM_LATENTS = 24
 WHOLE = 10**6
 
 
 @pytest.fixture(scope="module")
 def transforms():
-  # 16 filters: oneDNN has kernels of their own for whole vectors.
-  model_config = config.ModelConfig(num_filters=16, num_latents=NUM_LATENTS)
-  model = model_lib.BLS2017Model(model_config, seed=3)
-  return strips.Transforms(model.get_arrays(), NUM_LATENTS)
+  # The packaged model: oneDNN has kernels of their own for whole vectors.
+  model = model_directory.load()
+  return strips.Transforms(model.weights, model.config.num_latents)
 
 
 @pytest.mark.parametrize("positions", [1, 12, WHOLE])

@@ -1,4 +1,4 @@
-"""The stock runtime against tfc's: the same bytes, the same refusals."""
+"""The stock runtime against the library's: the same bytes and refusals."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bls2017 import errors
-from bls2017.bitstream import coding_tables, range_coder_tfc
+from bls2017.bitstream import coding_tables
+from bls2017.transforms import runtimes
 from export.range_coder import range_coder_stock, stock_streams
 from tests import laws
 from tests.bls2017.bitstream import tables_strategy
 
 STOCK = range_coder_stock.StockRangeCoder()
-TFC = range_coder_tfc.TfcRangeCoder()
+# tfc's, where there is tfc.
+LIBRARY = runtimes.make_coder(runtimes.TENSORFLOW)
 EXAMPLES = laws.examples(150)
 
 CHANGES = st.lists(
@@ -58,7 +60,7 @@ def _outcome(coder, streams, positions, tables):
 def test_both_runtimes_write_the_same_bytes(case):
   tables, symbols = tables_strategy.draw(case)
   streams = STOCK.encode(symbols, tables)
-  assert streams == TFC.encode(symbols, tables)
+  assert streams == LIBRARY.encode(symbols, tables)
   decoded = STOCK.decode(streams, len(symbols), tables)
   assert decoded.dtype == np.int32
   np.testing.assert_array_equal(decoded, symbols)
@@ -68,13 +70,13 @@ def test_both_runtimes_write_the_same_bytes(case):
 @given(case=tables_strategy.CASES, changes=CHANGES)
 def test_both_runtimes_accept_the_same_streams(case, changes):
   tables, symbols = tables_strategy.draw(case)
-  streams = TFC.encode(symbols, tables)
+  streams = LIBRARY.encode(symbols, tables)
   for lane, content, appended in changes:
     lane %= len(streams)
     streams[lane] = streams[lane] + content if appended else content
   positions = len(symbols)
   found = _outcome(STOCK, streams, positions, tables)
-  assert found == _outcome(TFC, streams, positions, tables)
+  assert found == _outcome(LIBRARY, streams, positions, tables)
 
 
 @pytest.mark.parametrize("symbol", [0, 1, 2])
@@ -93,19 +95,19 @@ def test_runs_of_one_symbol_with_long_carries(cdf, symbol):
   symbols = np.full((300, 1), symbol, np.int32)
   symbols[96] = symbols[-1] = 2
   streams = STOCK.encode(symbols, tables)
-  assert streams == TFC.encode(symbols, tables)
+  assert streams == LIBRARY.encode(symbols, tables)
   np.testing.assert_array_equal(STOCK.decode(streams, 300, tables), symbols)
 
 
 def test_short_sequences_exhaustively():
   tables = _tables([[0, 1, 32768, 65535, 65536]], 1)
   symbols = np.arange(4, dtype=np.int32)[:, None]
-  assert STOCK.encode(symbols, tables) == TFC.encode(symbols, tables)
+  assert STOCK.encode(symbols, tables) == LIBRARY.encode(symbols, tables)
   two = _tables([[0, 1, 32768, 65535, 65536]] * 3, 1)
   symbols = np.stack(np.meshgrid(*[np.arange(4)] * 3), -1).reshape(-1, 3)
   symbols = symbols.astype(np.int32)
   streams = STOCK.encode(symbols, two)
-  assert streams == TFC.encode(symbols, two)
+  assert streams == LIBRARY.encode(symbols, two)
   np.testing.assert_array_equal(STOCK.decode(streams, 64, two), symbols)
 
 
@@ -114,7 +116,7 @@ def test_all_streams_of_two_bytes():
   streams = [bytes([a, b]) for a in range(0, 256, 5) for b in range(0, 256, 5)]
   for stream in (b"", b"\0", b"\x80", *streams[::7]):
     found = _outcome(STOCK, [stream], 1, tables)
-    assert found == _outcome(TFC, [stream], 1, tables)
+    assert found == _outcome(LIBRARY, [stream], 1, tables)
 
 
 def test_the_most_sets_of_tables_need_no_more_digits_than_there_are():
@@ -123,7 +125,7 @@ def test_the_most_sets_of_tables_need_no_more_digits_than_there_are():
     tables = tables_strategy.make_tables(seed, 6, 300, skew, 50, most)
     symbols = tables_strategy.likely_symbols(tables, 120, seed, flat=True)
     streams = STOCK.encode(symbols, tables)
-    assert streams == TFC.encode(symbols, tables)
+    assert streams == LIBRARY.encode(symbols, tables)
     np.testing.assert_array_equal(STOCK.decode(streams, 120, tables), symbols)
 
 
@@ -161,7 +163,7 @@ def _batches(draw):
 def test_images_coded_together_are_those_coded_alone(images, changes):
   rows, tables = zip(*images)
   streams = STOCK.encode_together(rows, tables)
-  assert streams == [TFC.encode(r, t) for r, t in images]
+  assert streams == [LIBRARY.encode(r, t) for r, t in images]
   for number, content, appended in changes:
     of_image = streams[number % len(streams)]
     lane = number % len(of_image)
@@ -169,7 +171,7 @@ def test_images_coded_together_are_those_coded_alone(images, changes):
   positions = [len(r) for r in rows]
   decoded = STOCK.decode_together(streams, positions, tables)
   for found, s, n, t in zip(decoded, streams, positions, tables):
-    expected = _outcome(TFC, s, n, t)
+    expected = _outcome(LIBRARY, s, n, t)
     assert (None if found is None else found.tolist()) == expected
 
 
@@ -183,7 +185,7 @@ def test_so_many_lanes_that_two_threads_share_them():
     images.append((rows, tables))
   rows, tables = zip(*images)
   streams = STOCK.encode_together(rows, tables)
-  assert streams == [TFC.encode(r, t) for r, t in images]
+  assert streams == [LIBRARY.encode(r, t) for r, t in images]
   streams[1][300] += b"\0"
   decoded = STOCK.decode_together(streams, [len(r) for r in rows], tables)
   assert decoded[1] is None
