@@ -57,7 +57,9 @@ for venv in "${newer[@]}"; do
   # TensorFlow comes to a new Python later than Python does.
   "$venv/bin/pip" install -q '.[export,serving,test]' || continue
   cd "$temporary"
+  # The joined model is trained; files of several pairs are in the conformance set.
   "$venv/bin/python" -m pytest -p no:cacheprovider -m 'not node and not tfc' \
+    --ignore=tests/export/test_joined_model.py \
     tests/export tests/conformance tests/bls2017/commands/test_evaluate_command.py
   if [[ $trained ]]; then
     "$trained/bin/python" -m tests.export.other_tensorflow "$venv/bin/python"

@@ -21,6 +21,9 @@ MANIFEST = FOLDER / "conformance.json"
 PAIRS = FOLDER / "pairs"
 """A model of two pairs of transforms; those of one pair are the golden ones."""
 
+VERSIONS = (1, 2, 3)
+"""Of the format, all with files of one pair."""
+
 Entry = dict[str, Any]
 """What the manifest says of a file."""
 

@@ -27,10 +27,9 @@ from tests.conformance.conformance_set import (
   MANIFEST,
   PAIRS,
   ROOT,
+  VERSIONS,
   digest,
 )
-
-VERSIONS = (1, 2, 3)
 
 SOUND = (
   # Name, height, width, quality.

@@ -16,7 +16,7 @@ from bls2017.bitstream import range_coder_numpy, range_coder_tfc
 from bls2017.transforms import model_directory
 from export import serving_module
 from export.range_coder import range_coder_stock
-from tests.conformance import conformance_set, make
+from tests.conformance import conformance_set
 
 MANIFEST = conformance_set.read_manifest()
 CODERS = {
@@ -74,7 +74,7 @@ def test_the_exported_graph_agrees(model):
 
 
 def test_the_set_covers_both_verdicts_of_every_version():
-  for version in make.VERSIONS:
+  for version in conformance_set.VERSIONS:
     sound = [e for e in MANIFEST["sound"] if e["version"] == version]
     assert {e["lanes"] > 1 for e in sound} == {False, True}
     assert len({e["quality"] for e in sound}) >= 4
