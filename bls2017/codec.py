@@ -11,12 +11,12 @@ import functools
 import logging
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Union
+from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 
-from bls2017 import errors
-from bls2017.bitstream import coding_tables, container, lanes, range_coder
+from bls2017 import decoder, errors
+from bls2017.bitstream import container, limits, range_coder
 from bls2017.common import config
 from bls2017.encoder import analysis, quantization
 from bls2017.encoder import options as options_lib
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 FileBytes = Union[bytes, bytearray, memoryview]
 """The bytes of a file, in any object that holds bytes."""
+
+_RUNTIME_NAMES = {runtimes.TENSORFLOW: "TensorFlow", runtimes.LITERT: "LiteRT"}
 
 _log = logging.getLogger(__name__)
 
@@ -83,20 +85,17 @@ class StreamInfo:
   metadata: dict[str, int]
 
 
-class _Unpacked(NamedTuple):
-  """A file whose checks have passed, but those of its lanes' contents.
+@dataclasses.dataclass(frozen=True)
+class Decoded:
+  """A decompressed image, and what its file says of it.
 
   Attributes:
-    header: Its fields.
-    tables: The tables of its quality.
-    boxes: Its metadata.
-    streams: Its lanes.
+    image: uint8 [H, W, 3].
+    metadata: Exif and XMP, with the orientation reset.
   """
 
-  header: container.Header
-  tables: coding_tables.QualityTables
-  boxes: list[container.Box]
-  streams: list[bytes]
+  image: np.ndarray
+  metadata: metadata_lib.Metadata
 
 
 class Codec:
@@ -238,7 +237,7 @@ class Codec:
     self._check_process()
     image = image_io.as_rgb(image, self.max_pixels)
     height, width = image.shape[:2]
-    self._check_size(height, width)
+    limits.check_size(height, width, self.max_pixels)
     metadata = tuple(metadata)
     options = self._without_metadata(options, metadata, height * width)
     plan = plan_lib.Plan(self._prepared, (height, width), quality, options)
@@ -271,12 +270,7 @@ class Codec:
 
   def about(self, data: FileBytes) -> metadata_lib.Metadata:
     """Exif and XMP of a file, with the orientation reset; raises as `info`."""
-    contents = {box.type: box.data for box in self.metadata(data)}
-    return metadata_lib.upright(
-      metadata_lib.Metadata(
-        contents.get(container.EXIF, b""), contents.get(container.XMP, b"")
-      )
-    )
+    return _about(self._opened(data))
 
   def decompress(
     self,
@@ -287,14 +281,20 @@ class Codec:
   ) -> np.ndarray:
     """Decompresses an image, or a part of it.
 
+    Memory grows with what is returned; an image is decoded in strips, which are
+    cut and made smaller one by one.
+
     Args:
       data: The bytes of a file.
       region: Columns left of the part and rows above it, its width and its
-        height, in pixels; the whole image by default. Only the lanes and the
-        latents that the part depends on are decoded; its pixels are those of
-        the whole image.
+        height, in pixels; the whole image by default. The image stands upright:
+        the orientation of a photograph is applied when it is compressed. Only
+        the lanes and the latents that the part depends on are decoded; its
+        pixels are those of the whole image.
       reduce: 2, 4 or 8 for an image of that fraction of the size, whose samples
-        are means of boxes of pixels. It is decoded in full, and made smaller.
+        are means of boxes of pixels. The region is in pixels of the full size,
+        and the first box begins at its upper left corner. All of the part is
+        decoded, which takes as long as at full size.
 
     Returns:
       uint8 [H, W, 3] of the image or of the part, both sides divided by
@@ -309,28 +309,33 @@ class Codec:
       errors.UsageError: if the region is empty or not inside of the image, or
         the image cannot be reduced so.
     """
-    if reduce not in regions.REDUCTIONS:
-      raise errors.UsageError(
-        f"an image can be reduced by one of {regions.REDUCTIONS}, not {reduce}"
-      )
-    unpacked = self._unpack(data)
-    height, width = unpacked.header.height, unpacked.header.width
+    return self.decode(data, region=region, reduce=reduce).image
+
+  def decode(
+    self,
+    data: FileBytes,
+    *,
+    region: tuple[int, int, int, int] | None = None,
+    reduce: int = 1,
+  ) -> Decoded:
+    """`decompress`, together with the file's metadata."""
+    regions.check_reduction(reduce)
+    file = self._opened(data)
+    height, width = file.header.height, file.header.width
     part = regions.Region(*(region or (0, 0, width, height)))
     part.check(height, width)
     positions = part.positions(height, width)
-    rows, tables = self._rows(unpacked, positions), unpacked.tables
+    rows = decoder.Rows(file, self._coder, positions)
     # Up to the end of the last position, or of the image.
     left = positions.x * config.DOWNSAMPLING
     top = positions.y * config.DOWNSAMPLING
-    transforms = self._prepared.transforms(unpacked.header.quality_index)
-    image = transforms.image(
-      lambda first, end: quantization.latents(rows[first:end], tables),
+    bands = self._prepared.transforms(file.header.quality_index).bands(
+      lambda first, end: quantization.latents(rows(first, end), file.tables),
       min(positions.height * config.DOWNSAMPLING, height - top),
       min(positions.width * config.DOWNSAMPLING, width - left),
     )
-    y, x = part.y - top, part.x - left
-    image = image[y : y + part.height, x : x + part.width]
-    return regions.reduced(image, reduce)
+    part = part._replace(x=part.x - left, y=part.y - top)
+    return Decoded(regions.assembled(bands, part, reduce), _about(file))
 
   def symbols(self, data: FileBytes) -> np.ndarray:
     """The rounded latents of a file, the same on every machine.
@@ -344,10 +349,9 @@ class Codec:
     Raises:
       As `decompress`.
     """
-    unpacked = self._unpack(data)
-    h, w = lanes.latent_shape(unpacked.header.height, unpacked.header.width)
-    rows = self._rows(unpacked, regions.Region(0, 0, w, h))
-    return quantization.symbols(rows, unpacked.tables)
+    file = self._opened(data)
+    rows = decoder.Rows(file, self._coder, file.positions)
+    return quantization.symbols(rows(0, file.positions.height), file.tables)
 
   def metadata(self, data: FileBytes) -> tuple[container.Box, ...]:
     """The metadata of a file, in the order of its types.
@@ -358,7 +362,7 @@ class Codec:
     Raises:
       As `decompress`.
     """
-    return tuple(self._unpack(data).boxes)
+    return tuple(self._opened(data).boxes)
 
   def info(self, data: FileBytes) -> StreamInfo:
     """Reads what a file says of itself, without decoding it.
@@ -369,7 +373,7 @@ class Codec:
     Raises:
       As `decompress`.
     """
-    header, _, boxes, streams = self._unpack(data)
+    header, _, boxes, streams = self._opened(data)
     payload = sum(map(len, streams))
     return StreamInfo(
       version=header.version,
@@ -391,20 +395,10 @@ class Codec:
     More bytes cannot be a file of this codec: whoever reads them from somewhere
     need not read on.
     """
-    # ceil(h / 16) ceil(w / 16) <= (h + 15) (w + 15) / 256, which for so many
-    # pixels is largest where the sides differ most.
-    step = config.DOWNSAMPLING
-    longest = min(self.max_pixels, container.MAX_SIDE)
-    sides = longest + -(-self.max_pixels // longest)
-    padded = self.max_pixels + (step - 1) * (sides + step - 1)
-    positions = padded // step**2
     columns = len(self.model.tables.gain[0]) + 1
-    lane = coding_tables.MAX_LANE_END_BYTES + container.LANE_LENGTH_BYTES
-    most = container.HEADER_BYTES + positions * (2 * columns + lane)
-    if self.model.format_version >= container.BOXES_VERSION:
-      most += container.BOXES_LENGTH_BYTES + container.MAX_BOXES_BYTES
-      most += container.LENGTHS_HEADER_BYTES
-    return most
+    return limits.max_file_bytes(
+      self.max_pixels, columns, self.model.format_version
+    )
 
   def _pack(
     self,
@@ -427,64 +421,11 @@ class Codec:
     )
     return container.pack(header, self._coder.encode(rows, tables), metadata)
 
-  def _rows(self, unpacked: _Unpacked, part: regions.Region) -> np.ndarray:
-    """The rows of a part of the positions, from the lanes that hold them.
-
-    Args:
-      unpacked: The file.
-      part: Positions.
-
-    Returns:
-      int32 [part.height, part.width, columns].
-    """
-    header, tables, _, streams = unpacked
-    length = tables.lane_positions
-    _, columns = lanes.latent_shape(header.height, header.width)
-    indices = part.indices(columns)
-    needed = np.unique(indices // length)
-    positions = len(needed) * length
-    if needed[-1] == len(streams) - 1:
-      last = lanes.last_lane_positions(header.positions, length)
-      positions += last - length
-    rows = self._coder.decode(
-      [streams[lane] for lane in needed], positions, tables
-    )
-    if len(needed) == len(streams):
-      return rows.reshape(-1, columns, tables.columns)[
-        part.y : part.y + part.height, part.x : part.x + part.width
-      ]
-    return rows[
-      np.searchsorted(needed, indices // length) * length + indices % length
-    ]
-
-  def _unpack(self, data: FileBytes) -> _Unpacked:
+  def _opened(self, data: FileBytes) -> decoder.File:
     self._check_process()
-    data = _as_bytes(data)
-    header = container.unpack_header(data)
-    if header.model_id != self.model.model_id:
-      raise errors.ForeignModelError(
-        f"the file was written with model {header.model_id.hex()}, this is"
-        f" model {self.model.model_id.hex()}"
-      )
-    version = self.model.format_version
-    if header.version != version:
-      raise errors.BitstreamError(
-        f"the file has version {header.version}, those of its model have"
-        f" version {version}"
-      )
-    if header.quality_index >= len(self.model.tables):
-      raise errors.BitstreamError("the file has a quality the model lacks")
-    self._check_size(header.height, header.width)
-    tables = self._prepared.tables(header.quality_index)
-    boxes = container.unpack_boxes(data, header)
-    streams = container.unpack_lanes(data, header, tables.lane_positions)
-    last = lanes.last_lane_positions(header.positions, tables.lane_positions)
-    if (
-      len(streams[-1]) > tables.max_lane_bytes(last)
-      or max(map(len, streams)) > tables.max_lane_bytes(tables.lane_positions)
-    ):  # fmt: skip
-      raise errors.BitstreamError("a lane is longer than its symbols can need")
-    return _Unpacked(header, tables, boxes, streams)
+    return decoder.opened(
+      _as_bytes(data), self.model, self._prepared.tables, self.max_pixels
+    )
 
   def _without_metadata(
     self,
@@ -523,24 +464,20 @@ class Codec:
   def _check_process(self) -> None:
     if os.getpid() != self._process:
       raise errors.UsageError(
-        "this codec was made before the process was forked, where TensorFlow"
-        " would hang; load a codec in each process, or start processes with"
+        "this codec was made before the process was forked, and would hang: the"
+        f" threads of {_RUNTIME_NAMES[self.runtime]} stay behind; load a codec"
+        " in each process, or start processes with"
         ' multiprocessing.get_context("spawn")'
       )
 
-  def _check_size(self, height: int, width: int) -> None:
-    if not (height and width):
-      raise errors.UsageError("an image must have pixels")
-    if height * width > self.max_pixels:
-      raise errors.LimitError(
-        f"the image has {width} x {height} pixels, the limit is"
-        f" {self.max_pixels}"
-      )
-    if max(height, width) > container.MAX_SIDE:
-      raise errors.LimitError(
-        f"the format holds sides up to {container.MAX_SIDE} pixels,"
-        f" the image has {width} x {height}"
-      )
+
+def _about(file: decoder.File) -> metadata_lib.Metadata:
+  contents = {box.type: box.data for box in file.boxes}
+  return metadata_lib.upright(
+    metadata_lib.Metadata(
+      contents.get(container.EXIF, b""), contents.get(container.XMP, b"")
+    )
+  )
 
 
 def _as_bytes(data: Any) -> bytes:

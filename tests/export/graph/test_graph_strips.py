@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from bls2017.common import config
 from bls2017.training import model as model_lib
-from bls2017.transforms import strips
+from bls2017.transforms import runtimes, strips
 from export.graph import graph_strips
 from tests import images
 
@@ -36,5 +36,7 @@ def test_graphs_give_the_same_bits(transforms, monkeypatch, positions):
 
   np.testing.assert_array_equal(in_a_graph(graph_strips.analysis, x), y)
   pixels = in_a_graph(graph_strips.synthesis, y)
-  expected = transforms.image(lambda first, end: y[first:end], 176, 96)
+  expected = runtimes.image(
+    transforms, lambda first, end: y[first:end], 176, 96
+  )
   np.testing.assert_array_equal(pixels, expected)
