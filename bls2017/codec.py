@@ -464,9 +464,9 @@ class Codec:
   def _check_process(self) -> None:
     if os.getpid() != self._process:
       raise errors.UsageError(
-        "this codec was made before the process was forked, and would hang: the"
-        f" threads of {_RUNTIME_NAMES[self.runtime]} stay behind; load a codec"
-        " in each process, or start processes with"
+        "this codec was made before the process was forked, which the threads"
+        f" of {_RUNTIME_NAMES[self.runtime]} do not outlive; load a codec in"
+        " each process, or start processes with"
         ' multiprocessing.get_context("spawn")'
       )
 
