@@ -373,19 +373,19 @@ class Codec:
     Raises:
       As `decompress`.
     """
-    header, _, boxes, streams = self._opened(data)
-    payload = sum(map(len, streams))
+    file = self._opened(data)
+    header, header_bytes = file.header, int(file.lane_bounds[0])
     return StreamInfo(
       version=header.version,
       height=header.height,
       width=header.width,
       quality=self.model.config.index_quality(header.quality_index),
       model_id=header.model_id.hex(),
-      bpp=8 * len(data) / (header.height * header.width),
-      header_bytes=len(data) - payload,
-      payload_bytes=payload,
-      lanes=len(streams),
-      metadata={box.type.decode("ascii"): len(box.data) for box in boxes},
+      bpp=8 * len(file.data) / (header.height * header.width),
+      header_bytes=header_bytes,
+      payload_bytes=len(file.data) - header_bytes,
+      lanes=file.num_lanes,
+      metadata={box.type.decode("ascii"): len(box.data) for box in file.boxes},
     )
 
   @property

@@ -32,16 +32,23 @@ class File(NamedTuple):
   """A file whose checks have passed, but those of its lanes' contents.
 
   Attributes:
+    data: Its bytes.
     header: Its fields.
     tables: The tables of its quality.
     boxes: Its metadata, in the order of its types.
-    streams: Its lanes.
+    lane_bounds: int64 [lanes + 1], where each lane begins, and the file's end.
   """
 
+  data: bytes
   header: container.Header
   tables: coding_tables.QualityTables
   boxes: list[container.Box]
-  streams: list[bytes]
+  lane_bounds: np.ndarray
+
+  @property
+  def num_lanes(self) -> int:
+    """How many lanes there are."""
+    return len(self.lane_bounds) - 1
 
   @property
   def positions(self) -> regions.Region:
@@ -49,6 +56,12 @@ class File(NamedTuple):
     header = self.header
     height, width = lanes.latent_shape(header.height, header.width)
     return regions.Region(0, 0, width, height)
+
+  def streams(self, numbers: np.ndarray) -> list[bytes]:
+    """The lanes of given numbers."""
+    starts = self.lane_bounds[numbers].tolist()
+    ends = self.lane_bounds[numbers + 1].tolist()
+    return [self.data[start:end] for start, end in zip(starts, ends)]
 
 
 def opened(
@@ -86,14 +99,14 @@ def opened(
   limits.check_size(header.height, header.width, max_pixels)
   tables = tables_of(header.quality_index)
   boxes = container.unpack_boxes(data, header)
-  streams = container.unpack_lanes(data, header, tables.lane_positions)
+  bounds = container.lane_bounds(data, header, tables.lane_positions)
+  sizes = np.diff(bounds)
   last = lanes.last_lane_positions(header.positions, tables.lane_positions)
-  if (
-    len(streams[-1]) > tables.max_lane_bytes(last)
-    or max(map(len, streams)) > tables.max_lane_bytes(tables.lane_positions)
-  ):  # fmt: skip
+  if sizes[-1] > tables.max_lane_bytes(last) or sizes.max() > (
+    tables.max_lane_bytes(tables.lane_positions)
+  ):
     raise errors.BitstreamError("a lane is longer than its symbols can need")
-  return File(header, tables, boxes, streams)
+  return File(data, header, tables, boxes, bounds)
 
 
 class Rows:
@@ -164,10 +177,9 @@ class Rows:
 
   def _lanes(self, needed: np.ndarray) -> np.ndarray:
     """The positions of lanes, by their numbers: int32 [positions, columns]."""
-    header, tables, _, streams = self._file
-    positions = len(needed) * tables.lane_positions
-    if needed[-1] == len(streams) - 1:
-      positions -= len(streams) * tables.lane_positions - header.positions
-    return self._coder.decode(
-      [streams[lane] for lane in needed], positions, tables
-    )
+    file = self._file
+    length = file.tables.lane_positions
+    positions = len(needed) * length
+    if needed[-1] == file.num_lanes - 1:
+      positions -= file.num_lanes * length - file.header.positions
+    return self._coder.decode(file.streams(needed), positions, file.tables)

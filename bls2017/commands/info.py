@@ -54,13 +54,13 @@ def run(arguments: list[str]) -> int:
 def _values(data: bytes, model: model_directory.FrozenModel) -> dict[str, Any]:
   header = container.unpack_header(data)
   boxes = container.unpack_boxes(data, header)
-  payload = num_lanes = None
+  header_bytes = num_lanes = None
   if header.model_id == model.model_id:
     if header.quality_index >= len(model.tables):
       raise errors.BitstreamError("the file has a quality the model lacks")
     tables = model.tables.for_quality(header.quality_index)
-    streams = container.unpack_lanes(data, header, tables.lane_positions)
-    payload, num_lanes = sum(map(len, streams)), len(streams)
+    bounds = container.lane_bounds(data, header, tables.lane_positions)
+    header_bytes, num_lanes = int(bounds[0]), len(bounds) - 1
   return {
     "version": header.version,
     "height": header.height,
@@ -69,8 +69,8 @@ def _values(data: bytes, model: model_directory.FrozenModel) -> dict[str, Any]:
     "model_id": header.model_id.hex(),
     "bpp": 8 * len(data) / (header.height * header.width),
     "bytes": len(data),
-    "header_bytes": None if payload is None else len(data) - payload,
-    "payload_bytes": payload,
+    "header_bytes": header_bytes,
+    "payload_bytes": None if header_bytes is None else len(data) - header_bytes,
     "lanes": num_lanes,
     "metadata": {box.type.decode("ascii"): len(box.data) for box in boxes},
   }

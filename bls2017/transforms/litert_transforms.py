@@ -83,12 +83,12 @@ class LiteRtTransforms:
   ) -> Iterator[np.ndarray]:
     """See `runtimes.Transforms.bands`."""
     rows, columns = _windows(*lanes.latent_shape(height, width))
-    above, top, end = None, 0, 0
-    for row in rows:
-      y = latents(end, row.end)
-      if above is not None:
-        y = np.concatenate([above[row.start - top :], y])
-      above, top, end = y, row.start, row.end
+    starts = [*(row.start for row in rows), rows[-1].end]
+    kept_above: list[np.ndarray] = []
+    end = 0
+    for row, next_start in zip(rows, starts[1:]):
+      y = np.concatenate([*kept_above, latents(end, row.end)])
+      kept_above, end = [y[next_start - row.start :].copy()], row.end
       kept = _scaled(row.kept)
       band = np.empty((min(kept.stop, height) - kept.start, width, 3), np.uint8)
       for column in columns:
