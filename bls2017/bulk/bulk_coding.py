@@ -43,12 +43,14 @@ class Compression:
 
     Raises:
       errors.UsageError: if quality and options make no sense.
+      errors.MissingPackageError: if they need a package that is not there.
     """
     self._codec = codec
     self._quality = quality
     self._options = options or options_lib.Options()
     self._describe = describe
     self._strip = strip
+    self._options.check()
     self._target(pixels=1)
 
   def code(self, source: image_io.Source) -> worker_threads.Coded:

@@ -130,26 +130,29 @@ def run(arguments: list[str]) -> int:
   if not arguments:
     raise errors.UsageError(f"an input is needed; usage: {USAGE}")
   coding_flags.check_quality()
-  if coding_flags.OUTPUT_DIR.value and _ROI.value:
-    raise errors.UsageError("--roi is for one image, not for --output_dir")
-  extension = inputs.BITSTREAM_EXTENSION
   output_dir = coding_flags.OUTPUT_DIR.value
+  if output_dir and _ROI.value:
+    raise errors.UsageError("--roi is for one image, not for --output_dir")
+  max_pixels = coding_flags.MAX_PIXELS.value
+  mask = image_io.read_grey(_ROI.value, max_pixels) if _ROI.value else None
+  options = _options(mask)
+  options.check()
+  extension = inputs.BITSTREAM_EXTENSION
   if output_dir:
-    return bulk_flags.for_each(arguments, output_dir, extension, _work)
+    work = functools.partial(_work, options)
+    return bulk_flags.for_each(arguments, output_dir, extension, work)
   source, output = coding_flags.pair(arguments, extension)
   standard = source == files.STANDARD_STREAM
-  max_pixels = coding_flags.MAX_PIXELS.value
   image = files.read(source) if standard else source
   x = image_io.read_rgb(image, max_pixels)
   about = metadata.NONE if _STRIP.value else metadata.read(image)
-  mask = image_io.read_grey(_ROI.value, max_pixels) if _ROI.value else None
   codec = coding_flags.load_codec()
   bar = progress.ProgressBar()
   try:
     encoded = codec.encode(
       x,
       coding_flags.QUALITY.value,
-      _options(mask),
+      options,
       bar,
       metadata=codec.boxes(about),
     )
@@ -163,13 +166,15 @@ def run(arguments: list[str]) -> int:
   return 0
 
 
-def _work(codec: codec_lib.Codec) -> worker_threads.Work:
+def _work(
+  options: options_lib.Options, codec: codec_lib.Codec
+) -> worker_threads.Work:
   from bls2017.bulk import bulk_coding
 
   return bulk_coding.Compression(
     codec,
     coding_flags.QUALITY.value,
-    _options(None),
+    options,
     functools.partial(_describe, codec) if coding_flags.VERBOSE.value else None,
     _STRIP.value,
   )
