@@ -135,6 +135,7 @@ class Codec:
 
     self._path: str | None = None
     self._is_loaded = False
+    self._said_no_room = False
     self._process = os.getpid()
 
   @classmethod
@@ -258,13 +259,17 @@ class Codec:
       about: Exif and XMP of an image.
 
     Returns:
-      Boxes; none, with a warning, where the model's files have no room for
-      them.
+      Boxes; none, where the model's files have no room for them. The first
+      time, a warning says so.
     """
     named = ((container.EXIF, about.exif), (container.XMP, about.xmp))
     boxes = tuple(container.Box(kind, data) for kind, data in named if data)
     if boxes and self.model.format_version < container.BOXES_VERSION:
-      _log.warning("Exif and XMP are left out: this model's files have no room")
+      if not self._said_no_room:
+        _log.warning(
+          "Exif and XMP are left out: this model's files have no room"
+        )
+      self._said_no_room = True
       return ()
     return boxes
 

@@ -44,6 +44,7 @@ def run(arguments: list[str]) -> int:
   sizes = values.pop("metadata")
   boxes = [f"{kind.strip()} {size} bytes" for kind, size in sizes.items()]
   values["metadata"] = ", ".join(boxes) or "none"
+  values["bpp"] = f"{values['bpp']:.4f}"
   width = max(map(len, values))
   for name, value in values.items():
     shown = "unknown, the file has another model" if value is None else value
