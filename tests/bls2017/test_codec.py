@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bls2017 import codec as codec_lib
-from bls2017 import errors
+from bls2017 import decoder, errors
 from bls2017.bitstream import container
 from bls2017.images import metrics
-from bls2017.transforms import model_directory
+from bls2017.transforms import model_directory, strips
 from tests import images, laws, memory
 
 SIDES = range(1, 34) if laws.LONG else (1, 2, 15, 16, 17, 31, 33)
@@ -371,6 +371,25 @@ def test_a_reduced_image_holds_the_means_of_boxes(codec, factor):
   first, left = 8 // factor, 16 // factor
   np.testing.assert_array_equal(
     part, small[first : first + len(part), left : left + part.shape[1]]
+  )
+
+
+@pytest.mark.parametrize("block", [1, 40])
+@pytest.mark.parametrize("factor", [1, 8])
+def test_blocks_and_strips_do_not_show(
+  newest_codec, monkeypatch, factor, block
+):
+  data = newest_codec.compress(images.photograph(250, 130), 2)
+  whole = newest_codec.decompress(data, reduce=factor)
+  region = (17, 33, 80, 160)
+  part = newest_codec.decompress(data, region=region, reduce=factor)
+  monkeypatch.setattr(decoder, "BLOCK_POSITIONS", block)
+  monkeypatch.setattr(strips, "STRIP_POSITIONS", 20)
+  np.testing.assert_array_equal(
+    newest_codec.decompress(data, reduce=factor), whole
+  )
+  np.testing.assert_array_equal(
+    newest_codec.decompress(data, region=region, reduce=factor), part
   )
 
 
