@@ -136,6 +136,7 @@ class Codec:
     self._path: str | None = None
     self._is_loaded = False
     self._said_no_room = False
+    self._latest_file: tuple[decoder.File, int] | None = None
     self._process = os.getpid()
 
   @classmethod
@@ -287,7 +288,8 @@ class Codec:
     """Decompresses an image, or a part of it.
 
     Memory grows with what is returned; an image is decoded in strips, which are
-    cut and made smaller one by one.
+    cut and made smaller one by one. A file is checked as a whole each time, but
+    for the same object of type bytes as in the call before.
 
     Args:
       data: The bytes of a file.
@@ -427,10 +429,17 @@ class Codec:
     return container.pack(header, self._coder.encode(rows, tables), metadata)
 
   def _opened(self, data: FileBytes) -> decoder.File:
+    """The file of some bytes; the latest one is kept, whose checks passed."""
     self._check_process()
-    return decoder.opened(
-      _as_bytes(data), self.model, self._prepared.tables, self.max_pixels
+    latest, limit = self._latest_file, self.max_pixels
+    # These bytes cannot have changed.
+    if latest and latest[0].data is data and latest[1] == limit:
+      return latest[0]
+    file = decoder.opened(
+      _as_bytes(data), self.model, self._prepared.tables, limit
     )
+    self._latest_file = file, limit
+    return file
 
   def _without_metadata(
     self,

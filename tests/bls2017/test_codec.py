@@ -374,6 +374,34 @@ def test_a_reduced_image_holds_the_means_of_boxes(codec, factor):
   )
 
 
+def test_the_same_bytes_are_checked_once(codec, monkeypatch):
+  checked = []
+  checksum = container.checksum
+
+  def counting(data):
+    checked.append(data)
+    return checksum(data)
+
+  monkeypatch.setattr(container, "checksum", counting)
+  data = codec.compress(images.photograph(45, 70), 1)
+  checked.clear()
+  for x in (0, 20, 40):
+    codec.decompress(data, region=(x, 0, 30, 45))
+  assert len(checked) == 1
+  # What can be changed is checked again.
+  changing = bytearray(data)
+  codec.decompress(changing)
+  changing[-1] ^= 1
+  with pytest.raises(errors.BitstreamError):
+    codec.decompress(changing)
+  codec.decompress(data)
+  narrow = codec_lib.Codec(codec.model)
+  narrow.decompress(data)
+  narrow.max_pixels = 100
+  with pytest.raises(errors.LimitError):
+    narrow.decompress(data)
+
+
 @pytest.mark.parametrize("block", [1, 40])
 @pytest.mark.parametrize("factor", [1, 8])
 def test_blocks_and_strips_do_not_show(
