@@ -11,12 +11,12 @@ import functools
 import logging
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Union
+from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 
-from bls2017 import errors
-from bls2017.bitstream import coding_tables, container, lanes, range_coder
+from bls2017 import errors, file_decoding
+from bls2017.bitstream import container, limits, range_coder
 from bls2017.common import config
 from bls2017.encoder import analysis, quantization
 from bls2017.encoder import options as options_lib
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 FileBytes = Union[bytes, bytearray, memoryview]
 """The bytes of a file, in any object that holds bytes."""
+
+_RUNTIME_NAMES = {runtimes.TENSORFLOW: "TensorFlow", runtimes.LITERT: "LiteRT"}
 
 _log = logging.getLogger(__name__)
 
@@ -88,20 +90,17 @@ class StreamInfo:
   metadata: dict[str, int]
 
 
-class _Unpacked(NamedTuple):
-  """A file whose checks have passed, but those of its lanes' contents.
+@dataclasses.dataclass(frozen=True)
+class Decoded:
+  """A decompressed image, and what its file says of it.
 
   Attributes:
-    header: Its fields.
-    tables: The tables of its quality.
-    boxes: Its metadata.
-    streams: Its lanes.
+    image: uint8 [H, W, 3].
+    metadata: Exif and XMP, with the orientation reset.
   """
 
-  header: container.Header
-  tables: coding_tables.QualityTables
-  boxes: list[container.Box]
-  streams: list[bytes]
+  image: np.ndarray
+  metadata: metadata_lib.Metadata
 
 
 class Codec:
@@ -141,6 +140,8 @@ class Codec:
 
     self._path: str | None = None
     self._is_loaded = False
+    self._said_no_room = False
+    self._latest_file: tuple[file_decoding.File, int] | None = None
     self._process = os.getpid()
 
   @classmethod
@@ -246,7 +247,7 @@ class Codec:
     self._check_process()
     image = image_io.as_rgb(image, self.max_pixels)
     height, width = image.shape[:2]
-    self._check_size(height, width)
+    limits.check_size(height, width, self.max_pixels)
     metadata = tuple(metadata)
     options = self._without_metadata(options, metadata, height * width)
     plan = plan_lib.Plan(self._prepared, (height, width), quality, options)
@@ -267,24 +268,23 @@ class Codec:
       about: Exif and XMP of an image.
 
     Returns:
-      Boxes; none, with a warning, where the model's files have no room for
-      them.
+      Boxes; none, where the model's files have no room for them. The first
+      time, a warning says so.
     """
     named = ((container.EXIF, about.exif), (container.XMP, about.xmp))
     boxes = tuple(container.Box(kind, data) for kind, data in named if data)
     if boxes and self.model.format_version < container.BOXES_VERSION:
-      _log.warning("Exif and XMP are left out: this model's files have no room")
+      if not self._said_no_room:
+        _log.warning(
+          "Exif and XMP are left out: this model's files have no room"
+        )
+      self._said_no_room = True
       return ()
     return boxes
 
   def about(self, data: FileBytes) -> metadata_lib.Metadata:
     """Exif and XMP of a file, with the orientation reset; raises as `info`."""
-    contents = {box.type: box.data for box in self.metadata(data)}
-    return metadata_lib.upright(
-      metadata_lib.Metadata(
-        contents.get(container.EXIF, b""), contents.get(container.XMP, b"")
-      )
-    )
+    return _about(self._opened(data))
 
   def decompress(
     self,
@@ -295,14 +295,21 @@ class Codec:
   ) -> np.ndarray:
     """Decompresses an image, or a part of it.
 
+    Memory grows with what is returned; an image is decoded in strips, which are
+    cut and made smaller one by one. A file is checked as a whole each time, but
+    for the same object of type bytes as in the call before.
+
     Args:
       data: The bytes of a file.
       region: Columns left of the part and rows above it, its width and its
-        height, in pixels; the whole image by default. Only the lanes and the
-        latents that the part depends on are decoded; its pixels are those of
-        the whole image.
+        height, in pixels; the whole image by default. The image stands upright:
+        the orientation of a photograph is applied when it is compressed. Only
+        the lanes and the latents that the part depends on are decoded; its
+        pixels are those of the whole image.
       reduce: 2, 4 or 8 for an image of that fraction of the size, whose samples
-        are means of boxes of pixels. It is decoded in full, and made smaller.
+        are means of boxes of pixels. The region is in pixels of the full size,
+        and the first box begins at its upper left corner. All of the part is
+        decoded, which takes as long as at full size.
 
     Returns:
       uint8 [H, W, 3] of the image or of the part, both sides divided by
@@ -317,28 +324,33 @@ class Codec:
       errors.UsageError: if the region is empty or not inside of the image, or
         the image cannot be reduced so.
     """
-    if reduce not in regions.REDUCTIONS:
-      raise errors.UsageError(
-        f"an image can be reduced by one of {regions.REDUCTIONS}, not {reduce}"
-      )
-    unpacked = self._unpack(data)
-    height, width = unpacked.header.height, unpacked.header.width
+    return self.decode(data, region=region, reduce=reduce).image
+
+  def decode(
+    self,
+    data: FileBytes,
+    *,
+    region: tuple[int, int, int, int] | None = None,
+    reduce: int = 1,
+  ) -> Decoded:
+    """`decompress`, together with the file's metadata."""
+    regions.check_reduction(reduce)
+    file = self._opened(data)
+    height, width = file.header.height, file.header.width
     part = regions.Region(*(region or (0, 0, width, height)))
     part.check(height, width)
     positions = part.positions(height, width)
-    rows, tables = self._rows(unpacked, positions), unpacked.tables
+    rows = file_decoding.Rows(file, self._coder, positions)
     # Up to the end of the last position, or of the image.
     left = positions.x * config.DOWNSAMPLING
     top = positions.y * config.DOWNSAMPLING
-    transforms = self._prepared.transforms(unpacked.header.quality_index)
-    image = transforms.image(
-      lambda first, end: quantization.latents(rows[first:end], tables),
+    bands = self._prepared.transforms(file.header.quality_index).bands(
+      lambda first, end: quantization.latents(rows(first, end), file.tables),
       min(positions.height * config.DOWNSAMPLING, height - top),
       min(positions.width * config.DOWNSAMPLING, width - left),
     )
-    y, x = part.y - top, part.x - left
-    image = image[y : y + part.height, x : x + part.width]
-    return regions.reduced(image, reduce)
+    part = part._replace(x=part.x - left, y=part.y - top)
+    return Decoded(regions.assembled(bands, part, reduce), _about(file))
 
   def symbols(self, data: FileBytes) -> np.ndarray:
     """The rounded latents of a file, the same on every machine.
@@ -352,10 +364,9 @@ class Codec:
     Raises:
       As `decompress`.
     """
-    unpacked = self._unpack(data)
-    h, w = lanes.latent_shape(unpacked.header.height, unpacked.header.width)
-    rows = self._rows(unpacked, regions.Region(0, 0, w, h))
-    return quantization.symbols(rows, unpacked.tables)
+    file = self._opened(data)
+    rows = file_decoding.Rows(file, self._coder, file.positions)
+    return quantization.symbols(rows(0, file.positions.height), file.tables)
 
   def metadata(self, data: FileBytes) -> tuple[container.Box, ...]:
     """The metadata of a file, in the order of its types.
@@ -366,7 +377,7 @@ class Codec:
     Raises:
       As `decompress`.
     """
-    return tuple(self._unpack(data).boxes)
+    return tuple(self._opened(data).boxes)
 
   def info(self, data: FileBytes) -> StreamInfo:
     """Reads what a file says of itself, without decoding it.
@@ -377,19 +388,19 @@ class Codec:
     Raises:
       As `decompress`.
     """
-    header, _, boxes, streams = self._unpack(data)
-    payload = sum(map(len, streams))
+    file = self._opened(data)
+    header, header_bytes = file.header, int(file.lane_bounds[0])
     return StreamInfo(
       version=header.version,
       height=header.height,
       width=header.width,
       quality=self.model.config.index_quality(header.quality_index),
       model_id=header.model_id.hex(),
-      bpp=8 * len(data) / (header.height * header.width),
-      header_bytes=len(data) - payload,
-      payload_bytes=payload,
-      lanes=len(streams),
-      metadata={box.type.decode("ascii"): len(box.data) for box in boxes},
+      bpp=8 * len(file.data) / (header.height * header.width),
+      header_bytes=header_bytes,
+      payload_bytes=len(file.data) - header_bytes,
+      lanes=file.num_lanes,
+      metadata={box.type.decode("ascii"): len(box.data) for box in file.boxes},
     )
 
   @property
@@ -399,8 +410,10 @@ class Codec:
     More bytes cannot be a file of this codec: whoever reads them from somewhere
     need not read on.
     """
-    return max_file_bytes(
-      self.model.config, self.model.format_version, self.max_pixels
+    return limits.max_file_bytes(
+      self.max_pixels,
+      self.model.config.num_latents + 1,
+      self.model.format_version,
     )
 
   def _pack(
@@ -424,66 +437,18 @@ class Codec:
     )
     return container.pack(header, self._coder.encode(rows, tables), metadata)
 
-  def _rows(self, unpacked: _Unpacked, part: regions.Region) -> np.ndarray:
-    """The rows of a part of the positions, from the lanes that hold them.
-
-    Args:
-      unpacked: The file.
-      part: Positions.
-
-    Returns:
-      int32 [part.height, part.width, columns].
-    """
-    header, tables, _, streams = unpacked
-    length = tables.lane_positions
-    _, columns = lanes.latent_shape(header.height, header.width)
-    indices = part.indices(columns)
-    needed = np.unique(indices // length)
-    positions = len(needed) * length
-    if needed[-1] == len(streams) - 1:
-      last = lanes.last_lane_positions(header.positions, length)
-      positions += last - length
-    rows = self._coder.decode(
-      [streams[lane] for lane in needed], positions, tables
-    )
-    if len(needed) == len(streams):
-      return rows.reshape(-1, columns, tables.columns)[
-        part.y : part.y + part.height, part.x : part.x + part.width
-      ]
-    return rows[
-      np.searchsorted(needed, indices // length) * length + indices % length
-    ]
-
-  def _unpack(self, data: FileBytes) -> _Unpacked:
+  def _opened(self, data: FileBytes) -> file_decoding.File:
+    """The file of some bytes; the latest one is kept, whose checks passed."""
     self._check_process()
-    data = as_bytes(data)
-    header = container.unpack_header(data)
-    if header.model_id != self.model.model_id:
-      name = packaged_models.find(header.model_id)
-      packaged = f", which the package has as {name}" if name else ""
-      raise errors.ForeignModelError(
-        f"the file was written with model {header.model_id.hex()}{packaged};"
-        f" this is model {self.model.model_id.hex()}"
-      )
-    version = self.model.format_version
-    if header.version != version:
-      raise errors.BitstreamError(
-        f"the file has version {header.version}, those of its model have"
-        f" version {version}"
-      )
-    if header.quality_index >= len(self.model.tables):
-      raise errors.BitstreamError("the file has a quality the model lacks")
-    self._check_size(header.height, header.width)
-    tables = self._prepared.tables(header.quality_index)
-    boxes = container.unpack_boxes(data, header)
-    streams = container.unpack_lanes(data, header, tables.lane_positions)
-    last = lanes.last_lane_positions(header.positions, tables.lane_positions)
-    if (
-      len(streams[-1]) > tables.max_lane_bytes(last)
-      or max(map(len, streams)) > tables.max_lane_bytes(tables.lane_positions)
-    ):  # fmt: skip
-      raise errors.BitstreamError("a lane is longer than its symbols can need")
-    return _Unpacked(header, tables, boxes, streams)
+    latest, limit = self._latest_file, self.max_pixels
+    # These bytes cannot have changed.
+    if latest and latest[0].data is data and latest[1] == limit:
+      return latest[0]
+    file = file_decoding.opened(
+      as_bytes(data), self.model, self._prepared.tables, limit
+    )
+    self._latest_file = file, limit
+    return file
 
   def _without_metadata(
     self,
@@ -522,50 +487,20 @@ class Codec:
   def _check_process(self) -> None:
     if os.getpid() != self._process:
       raise errors.UsageError(
-        "this codec was made before the process was forked, where TensorFlow"
-        " would hang; load a codec in each process, or start processes with"
+        "this codec was made before the process was forked, which the threads"
+        f" of {_RUNTIME_NAMES[self.runtime]} do not outlive; load a codec in"
+        " each process, or start processes with"
         ' multiprocessing.get_context("spawn")'
       )
 
-  def _check_size(self, height: int, width: int) -> None:
-    if not (height and width):
-      raise errors.UsageError("an image must have pixels")
-    if height * width > self.max_pixels:
-      raise errors.LimitError(
-        f"the image has {width} x {height} pixels, the limit is"
-        f" {self.max_pixels}"
-      )
-    if max(height, width) > container.MAX_SIDE:
-      raise errors.LimitError(
-        f"the format holds sides up to {container.MAX_SIDE} pixels,"
-        f" the image has {width} x {height}"
-      )
 
-
-def max_file_bytes(
-  model_config: config.ModelConfig, format_version: int, max_pixels: int
-) -> int:
-  """The longest file of an image within a limit of pixels.
-
-  Args:
-    model_config: Of the model.
-    format_version: Version of its files.
-    max_pixels: The limit.
-  """
-  # ceil(h / 16) ceil(w / 16) <= (h + 15) (w + 15) / 256, which for so many
-  # pixels is largest where the sides differ most.
-  step = config.DOWNSAMPLING
-  longest = min(max_pixels, container.MAX_SIDE)
-  sides = longest + -(-max_pixels // longest)
-  padded = max_pixels + (step - 1) * (sides + step - 1)
-  positions = padded // step**2
-  columns = model_config.num_latents + 1
-  lane = coding_tables.MAX_LANE_END_BYTES + container.LANE_LENGTH_BYTES
-  most = container.HEADER_BYTES + positions * (2 * columns + lane)
-  if format_version >= container.BOXES_VERSION:
-    most += container.BOXES_LENGTH_BYTES + container.MAX_BOXES_BYTES
-    most += container.LENGTHS_HEADER_BYTES
-  return most
+def _about(file: file_decoding.File) -> metadata_lib.Metadata:
+  contents = {box.type: box.data for box in file.boxes}
+  return metadata_lib.upright(
+    metadata_lib.Metadata(
+      contents.get(container.EXIF, b""), contents.get(container.XMP, b"")
+    )
+  )
 
 
 def as_bytes(data: Any) -> bytes:

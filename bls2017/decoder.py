@@ -13,7 +13,7 @@ import numpy as np
 
 from bls2017 import codec as codec_lib
 from bls2017 import errors
-from bls2017.bitstream import container
+from bls2017.bitstream import container, limits
 from bls2017.images import image_io, metadata
 from bls2017.transforms import model_directory, packaged_models, runtimes
 
@@ -75,9 +75,25 @@ class PackagedDecoder:
         )
       return self._codecs[name]
 
-  def decompress(self, data: codec_lib.FileBytes) -> np.ndarray:
+  def decompress(
+    self,
+    data: codec_lib.FileBytes,
+    *,
+    region: tuple[int, int, int, int] | None = None,
+    reduce: int = 1,
+  ) -> np.ndarray:
     """As `Codec.decompress`, and raises what `codec` does."""
-    return self.codec(data).decompress(data)
+    return self.codec(data).decompress(data, region=region, reduce=reduce)
+
+  def decode(
+    self,
+    data: codec_lib.FileBytes,
+    *,
+    region: tuple[int, int, int, int] | None = None,
+    reduce: int = 1,
+  ) -> codec_lib.Decoded:
+    """As `Codec.decode`, and raises what `codec` does."""
+    return self.codec(data).decode(data, region=region, reduce=reduce)
 
   def info(self, data: codec_lib.FileBytes) -> codec_lib.StreamInfo:
     """As `Codec.info`, and raises what `codec` does."""
@@ -91,8 +107,10 @@ class PackagedDecoder:
   def max_file_bytes(self) -> int:
     """As `Codec.max_file_bytes`, for the files of any packaged model."""
     return max(
-      codec_lib.max_file_bytes(
-        model_directory.read_config(name), container.VERSION, self._max_pixels
+      limits.max_file_bytes(
+        self._max_pixels,
+        model_directory.read_config(name).num_latents + 1,
+        container.VERSION,
       )
       for name in packaged_models.names()
     )

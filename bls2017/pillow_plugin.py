@@ -7,7 +7,8 @@
     image.save("again.bls", quality=6, effort=3)
 
 Whatever opens images by Pillow then reads these files. `image.info` has the
-quality, the model's id, and Exif and XMP under Pillow's names. `save` takes the
+quality, the model's id, and Exif and XMP under Pillow's names. `draft` and
+`thumbnail` decode large images smaller, as they do JPEG's. `save` takes the
 arguments of `Codec.compress`, and `exif` and `xmp` in place of the image's own.
 Files are read with the packaged model that they name and saved with the one
 tuned for PSNR, each loaded when it is first needed; `use` sets another codec.
@@ -29,7 +30,7 @@ from bls2017 import errors
 from bls2017.bitstream import container
 from bls2017.common import config
 from bls2017.images import image_io, metadata
-from bls2017.transforms import model_directory, packaged_models
+from bls2017.transforms import model_directory, packaged_models, regions
 
 FORMAT = image_io.PLUGIN_FORMAT
 EXTENSION = ".bls"
@@ -87,7 +88,34 @@ class BlsImageFile(ImageFile.ImageFile):
     )
     if header.version >= container.BOXES_VERSION:
       self.info.update(**_boxes(start, stream, header))
-    tile: Any = (FORMAT, (0, 0, *self.size), 0, ())
+    self._reduce(1)
+
+  def draft(
+    self, mode: str | None, size: tuple[int, int] | None
+  ) -> tuple[str, tuple[int, int, float, float]] | None:
+    """Lets the image be decoded at 1/2, 1/4 or 1/8 of its size.
+
+    Args:
+      mode: Ignored; the image stays RGB.
+      size: Width and height that the image keeps at least, where it has them.
+
+    Returns:
+      The mode, and the box of the full size in the new unit; None if nothing
+      is asked for, or the image was decoded or made smaller before.
+    """
+    del mode
+    if not size or len(self.tile) != 1 or self.tile[0][3] != (1,):
+      return None
+    width, height = self.size
+    most = min(width // max(size[0], 1), height // max(size[1], 1))
+    factor = max((f for f in regions.REDUCTIONS if f <= most), default=1)
+    self._reduce(factor)
+    return self.mode, (0, 0, width / factor, height / factor)
+
+  def _reduce(self, factor: int) -> None:
+    width, height = self.size
+    self._size = (-(-width // factor), -(-height // factor))
+    tile: Any = (FORMAT, (0, 0, *self.size), 0, (factor,))
     self.tile = [tile]
 
 
@@ -108,8 +136,10 @@ class _Decoder(ImageFile.PyDecoder):
     del buffer
     stream: Any = self.fd
     try:
+      (factor,) = self.args
       decoder = _decoder()
-      x_hat = decoder.decompress(stream.read(decoder.max_file_bytes + 1))
+      data = stream.read(decoder.max_file_bytes + 1)
+      x_hat = decoder.decode(data, reduce=factor).image
     except errors.CodecError as e:
       raise OSError(str(e)) from e
     if x_hat.shape[:2] != (self.state.ysize, self.state.xsize):

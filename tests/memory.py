@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import re
+import resource
 from collections.abc import Callable
 
 _PROCESS = pathlib.Path("/proc/self")
@@ -23,3 +24,9 @@ def _peak() -> int:
   found = re.search(r"VmHWM:\s+(\d+) kB", status)
   assert found
   return 1024 * int(found[1])
+
+
+def resident() -> int:
+  """Bytes that this process holds."""
+  pages = int((_PROCESS / "statm").read_text(encoding="ascii").split()[1])
+  return pages * resource.getpagesize()

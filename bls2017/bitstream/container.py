@@ -182,7 +182,9 @@ def unpack_header(data: bytes) -> Header:
   """
   header = unpack_fields(data)
   stored = data[CHECKSUM_OFFSET:HEADER_BYTES]
-  if checksum(data[:CHECKSUM_OFFSET] + data[HEADER_BYTES:]) != stored:
+  # A sum would copy a long file twice.
+  others = (data[:CHECKSUM_OFFSET], memoryview(data)[HEADER_BYTES:])
+  if checksum(b"".join(others)) != stored:
     raise errors.BitstreamError(
       "the checksum is wrong: the file is damaged or cut off"
     )
@@ -225,32 +227,43 @@ def unpack_fields(data: bytes) -> Header:
   return Header(height, width, index, model_id, version)
 
 
-def unpack_lanes(
-  data: bytes, header: Header, lane_positions: int
-) -> list[bytes]:
-  """The lanes of a file whose header was checked.
+def lane_bounds(data: bytes, header: Header, lane_positions: int) -> np.ndarray:
+  """Where the lanes of a file whose header was checked lie.
 
   Args:
     data: The whole file.
     header: From `unpack_header`.
     lane_positions: Positions of a lane, from the model's tables.
 
+  Returns:
+    int64 [lanes + 1], the offset of each lane's first byte, and the file's end.
+
   Raises:
     errors.BitstreamError: if the lengths do not add up to the file's, or have
       another spelling.
   """
   count = lanes.num_lanes(header.positions, lane_positions)
+  bounds = np.empty(count + 1, np.int64)
   if header.version >= BOXES_VERSION:
-    sizes, start = _unpacked_lengths(data, _boxes_end(data), count)
+    sizes, bounds[0] = _unpacked_lengths(data, _boxes_end(data), count)
   else:
-    start = HEADER_BYTES + LANE_LENGTH_BYTES * count
-    if len(data) < start:
+    bounds[0] = HEADER_BYTES + LANE_LENGTH_BYTES * count
+    if len(data) < bounds[0]:
       raise errors.BitstreamError("the file is too short for its image")
-    sizes = list(struct.unpack_from(f"<{count}H", data, HEADER_BYTES))
-    if start + sum(sizes) != len(data):
+    sizes = np.frombuffer(data, "<u2", count, HEADER_BYTES)
+    if bounds[0] + sizes.sum(dtype=np.int64) != len(data):
       raise errors.BitstreamError("the lanes do not fill the file")
-  ends = itertools.accumulate(sizes, initial=start)
-  return [data[end - size : end] for size, end in zip(sizes, list(ends)[1:])]
+  np.cumsum(sizes, out=bounds[1:])
+  bounds[1:] += bounds[0]
+  return bounds
+
+
+def unpack_lanes(
+  data: bytes, header: Header, lane_positions: int
+) -> list[bytes]:
+  """The lanes of a file; arguments and errors are those of `lane_bounds`."""
+  bounds = lane_bounds(data, header, lane_positions).tolist()
+  return [data[start:end] for start, end in zip(bounds, bounds[1:])]
 
 
 def pack_boxes(version: int, boxes: Sequence[Box]) -> bytes:
@@ -365,7 +378,7 @@ def _packed_lengths(sizes: Sequence[int]) -> bytes:
 
 def _unpacked_lengths(
   data: bytes, start: int, count: int
-) -> tuple[list[int], int]:
+) -> tuple[np.ndarray, int]:
   """The inverse of `_packed_lengths`.
 
   Args:
@@ -374,7 +387,7 @@ def _unpacked_lengths(
     count: Number of lanes.
 
   Returns:
-    The lengths of all lanes, and where the first one begins.
+    The lengths of all lanes, int64, and where the first one begins.
   """
   if count == 1:
     sizes = np.zeros(0, np.int64)
@@ -402,4 +415,4 @@ def _unpacked_lengths(
   last = len(data) - start - int(sizes.sum())
   if not 0 <= last <= coding_tables.MAX_LANE_BYTES:
     raise errors.BitstreamError("the lanes do not fill the file")
-  return [*sizes.tolist(), last], start
+  return np.append(sizes, last), start

@@ -11,6 +11,7 @@ from PIL import Image
 from bls2017 import codec as codec_lib
 from bls2017 import decoder as decoder_lib
 from bls2017 import errors
+from bls2017.bitstream import container
 from bls2017.bulk import worker_threads
 from bls2017.common import files
 from bls2017.encoder import options as options_lib
@@ -44,12 +45,14 @@ class Compression:
 
     Raises:
       errors.UsageError: if quality and options make no sense.
+      errors.MissingPackageError: if they need a package that is not there.
     """
     self._codec = codec
     self._quality = quality
     self._options = options or options_lib.Options()
     self._describe = describe
     self._strip = strip
+    self._options.check()
     self._target(pixels=1)
 
   def code(self, source: image_io.Source) -> worker_threads.Coded:
@@ -92,6 +95,7 @@ class Decompression:
     decoder: decoder_lib.Decoder,
     kind: str = "PNG",
     image_quality: int | None = None,
+    reduce: int = 1,
   ):
     """Takes what the work needs.
 
@@ -99,19 +103,22 @@ class Decompression:
       decoder: Decompresses the files; its limit of pixels holds.
       kind: Pillow's name of the images' format.
       image_quality: As for `image_io.encode`.
+      reduce: As for `Codec.decompress`.
     """
     self._decoder = decoder
     self._kind = kind
     self._image_quality = image_quality
+    self._reduce = reduce
 
   def code(self, source: image_io.Source) -> worker_threads.Coded:
     """See `worker_threads.Work.code`."""
     data = self._read(source)
-    x_hat = self._decoder.decompress(data)
-    about = self._decoder.about(data)
+    decoded = self._decoder.decode(data, reduce=self._reduce)
+    x_hat, about = decoded.image, decoded.metadata
+    header = container.unpack_fields(data)
     return worker_threads.Coded(
       image_io.encode(x_hat, self._kind, self._image_quality, about),
-      pixels=x_hat.shape[0] * x_hat.shape[1],
+      pixels=header.height * header.width,
       compressed_bytes=len(data),
       note=f"{x_hat.shape[1]} x {x_hat.shape[0]} pixels",
     )
@@ -125,11 +132,10 @@ class Decompression:
         image.verify()
     except Exception:  # Pillow's decoders raise nearly anything.
       return f"exists, but is not a whole {self._kind} image"
-    if size != (info.width, info.height):
-      return (
-        f"exists with {size[0]} x {size[1]} pixels, not"
-        f" {info.width} x {info.height}"
-      )
+    width = -(-info.width // self._reduce)
+    height = -(-info.height // self._reduce)
+    if size != (width, height):
+      return f"exists with {size[0]} x {size[1]} pixels, not {width} x {height}"
     return ""
 
   def _read(self, source: image_io.Source) -> bytes:

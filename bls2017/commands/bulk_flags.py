@@ -51,8 +51,8 @@ def for_each(
   if coding_flags.OUTPUT.value:
     raise errors.UsageError("--output names one output, --output_dir many")
   jobs = inputs.find(arguments, output_dir, extension, BASE_DIR.value)
-  files.make_directory(output_dir)
   work = make_work()
+  files.make_directory(output_dir)
   bar = progress.ProgressBar()
 
   def report(outcome: worker_threads.Outcome) -> None:

@@ -63,12 +63,14 @@ class _SizeParser(flags.ArgumentParser[int]):
 
   def parse(self, argument: str | int) -> int:
     """See `flags.ArgumentParser.parse`."""
-    match = re.fullmatch(r"(\d+(?:\.\d*)?)([kMG]?)(i?)B?", str(argument))
+    match = re.fullmatch(r"(\d+(?:\.\d*)?)([kKMG]?)(i?)B?", str(argument))
     if not match:
       raise ValueError(f"not {self.syntactic_help}")
     number, prefix, binary = match.groups()
     base = 1024 if binary else 1000
-    return int(float(number) * base ** " kMG".index(prefix or " "))
+    return int(
+      float(number) * base ** " kMG".index(prefix.replace("K", "k") or " ")
+    )
 
   def flag_type(self) -> str:
     """See `flags.ArgumentParser.flag_type`."""
@@ -90,7 +92,13 @@ _TARGET_PSNR = flags.DEFINE_float(
 _STRIP = flags.DEFINE_bool(
   "strip", False, "Leave Exif and XMP out, which tell place and camera."
 )
-_TARGETS = ("quality", "target_bpp", "max_bytes", "target_psnr")
+_TARGETS = {
+  "quality": coding_flags.QUALITY,
+  "target_bpp": _TARGET_BPP,
+  "max_bytes": _MAX_BYTES,
+  "target_psnr": _TARGET_PSNR,
+}
+"""What a file is to be; one of them at most."""
 _EFFORT = flags.DEFINE_integer(
   "effort",
   options_lib.DEFAULT_EFFORT,
@@ -110,18 +118,11 @@ _ROI = flags.DEFINE_string(
 )
 
 
-def _at_most_one(values: dict[str, float | None]) -> bool:
-  return sum(value is not None for value in values.values()) <= 1
-
-
 def _is_positive(value: float | None) -> bool:
   return value is None or 0 < value < math.inf
 
 
-flags.register_multi_flags_validator(
-  _TARGETS, _at_most_one, "they contradict each other"
-)
-for _name in _TARGETS[1:]:
+for _name in ("target_bpp", "max_bytes", "target_psnr"):
   flags.register_validator(_name, _is_positive, "it must be positive")
 
 
@@ -129,27 +130,33 @@ def run(arguments: list[str]) -> int:
   """The command; see `bls2017.commands.main`."""
   if not arguments:
     raise errors.UsageError(f"an input is needed; usage: {USAGE}")
+  given = [f"--{n}" for n, flag in _TARGETS.items() if flag.value is not None]
+  if len(given) > 1:
+    raise errors.UsageError(f"{' and '.join(given)} contradict each other")
   coding_flags.check_quality()
-  if coding_flags.OUTPUT_DIR.value and _ROI.value:
-    raise errors.UsageError("--roi is for one image, not for --output_dir")
-  extension = inputs.BITSTREAM_EXTENSION
   output_dir = coding_flags.OUTPUT_DIR.value
+  if output_dir and _ROI.value:
+    raise errors.UsageError("--roi is for one image, not for --output_dir")
+  max_pixels = coding_flags.MAX_PIXELS.value
+  mask = image_io.read_grey(_ROI.value, max_pixels) if _ROI.value else None
+  options = _options(mask)
+  options.check()
+  extension = inputs.BITSTREAM_EXTENSION
   if output_dir:
-    return bulk_flags.for_each(arguments, output_dir, extension, _work)
+    work = functools.partial(_work, options)
+    return bulk_flags.for_each(arguments, output_dir, extension, work)
   source, output = coding_flags.pair(arguments, extension)
   standard = source == files.STANDARD_STREAM
-  max_pixels = coding_flags.MAX_PIXELS.value
   image = files.read(source) if standard else source
   x = image_io.read_rgb(image, max_pixels)
   about = metadata.NONE if _STRIP.value else metadata.read(image)
-  mask = image_io.read_grey(_ROI.value, max_pixels) if _ROI.value else None
   codec = coding_flags.load_codec()
   bar = progress.ProgressBar()
   try:
     encoded = codec.encode(
       x,
       coding_flags.QUALITY.value,
-      _options(mask),
+      options,
       bar,
       metadata=codec.boxes(about),
     )
@@ -163,14 +170,14 @@ def run(arguments: list[str]) -> int:
   return 0
 
 
-def _work() -> worker_threads.Work:
+def _work(options: options_lib.Options) -> worker_threads.Work:
   from bls2017.bulk import bulk_coding
 
   codec = coding_flags.load_codec()
   return bulk_coding.Compression(
     codec,
     coding_flags.QUALITY.value,
-    _options(None),
+    options,
     functools.partial(_describe, codec) if coding_flags.VERBOSE.value else None,
     _STRIP.value,
   )
@@ -194,10 +201,12 @@ def _describe(
 
   x_hat = codec.decompress(encoded.data)
   bpp = 8 * len(encoded.data) / (x.shape[0] * x.shape[1])
+  ms_ssim = metrics.ms_ssim(x, x_hat)
+  # Small images have none.
+  similarity = f", MS-SSIM {ms_ssim:.4f}" if math.isfinite(ms_ssim) else ""
   clipped = f", {encoded.clipped} latents clipped" if encoded.clipped else ""
   return (
     f"{x.shape[1]} x {x.shape[0]}, {len(encoded.data)} bytes,"
     f" quality {encoded.quality:g}, {bpp:.4f} bpp,"
-    f" PSNR {metrics.psnr(x, x_hat):.2f} dB,"
-    f" MS-SSIM {metrics.ms_ssim(x, x_hat):.4f}{clipped}"
+    f" PSNR {metrics.psnr(x, x_hat):.2f} dB{similarity}{clipped}"
   )

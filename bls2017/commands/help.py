@@ -12,6 +12,7 @@ _VALUES = {
   "int": "N",
   "float": "X",
   "size": "N",
+  "region": "X,Y,W,H",
   "comma separated list of strings": "A,B",
 }
 """What stands for a flag's value, by absl's name of its type."""

@@ -46,6 +46,7 @@ def run(arguments: list[str]) -> int:
   boxes = [f"{kind.strip()} {size} bytes" for kind, size in sizes.items()]
   values["metadata"] = ", ".join(boxes) or "none"
   values["packaged_model"] = values["packaged_model"] or "none has this id"
+  values["bpp"] = f"{values['bpp']:.4f}"
   width = max(map(len, values))
   for key, value in values.items():
     shown = "unknown, the file has another model" if value is None else value
@@ -63,13 +64,13 @@ def _values(
   if model is None and packaged:
     model = model_directory.load(packaged)
   model_config = model.config if model else model_directory.read_config()
-  payload = num_lanes = None
+  header_bytes = num_lanes = None
   if model and header.model_id == model.model_id:
     if header.quality_index >= len(model.tables):
       raise errors.BitstreamError("the file has a quality the model lacks")
     tables = model.tables.for_quality(header.quality_index)
-    streams = container.unpack_lanes(data, header, tables.lane_positions)
-    payload, num_lanes = sum(map(len, streams)), len(streams)
+    bounds = container.lane_bounds(data, header, tables.lane_positions)
+    header_bytes, num_lanes = int(bounds[0]), len(bounds) - 1
   return {
     "version": header.version,
     "height": header.height,
@@ -79,8 +80,8 @@ def _values(
     "packaged_model": packaged,
     "bpp": 8 * len(data) / (header.height * header.width),
     "bytes": len(data),
-    "header_bytes": None if payload is None else len(data) - payload,
-    "payload_bytes": payload,
+    "header_bytes": header_bytes,
+    "payload_bytes": None if header_bytes is None else len(data) - header_bytes,
     "lanes": num_lanes,
     "metadata": {box.type.decode("ascii"): len(box.data) for box in boxes},
   }

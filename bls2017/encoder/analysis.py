@@ -212,7 +212,8 @@ class AnalysedImage:
     tables = self.model.tables(candidate.quality_index)
     rows = candidate.rows.reshape(*self.shape, -1)
     transforms = self.model.transforms(candidate.quality_index)
-    return transforms.image(
+    return runtimes.image(
+      transforms,
       lambda first, end: quantization.latents(rows[first:end], tables),
       *self.size,
     )

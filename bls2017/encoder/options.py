@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from bls2017 import errors
+from bls2017.common import packages
+
 if TYPE_CHECKING:
   import numpy as np
 
@@ -44,3 +47,28 @@ class Options:
   effort: int = DEFAULT_EFFORT
   metric: str = METRICS[0]
   roi: np.ndarray | None = None
+
+  def check(self) -> None:
+    """Refuses what no image can be compressed with.
+
+    Raises:
+      errors.UsageError: if effort or metric are out of their range, or the
+        metric contradicts something else.
+      errors.MissingPackageError: if refining was asked for without TensorFlow.
+    """
+    if not 1 <= self.effort <= MAX_EFFORT:
+      raise errors.UsageError(
+        f"effort must be from 1 to {MAX_EFFORT}, not {self.effort}"
+      )
+    if self.metric not in METRICS:
+      raise errors.UsageError(
+        f"metric must be one of {', '.join(METRICS)}, not {self.metric!r}"
+      )
+    for name, value in (
+      ("a region of interest", self.roi),
+      ("a target of PSNR", self.target_psnr),
+    ):
+      if value is not None and self.metric != "mse":
+        raise errors.UsageError(f"{name} needs the metric mse")
+    if self.effort >= REFINING_EFFORT:
+      packages.require_tensorflow(f"effort {REFINING_EFFORT} or more")

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bls2017 import errors
-from bls2017.common import packages
 from bls2017.encoder import (
   analysis,
   region_of_interest,
@@ -54,11 +53,8 @@ class Plan:
     if options.roi is not None:
       self._brightness = region_of_interest.brightness(options.roi, size)
     self._refines = options.effort >= options_lib.REFINING_EFFORT
-    _check(options, size)
-    if self._refines:
-      packages.require_tensorflow(
-        f"effort {options_lib.REFINING_EFFORT} or more"
-      )
+    options.check()
+    _check_metric(options, size)
 
   def carry_out(
     self, pixels: np.ndarray, observer: refinement.StepObserver | None = None
@@ -120,27 +116,12 @@ class Plan:
     return min(tried, key=lambda c: self._target.cost(image, c))
 
 
-def _check(options: options_lib.Options, size: tuple[int, int]) -> None:
-  """Raises errors.UsageError where effort and metric are not possible."""
-  if not 1 <= options.effort <= options_lib.MAX_EFFORT:
-    raise errors.UsageError(
-      f"effort must be from 1 to {options_lib.MAX_EFFORT}, not {options.effort}"
-    )
-  if options.metric not in options_lib.METRICS:
-    raise errors.UsageError(
-      f"metric must be one of {', '.join(options_lib.METRICS)},"
-      f" not {options.metric!r}"
-    )
-  if options.metric == "mse":
-    return
-  for name, value in (
-    ("a region of interest", options.roi),
-    ("a target of PSNR", options.target_psnr),
-  ):
-    if value is not None:
-      raise errors.UsageError(f"{name} needs the metric mse")
+def _check_metric(options: options_lib.Options, size: tuple[int, int]) -> None:
+  """Raises errors.UsageError where an image is too small for its metric."""
   refines = options.effort >= options_lib.REFINING_EFFORT
-  if refines and min(size) < metrics.MS_SSIM_MINIMUM_SIDE:
+  if options.metric == "mse" or not refines:
+    return
+  if min(size) < metrics.MS_SSIM_MINIMUM_SIDE:
     raise errors.UsageError(
       "MS-SSIM is not defined for images with a side below"
       f" {metrics.MS_SSIM_MINIMUM_SIDE} pixels"

@@ -43,6 +43,9 @@ from bls2017.encoder import activities
 _BLOCK = 256
 """Positions that are quantized at once."""
 
+_DECODED_BLOCK = 1024
+"""Positions whose latents are made at once."""
+
 _MOST_STEPS = 16
 """How far from the nearest symbol a cheaper one is sought."""
 
@@ -333,8 +336,13 @@ def latents(
     rows: int [..., columns].
     tables: The coding tables of the quality.
   """
-  # In 32 bits as in the export, so that both decode to the same latents.
-  y_hat = symbols(rows, tables).astype(np.float32)
-  y_hat += tables.offset
-  y_hat *= tables.inverse_gain
-  return y_hat
+  # In 32 bits as in the export, so that both decode to the same latents. By
+  # blocks, since the symbols of a strip take as much room as its latents.
+  flat = rows.reshape(-1, rows.shape[-1])
+  y_hat = np.empty((len(flat), len(tables.minimum)), np.float32)
+  for block in blocks.blocks(len(flat), _DECODED_BLOCK):
+    part = y_hat[block]
+    part[:] = symbols(flat[block], tables)
+    part += tables.offset
+    part *= tables.inverse_gain
+  return y_hat.reshape(*rows.shape[:-1], -1)

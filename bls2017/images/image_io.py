@@ -7,7 +7,8 @@ The rule by which any image Pillow reads becomes 8-bit RGB:
 3. grey of more than 8 bits is scaled, not cut off: 16 bits by 1/257, 32-bit
    integers from their own range when they exceed 0..65535 (such files do not
    state it). Floating point counts from 0 (black) to 1 (white) and is refused
-   where a value lies beyond;
+   where a value lies beyond. Of more than 8 bits of colours, Pillow reads the
+   upper 8. A warning says that there were more;
 4. an embedded ICC profile is applied, the result is sRGB (relative
    colorimetric); a profile that cannot be used is ignored with a warning;
 5. grey, palette, 1-bit, CMYK, YCbCr, Lab and HSV are converted by Pillow;
@@ -24,6 +25,7 @@ import contextlib
 import io
 import logging
 import os
+import re
 import warnings
 import zlib
 from typing import Any, BinaryIO, Union
@@ -207,7 +209,7 @@ def _array_to_rgb(x: np.ndarray) -> np.ndarray:
     return x
   x = x.reshape(*x.shape[:2], channels)
   if x.dtype.kind == "f":
-    x = _from_unit_interval(x)
+    x = _from_unit_interval(x, "the image")
   elif x.dtype != np.uint8:
     scale = 255 if x.dtype == np.bool_ else 1 / 257
     x = np.rint(x * scale).astype(np.uint8)
@@ -218,14 +220,12 @@ def _array_to_rgb(x: np.ndarray) -> np.ndarray:
   return np.repeat(x, 3, -1) if channels < 3 else x
 
 
-def _from_unit_interval(values: np.ndarray) -> np.ndarray:
+def _from_unit_interval(values: np.ndarray, name: str) -> np.ndarray:
   if not np.all(np.isfinite(values)):
-    raise errors.UnreadableInputError(
-      "the image has values that are not finite"
-    )
+    raise errors.UnreadableInputError(f"{name} has values that are not finite")
   if values.size and (values.min() < 0 or values.max() > 1):
     raise errors.UnreadableInputError(
-      "the image has floating-point values from"
+      f"{name} has floating-point values from"
       f" {values.min():g} to {values.max():g}; scale them to 0 (black) .. 1"
       " (white), or make them 8-bit integers"
     )
@@ -247,12 +247,14 @@ def _to_rgb(image: Image.Image, name: str, max_pixels: int) -> np.ndarray:
       f"{name} is an animation; extract a frame first"
     )
   profile = image.info.get("icc_profile")
+  if _is_deep(image):
+    _log.warning("%s: its depth is reduced to 8 bits", name)
   image.load()
   # A large image is not copied without need, and a caller's is not changed.
   if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
     image = ImageOps.exif_transpose(image)
   if image.mode.startswith(("I", "F")):
-    image = _to_grey(image)
+    image = _to_grey(image, name)
   if image.has_transparency_data:
     _log.warning("%s: alpha is composited on white", name)
     image = image.convert("RGBA")
@@ -267,10 +269,20 @@ def _to_rgb(image: Image.Image, name: str, max_pixels: int) -> np.ndarray:
   return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
-def _to_grey(image: Image.Image) -> Image.Image:
+def _is_deep(image: Image.Image) -> bool:
+  """Whether an image that is not yet loaded has samples of over 8 bits."""
+  # How Pillow's decoders find samples of colours in a file: "RGB;16B". The 16
+  # bits of "BGR;16" are those of a whole pixel.
+  stored = [str(tile[3]) for tile in getattr(image, "tile", ())]
+  return image.mode.startswith(("I", "F")) or any(
+    re.search(r"(?<!BGR);16", arguments) for arguments in stored
+  )
+
+
+def _to_grey(image: Image.Image, name: str) -> Image.Image:
   values = np.asarray(image)
   if image.mode == "F":
-    return Image.fromarray(_from_unit_interval(values))
+    return Image.fromarray(_from_unit_interval(values, name))
   values = values.astype(np.float64)
   # Mode I is also how Pillow opens 16-bit PNG and TIFF in some versions.
   if image.mode.startswith("I;16") or (

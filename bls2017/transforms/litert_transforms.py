@@ -78,38 +78,26 @@ class LiteRtTransforms:
         latents[row.kept, column.kept] = y[row.inner, column.inner]
     return latents
 
-  def image(
+  def bands(
     self, latents: Callable[[int, int], np.ndarray], height: int, width: int
-  ) -> np.ndarray:
-    """The image of latents.
-
-    Args:
-      latents: Gives the rows of latents from a first one up to, and not
-        including, another one: float32 [n, w, C]. It is asked for them from
-        top to bottom, for each once.
-      height: Pixels.
-      width: Pixels.
-
-    Returns:
-      uint8 [height, width, 3].
-    """
+  ) -> Iterator[np.ndarray]:
+    """See `runtimes.Transforms.bands`."""
     rows, columns = _windows(*lanes.latent_shape(height, width))
-    image = np.empty((height, width, 3), np.uint8)
-    band, top, end = None, 0, 0
-    for row in rows:
-      below = latents(end, row.end)
-      if band is None:
-        band = below
-      else:
-        band = np.concatenate([band[row.start - top :], below])
-      top, end = row.start, row.end
+    starts = [*(row.start for row in rows), rows[-1].end]
+    kept_above: list[np.ndarray] = []
+    end = 0
+    for row, next_start in zip(rows, starts[1:]):
+      y = np.concatenate([*kept_above, latents(end, row.end)])
+      kept_above, end = [y[next_start - row.start :].copy()], row.end
+      kept = _scaled(row.kept)
+      band = np.empty((min(kept.stop, height) - kept.start, width, 3), np.uint8)
       for column in columns:
-        y = band[None, :, column.start : column.end]
-        x = self._synthesis(np.ascontiguousarray(y))[0]
-        part = image[_scaled(row.kept), _scaled(column.kept)]
+        window = y[None, :, column.start : column.end]
+        x = self._synthesis(np.ascontiguousarray(window))[0]
+        part = band[:, _scaled(column.kept)]
         x = x[_scaled(row.inner), _scaled(column.inner)]
         part[:] = x[: part.shape[0], : part.shape[1]]
-    return image
+      yield band
 
 
 class _Window(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -72,21 +73,62 @@ class Region(NamedTuple):
     return rows[:, None] * columns + np.arange(self.x, self.x + self.width)
 
 
-def reduced(image: np.ndarray, factor: int) -> np.ndarray:
-  """An image made smaller: means of boxes of factor x factor pixels.
+def check_reduction(factor: int) -> None:
+  """Raises errors.UsageError unless it is one of `REDUCTIONS`."""
+  if factor not in REDUCTIONS:
+    raise errors.UsageError(
+      f"an image can be reduced by one of {REDUCTIONS}, not {factor}"
+    )
 
-  Boxes at the right and lower borders may have fewer pixels. Some rows are
-  worked on at once, so that it takes little memory besides the image.
+
+def assembled(
+  bands: Iterable[np.ndarray], part: Region, factor: int = 1
+) -> np.ndarray:
+  """A part of an image that comes in bands, made smaller as they come.
+
+  Samples are means of boxes of factor x factor pixels, which begin at the upper
+  left corner of the part; those at its right and lower borders may have fewer.
+
+  Args:
+    bands: uint8 [n, W, 3], the rows of the image from top to bottom; none is
+      asked for below the part.
+    part: Pixels inside of the image.
+    factor: One of `REDUCTIONS`.
+
+  Returns:
+    uint8 [ceil(part.height / factor), ceil(part.width / factor), 3].
+  """
+  height, width = -(-part.height // factor), -(-part.width // factor)
+  image = np.empty((height, width, 3), np.uint8)
+  waiting = np.empty((0, part.width, 3), np.uint8)
+  top, bottom, done = -part.y, part.height, 0
+  for band in bands:
+    rows = band[max(-top, 0) : max(bottom - top, 0)]
+    rows = rows[:, part.x : part.x + part.width]
+    top += len(band)
+    if len(waiting):
+      rows = np.concatenate([waiting, rows])
+    ready = len(rows) if top >= bottom else len(rows) // factor * factor
+    boxes = image[done : done - (-ready // factor)]
+    boxes[:] = rows[:ready] if factor == 1 else _means(rows[:ready], factor)
+    done += len(boxes)
+    if top >= bottom:
+      break
+    # A copy, so that the band can be freed.
+    waiting = rows[ready:].copy()
+  return image
+
+
+def _means(image: np.ndarray, factor: int) -> np.ndarray:
+  """Means of boxes of factor x factor pixels, of each row of boxes by itself.
 
   Args:
     image: uint8 [H, W, 3].
-    factor: One of `REDUCTIONS`.
+    factor: Above 1.
 
   Returns:
     uint8 [ceil(H / factor), ceil(W / factor), 3].
   """
-  if factor == 1:
-    return image
   height, width = image.shape[:2]
   small = np.empty((-(-height // factor), -(-width // factor), 3), np.uint8)
   columns = np.arange(0, width, factor)

@@ -8,6 +8,7 @@ of a rounding step or two, so that a few symbols of its file may.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import Callable, Protocol
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from bls2017 import errors
 from bls2017.bitstream import range_coder, range_coder_numpy
 from bls2017.common import packages
-from bls2017.transforms import litert_transforms, model_directory
+from bls2017.transforms import litert_transforms, model_directory, regions
 
 TENSORFLOW = "tensorflow"
 LITERT = "litert"
@@ -32,10 +33,10 @@ class Transforms(Protocol):
     The last column and row are repeated up to multiples of 16.
     """
 
-  def image(
+  def bands(
     self, latents: Callable[[int, int], np.ndarray], height: int, width: int
-  ) -> np.ndarray:
-    """The image of latents.
+  ) -> Iterator[np.ndarray]:
+    """The image of latents, from top to bottom.
 
     Args:
       latents: Gives the rows of latents from a first one up to, and not
@@ -44,9 +45,27 @@ class Transforms(Protocol):
       height: Pixels.
       width: Pixels.
 
-    Returns:
-      uint8 [height, width, 3].
+    Yields:
+      uint8 [n, width, 3], the next rows of the image; together all of them.
     """
+
+
+def image(
+  transforms: Transforms,
+  latents: Callable[[int, int], np.ndarray],
+  height: int,
+  width: int,
+) -> np.ndarray:
+  """The image of latents as a whole: uint8 [height, width, 3].
+
+  Args:
+    transforms: A model's.
+    latents: As for `Transforms.bands`.
+    height: Pixels.
+    width: Pixels.
+  """
+  bands = transforms.bands(latents, height, width)
+  return regions.assembled(bands, regions.Region(0, 0, width, height))
 
 
 def choose(runtime: str, has_graphs: bool = True) -> str:

@@ -13,7 +13,7 @@ one strip needs no loop. `export.graph.graph_strips` has the loop of a graph.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Callable
 
 import numpy as np
@@ -89,36 +89,22 @@ class Transforms:
       done += y.shape[1]
     return latents
 
-  def image(
+  def bands(
     self, latents: Callable[[int, int], np.ndarray], height: int, width: int
-  ) -> np.ndarray:
-    """The image of latents.
-
-    Args:
-      latents: Gives the rows of latents from a first one up to, and not
-        including, another one: float32 [n, w, C]. It is asked for them from
-        top to bottom, for each once.
-      height: Pixels.
-      width: Pixels.
-
-    Returns:
-      uint8 [height, width, 3].
-    """
+  ) -> Iterator[np.ndarray]:
+    """See `runtimes.Transforms.bands`."""
     rows, columns = lanes.latent_shape(height, width)
     count = num_strips(rows, columns)
     if count == 1:
-      x = self._pixels(latents(0, rows)[None])[0].numpy()
-      return x[:height, :width]
-    image = np.empty((height, width, 3), np.uint8)
+      yield self._pixels(latents(0, rows)[None])[0].numpy()[:height, :width]
+      return
     carried = self.frozen.pixels_start(columns)
     done = 0
     for i in range(count):
       y = latents(*_bounds(i, count, rows))
       x, carried = self._pixels_strip(y[None], carried, i + 1 == count)
-      part = image[done : done + x.shape[1]]
-      part[:] = x[0].numpy()[: len(part), :width]
-      done += len(part)
-    return image
+      yield x[0].numpy()[: height - done, :width]
+      done += x.shape[1]
 
   @functools.cached_property
   def _analysis(self) -> Any:

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bls2017 import codec as codec_lib
-from bls2017 import errors
+from bls2017 import errors, file_decoding
 from bls2017.bitstream import container
 from bls2017.images import metrics
-from bls2017.transforms import model_directory
+from bls2017.transforms import model_directory, strips
 from tests import images, laws, memory
 
 SIDES = range(1, 34) if laws.LONG else (1, 2, 15, 16, 17, 31, 33)
@@ -371,6 +371,53 @@ def test_a_reduced_image_holds_the_means_of_boxes(codec, factor):
   first, left = 8 // factor, 16 // factor
   np.testing.assert_array_equal(
     part, small[first : first + len(part), left : left + part.shape[1]]
+  )
+
+
+def test_the_same_bytes_are_checked_once(codec, monkeypatch):
+  checked = []
+  checksum = container.checksum
+
+  def counting(data):
+    checked.append(data)
+    return checksum(data)
+
+  monkeypatch.setattr(container, "checksum", counting)
+  data = codec.compress(images.photograph(45, 70), 1)
+  checked.clear()
+  for x in (0, 20, 40):
+    codec.decompress(data, region=(x, 0, 30, 45))
+  assert len(checked) == 1
+  # What can be changed is checked again.
+  changing = bytearray(data)
+  codec.decompress(changing)
+  changing[-1] ^= 1
+  with pytest.raises(errors.BitstreamError):
+    codec.decompress(changing)
+  codec.decompress(data)
+  narrow = codec_lib.Codec(codec.model)
+  narrow.decompress(data)
+  narrow.max_pixels = 100
+  with pytest.raises(errors.LimitError):
+    narrow.decompress(data)
+
+
+@pytest.mark.parametrize("block", [1, 40])
+@pytest.mark.parametrize("factor", [1, 8])
+def test_blocks_and_strips_do_not_show(
+  newest_codec, monkeypatch, factor, block
+):
+  data = newest_codec.compress(images.photograph(250, 130), 2)
+  whole = newest_codec.decompress(data, reduce=factor)
+  region = (17, 33, 80, 160)
+  part = newest_codec.decompress(data, region=region, reduce=factor)
+  monkeypatch.setattr(file_decoding, "BLOCK_POSITIONS", block)
+  monkeypatch.setattr(strips, "STRIP_POSITIONS", 20)
+  np.testing.assert_array_equal(
+    newest_codec.decompress(data, reduce=factor), whole
+  )
+  np.testing.assert_array_equal(
+    newest_codec.decompress(data, region=region, reduce=factor), part
   )
 
 

@@ -18,6 +18,7 @@ LEVELS = (
   ("bls2017.bitstream",),
   ("bls2017.transforms",),
   ("bls2017.encoder",),
+  ("bls2017.file_decoding",),
   ("bls2017.codec",),
   ("bls2017.decoder",),
   ("bls2017.training", "bls2017.pillow_plugin", "export"),

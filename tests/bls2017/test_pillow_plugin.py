@@ -43,6 +43,43 @@ def test_a_file_is_opened_by_its_header_and_decoded_when_needed(
     assert image.size == (10, 7)
 
 
+def test_drafts_and_thumbnails_are_decoded_small(newest_codec, monkeypatch):
+  x = images.photograph(90, 130)
+  data = newest_codec.compress(x, 2)
+  decoded = []
+
+  class Watched:
+    max_file_bytes = newest_codec.max_file_bytes
+
+    def decompress(self, data, reduce):
+      decoded.append(reduce)
+      return newest_codec.decompress(data, reduce=reduce)
+
+  pillow_plugin.use(Watched())
+  image = Image.open(io.BytesIO(data))
+  assert image.draft("RGB", (60, 40)) == ("RGB", (0, 0, 65, 45))
+  # A second call changes nothing, as with JPEG.
+  assert image.draft("RGB", (10, 10)) is None
+  assert image.size == (65, 45)
+  expected = newest_codec.decompress(data, reduce=2)
+  np.testing.assert_array_equal(np.asarray(image), expected)
+  assert image.draft("RGB", (10, 10)) is None
+  for size, factor in (((16, 16), 2), ((8, 8), 4), ((4, 4), 8), ((90, 90), 1)):
+    jpeg = io.BytesIO()
+    Image.fromarray(x).save(jpeg, "JPEG")
+    thumbnails = [Image.open(io.BytesIO(data)), Image.open(jpeg)]
+    for thumbnail in thumbnails:
+      thumbnail.thumbnail(size)
+    assert thumbnails[0].size == thumbnails[1].size
+    assert decoded[-1] == factor
+    with Image.open(io.BytesIO(data)) as image:
+      drafts = [
+        opened.draft(None, (2 * size[0], 2 * size[1]))
+        for opened in (image, Image.open(jpeg))
+      ]
+      assert drafts[0] == drafts[1]
+
+
 def test_images_are_saved_with_quality_effort_and_metadata(
   tmp_path, newest_codec
 ):

@@ -18,6 +18,7 @@ from bls2017 import codec as codec_lib
 from tests import images
 
 X = images.photograph(37, 50)
+MODEL = str(pathlib.Path(__file__).parents[1] / "golden" / "v3" / "model")
 
 
 def test_any_form_of_an_image_becomes_the_same_file(codec, tmp_path):
@@ -60,11 +61,12 @@ def test_a_codec_is_pickled_by_the_place_of_its_model(codec, golden_model_dir):
     pickle.dumps(codec_lib.Codec(codec.model))
 
 
-def test_after_a_fork_a_codec_says_what_to_do(golden_model_dir, tmp_path):
+@pytest.mark.parametrize("runtime", ["TensorFlow", "LiteRT"])
+def test_after_a_fork_a_codec_says_what_to_do(tmp_path, runtime):
   script = tmp_path / "forks.py"
   script.write_text(
     "import os, sys\nimport numpy as np\nimport bls2017\n"
-    f"codec = bls2017.Codec.load({golden_model_dir!r})\n"
+    f"codec = bls2017.Codec.load({MODEL!r}, runtime={runtime.lower()!r})\n"
     "data = codec.compress(np.zeros((16, 16, 3), np.uint8), 1)\n"
     "child = os.fork()\n"
     "if not child:\n"
@@ -78,7 +80,7 @@ def test_after_a_fork_a_codec_says_what_to_do(golden_model_dir, tmp_path):
   done = subprocess.run(
     [sys.executable, str(script)], capture_output=True, timeout=120, check=True
   )
-  assert b"spawn" in done.stdout
+  assert b"spawn" in done.stdout and runtime.encode() in done.stdout
 
 
 def test_the_package_says_that_it_is_typed():

@@ -20,7 +20,7 @@ from PIL import Image
 import bls2017
 from bls2017 import errors
 from bls2017.bitstream import lanes, range_coder_numpy
-from bls2017.transforms import model_directory
+from bls2017.transforms import litert_transforms, model_directory, regions
 from tests import laws
 from tests.bls2017.bitstream import tables_strategy
 from tests.conformance import conformance_set
@@ -148,6 +148,30 @@ def test_images_come_back(codec, size):
   assert x_hat.shape == x.shape
   assert np.mean(np.square(x_hat.astype(float) - x)) < 30
   assert len(codec.compress(x, max_bytes=len(data) - 1)) < len(data)
+
+
+@pytest.mark.parametrize("window", [60, 8192])
+@pytest.mark.parametrize("size", [(45, 70), (250, 330), (500, 40)])
+def test_regions_and_previews_are_those_of_the_whole(
+  golden_codec, monkeypatch, size, window
+):
+  monkeypatch.setattr(litert_transforms, "WINDOW_POSITIONS", window)
+  height, width = size
+  data = golden_codec.compress(_picture(height, width), 2)
+  whole = golden_codec.decompress(data)
+  rng = np.random.default_rng(0)
+  for factor in (1, 2, 4, 8):
+    left, top = int(rng.integers(width)), int(rng.integers(height))
+    right = int(rng.integers(left + 1, width + 1))
+    bottom = int(rng.integers(top + 1, height + 1))
+    region = (left, top, right - left, bottom - top)
+    part = whole[top:bottom, left:right]
+    if factor > 1:
+      boxes = regions.Region(0, 0, right - left, bottom - top)
+      part = regions.assembled([part], boxes, factor)
+    np.testing.assert_array_equal(
+      golden_codec.decompress(data, region=region, reduce=factor), part
+    )
 
 
 def test_commands_run_without_tensorflow(tmp_path):

@@ -19,7 +19,7 @@ from bls2017 import errors
 from bls2017.bitstream import lanes
 from bls2017.bulk import worker_threads
 from bls2017.common import config
-from bls2017.transforms import model_directory, strips
+from bls2017.transforms import model_directory, runtimes, strips
 
 _PACKAGES = ("tensorflow", "tensorflow-compression", "numpy", "pillow")
 _MATRIX_SIDE = 2048
@@ -119,8 +119,8 @@ def transforms(
   y = y.astype(np.float32)
   return {
     "analysis": lambda: both.latents(x),
-    "synthesis": lambda: both.image(
-      lambda first, end: y[first:end], height, width
+    "synthesis": lambda: runtimes.image(
+      both, lambda first, end: y[first:end], height, width
     ),
   }
 

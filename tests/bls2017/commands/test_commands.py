@@ -80,8 +80,10 @@ def test_verbose_says_what_was_done(photo, model_flag):
     "compress", str(photo), "--quality=1", "--verbose", model_flag
   )
   assert done.returncode == 0
-  for word in ("50 x 37", "bytes", "bpp", "PSNR", "MS-SSIM"):
+  for word in ("50 x 37", "bytes", "bpp", "PSNR"):
     assert word in done.stderr.decode()
+  # The image is too small for MS-SSIM.
+  assert "nan" not in done.stderr.decode()
 
 
 def test_verbose_counts_clipped_latents(photo, tmp_path, codec):
@@ -171,7 +173,17 @@ def _usage_errors(photo):
     (["compress", str(photo), "--quality=high"], "quality"),
     (["compress", str(photo), str(photo), "--overwrite"], "input and output"),
     (["compress", "a", "b", "c"], "--output_dir"),
-    (["compress", str(photo), "--quality=1", "--max_bytes=9"], "contradict"),
+    (
+      ["compress", str(photo), "--quality=1", "--max_bytes=9"],
+      "--quality and --max_bytes contradict",
+    ),
+    (["compress", str(photo), "--metric=ms_ssim", "--target_psnr=30"], "mse"),
+    (["compress", str(photo), "--metric=ms_ssim", f"--roi={photo}"], "mse"),
+    (["decompress", "a.bls", "--region=1,2,3"], "X,Y,W,H"),
+    (["decompress", "a.bls", "--region=-1,2,3,4"], "X,Y,W,H"),
+    (["decompress", "a.bls", "--region=1,2,0,4"], "X,Y,W,H"),
+    (["decompress", "a.bls", "--reduce=3"], "reduce"),
+    (["decompress", "a.bls", "--region=0,0,1,1", "--output_dir=y"], "one file"),
     (["compress", str(photo), "--effort=10"], "effort"),
     (["compress", str(photo), "--max_bytes=9x"], "bytes"),
     (["compress", str(photo), "--target_bpp=0"], "positive"),
@@ -187,7 +199,7 @@ def _usage_errors(photo):
   ]
 
 
-@pytest.mark.parametrize("case", range(18))
+@pytest.mark.parametrize("case", range(25))
 def test_usage_errors_exit_with_2(photo, case):
   arguments, says = _usage_errors(photo)[case]
   done = commands.run(*arguments)
@@ -244,6 +256,55 @@ def test_jpeg_and_webp_lose_nothing_or_say_so(tmp_path, model_flag, codec):
   assert sizes[0] < sizes[1] / 2
 
 
+def test_parts_and_previews_are_those_of_the_whole_image(
+  photo, tmp_path, model_flag, codec
+):
+  small = tmp_path / "photo.png.bls"
+  small.write_bytes(codec.compress(X, 2))
+  whole = codec.decompress(small.read_bytes())
+  decompress = ("decompress", str(small), model_flag)
+  lines = [
+    [*decompress, str(tmp_path / "part.png"), "--region=21,3,29,34"],
+    [*decompress, str(tmp_path / "half.png"), "--reduce=2"],
+    [*decompress, str(tmp_path / "both.png"), "--region=21,3,29,34",
+     "--reduce=4"],
+    [*decompress, str(tmp_path / "beyond.png"), "--region=21,3,30,34"],
+  ]  # fmt: skip
+  *done, beyond = commands.run_several(lines)
+  assert [(d.returncode, d.stderr) for d in done] == 3 * [(0, b"")]
+  part = image_io.read_rgb(str(tmp_path / "part.png"))
+  np.testing.assert_array_equal(part, whole[3:37, 21:50])
+  for name, options in (
+    ("half", {"reduce": 2}),
+    ("both", {"reduce": 4, "region": (21, 3, 29, 34)}),
+  ):
+    np.testing.assert_array_equal(
+      image_io.read_rgb(str(tmp_path / f"{name}.png")),
+      codec.decompress(small.read_bytes(), **options),
+    )
+  message = commands.assert_fails(beyond, 2)
+  assert str(small) in message and "50 x 37" in message
+  assert not (tmp_path / "beyond.png").exists()
+
+
+def test_a_folder_of_previews_is_done_once_for_each_size(
+  tmp_path, model_flag, codec
+):
+  (tmp_path / "in").mkdir()
+  for name in "ab":
+    (tmp_path / "in" / f"{name}.bls").write_bytes(codec.compress(X, 1))
+  line = ["decompress", str(tmp_path / "in"), model_flag]
+  line.append(f"--output_dir={tmp_path / 'out'}")
+  first, again, other = (
+    commands.run(*line, f"--reduce={factor}") for factor in (4, 4, 2)
+  )
+  assert first.returncode == again.returncode == 0
+  with Image.open(tmp_path / "out" / "b.png") as image:
+    assert image.size == (13, 10)
+  assert b"2 skipped" in again.stderr
+  assert other.returncode == 6 and b"not 25 x 19" in other.stderr
+
+
 def test_metadata_is_kept_until_it_is_stripped(tmp_path, newest_codec):
   model_flag = f"--model={GOLDEN / 'v3' / 'model'}"
   tags = Image.Exif()
@@ -296,7 +357,11 @@ def test_info_and_wrong_values_need_no_tensorflow(tmp_path, codec, model_flag):
     ["compress", str(path), "--quality=9"],
     ["compress", str(path), "--effort=0"],
     ["compress", str(path), "--quality=1", "--max_bytes=1k"],
-  ):
+    ["compress", str(path), "--output_dir=x", "--metric=ms_ssim",
+     "--target_psnr=30"],
+    ["decompress", str(path), "--region=1,1,0,1"],
+    ["decompress", str(path), "--reduce=5"],
+  ):  # fmt: skip
     code = (
       "import sys\nfrom bls2017.commands import main\n"
       f"main.main({arguments})\nsys.exit('tensorflow' in sys.modules)"

@@ -68,6 +68,41 @@ def test_integers_of_32_bits_are_scaled_not_cut_off():
   assert not image_io.read_rgb(_bytes(Image.fromarray(same), "TIFF")).any()
 
 
+def test_a_depth_that_is_reduced_is_told(caplog, tmp_path):
+  path = tmp_path / "deep.png"
+  Image.fromarray(np.full((4, 6), 999, np.uint16)).save(path)
+  image_io.read_rgb(path)
+  (message,) = caplog.messages
+  assert "deep.png" in message and "8 bits" in message
+  caplog.clear()
+  # Pillow gives the upper bits of a PNG file with 16 bits of each colour.
+  path.write_bytes(_png_of_16_bits(X))
+  np.testing.assert_array_equal(image_io.read_rgb(path), X)
+  assert len(caplog.messages) == 1
+  caplog.clear()
+  Image.fromarray(X).save(path)
+  image_io.read_rgb(path)
+  assert not caplog.messages
+
+
+def _png_of_16_bits(x):
+  def chunk(kind, data):
+    checked = kind + data
+    crc = struct.pack(">I", zlib.crc32(checked))
+    return struct.pack(">I", len(data)) + checked + crc
+
+  height, width, _ = x.shape
+  rows = (x.astype(">u2") * 257).astype(">u2").reshape(height, -1)
+  filtered = b"".join(b"\0" + row.tobytes() for row in rows)
+  fields = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+  return (
+    b"\x89PNG\r\n\x1a\n"
+    + chunk(b"IHDR", fields)
+    + chunk(b"IDAT", zlib.compress(filtered))
+    + chunk(b"IEND", b"")
+  )
+
+
 def test_floating_point_counts_from_0_to_1():
   values = np.linspace(0, 1, 24, dtype=np.float32).reshape(4, 6)
   read = image_io.read_rgb(_bytes(Image.fromarray(values), "TIFF"))
@@ -77,14 +112,17 @@ def test_floating_point_counts_from_0_to_1():
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1.5, 255, -0.1])
-def test_floating_point_beyond_0_to_1_is_refused(value):
+def test_floating_point_beyond_0_to_1_is_refused(value, tmp_path):
   values = np.full((4, 6), 0.5, np.float32)
   values[1, 2] = value
-  for read in (
-    lambda: image_io.as_rgb(values),
-    lambda: image_io.read_rgb(_bytes(Image.fromarray(values), "TIFF")),
+  path = tmp_path / "x.tiff"
+  Image.fromarray(values).save(path)
+  for read, name in (
+    (lambda: image_io.as_rgb(values), "the image"),
+    (lambda: image_io.read_rgb(path), "x.tiff"),
   ):
-    with pytest.raises(errors.UnreadableInputError, match="not finite|scale"):
+    says = f"{name} has .*(not finite|scale)"
+    with pytest.raises(errors.UnreadableInputError, match=says):
       read()
 
 

@@ -17,6 +17,7 @@ from bls2017.transforms import (
   litert_graphs,
   litert_transforms,
   model_directory,
+  runtimes,
   strips,
 )
 from tests import images, laws
@@ -56,7 +57,9 @@ def _in_windows(positions, function, *arguments):
 
 
 def _image(transforms, y, height, width):
-  return transforms.image(lambda first, end: y[first:end], height, width)
+  return runtimes.image(
+    transforms, lambda first, end: y[first:end], height, width
+  )
 
 
 @laws.examples(25)
@@ -105,7 +108,7 @@ def test_latents_are_asked_for_once_from_top_to_bottom(transforms):
     asked.append((first, end))
     return np.zeros((end - first, 5, NUM_LATENTS), np.float32)
 
-  _in_windows(40, transforms.image, latents, 400, 80)
+  _in_windows(40, runtimes.image, transforms, latents, 400, 80)
   assert len(asked) > 2
   assert [first for first, _ in asked] == [0, *(end for _, end in asked[:-1])]
   assert asked[-1][1] == 25
@@ -135,7 +138,7 @@ graphs = {{
 }}
 transforms = litert_transforms.LiteRtTransforms(graphs, {NUM_LATENTS})
 y = transforms.latents(np.zeros((40, 50, 3), np.uint8))
-transforms.image(lambda first, end: y[first:end], 40, 50)
+list(transforms.bands(lambda first, end: y[first:end], 40, 50))
 print("stays", file=sys.stderr)
 """
   process = subprocess.run(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bls2017.common import config
 from bls2017.training import model as model_lib
-from bls2017.transforms import strips
+from bls2017.transforms import runtimes, strips
 from tests import images, laws
 
 NUM_LATENTS = 24
@@ -40,7 +40,9 @@ def _in_strips(positions, function, *arguments):
 
 
 def _image(transforms, y, height, width):
-  return transforms.image(lambda first, end: y[first:end], height, width)
+  return runtimes.image(
+    transforms, lambda first, end: y[first:end], height, width
+  )
 
 
 @laws.examples(12)

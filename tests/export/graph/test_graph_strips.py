@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bls2017.transforms import model_directory, strips
+from bls2017.transforms import model_directory, runtimes, strips
 from export.graph import graph_strips
 from tests import images
 
@@ -32,5 +32,7 @@ def test_graphs_give_the_same_bits(transforms, monkeypatch, positions):
 
   np.testing.assert_array_equal(in_a_graph(graph_strips.analysis, x), y)
   pixels = in_a_graph(graph_strips.synthesis, y)
-  expected = transforms.image(lambda first, end: y[first:end], 176, 96)
+  expected = runtimes.image(
+    transforms, lambda first, end: y[first:end], 176, 96
+  )
   np.testing.assert_array_equal(pixels, expected)
