@@ -108,15 +108,15 @@ def test_quality_out_of_range_is_refused(codec, quality):
 @pytest.mark.parametrize(
   "image",
   [
-    np.zeros((4, 4), np.uint8),
-    np.zeros((4, 4, 4), np.uint8),
-    np.zeros((4, 4, 3), np.float32),
+    np.zeros((4,), np.uint8),
+    np.zeros((4, 4, 5), np.uint8),
+    np.zeros((4, 4, 3), np.complex64),
     np.zeros((0, 4, 3), np.uint8),
   ],
 )
 def test_what_is_no_image_is_refused(codec, image):
   with pytest.raises(errors.UsageError):
-    codec.compress(image)
+    codec.compress(image, 1)
 
 
 def test_latents_outside_the_tables_are_clipped_and_counted(codec):

@@ -50,10 +50,11 @@ def test_drafts_and_thumbnails_are_decoded_small(newest_codec, monkeypatch):
 
   class Watched:
     max_file_bytes = newest_codec.max_file_bytes
+    model = newest_codec.model
 
-    def decompress(self, data, reduce):
+    def decode(self, data, reduce):
       decoded.append(reduce)
-      return newest_codec.decompress(data, reduce=reduce)
+      return newest_codec.decode(data, reduce=reduce)
 
   pillow_plugin.use(Watched())
   image = Image.open(io.BytesIO(data))
