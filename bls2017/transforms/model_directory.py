@@ -115,6 +115,15 @@ class FrozenModel:
       )
     return self.pairs[0].weights
 
+  def weights_of(self, quality: float) -> Mapping[str, np.ndarray]:
+    """The weights of the pair that codes a quality.
+
+    Raises:
+      errors.UsageError: if the model has no such quality.
+    """
+    index = self.config.quality_index(quality)
+    return self.pairs[self.tables.pair_of(index)].weights
+
   @property
   def has_graphs(self) -> bool:
     """Whether all pairs have graphs; a directory's are not read for it."""

@@ -35,7 +35,7 @@ class PlainModel:
       quality: 1 to the model's levels.
     """
     index = model.config.quality_index(quality)
-    self._weights = model.pairs[model.tables.pair_of(index)].weights
+    self._weights = model.weights_of(quality)
     self._channels = len(self._weights["synthesis/igdn_in/beta"])
     tables = model.tables.for_quality(index)
     fields = {

@@ -150,7 +150,7 @@ def many_files(
   cores = worker_threads.usable_cores()
   frozen = model_directory.load(model)
   codec = codec_lib.Codec(frozen)
-  alone = timing.transforms(frozen, height, width)
+  alone = timing.transforms(frozen, quality, height, width)
   works: dict[str, worker_threads.Work] = {
     "compress": bulk_coding.Compression(codec, quality),
     "decompress": bulk_coding.Decompression(codec),

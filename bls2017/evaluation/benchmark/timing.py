@@ -108,11 +108,11 @@ def gmacs(weights: Mapping[str, np.ndarray], transform: str) -> float:
 
 
 def transforms(
-  model: model_directory.FrozenModel, height: int, width: int
+  model: model_directory.FrozenModel, quality: float, height: int, width: int
 ) -> dict[str, Callable[[], Any]]:
-  """Both transforms alone, of an image of a size, ready to be timed."""
+  """Both transforms of a quality alone, of an image of a size, to be timed."""
   channels = model.config.num_latents
-  both = strips.Transforms(model.weights, channels)
+  both = strips.Transforms(model.weights_of(quality), channels)
   rng = np.random.default_rng(0)
   x = rng.integers(0, 256, (height, width, 3), np.uint8)
   y = rng.normal(size=(*lanes.latent_shape(height, width), channels))
