@@ -89,9 +89,7 @@ def _coding(
   calls: dict[tuple[str, str], Callable[[], Any]] = {
     ("matrix product", ""): timing.matrix_product()
   }
-  transforms = timing.transforms(
-    model, config.quality, size.height, size.width
-  )
+  transforms = timing.transforms(model, config.quality, size.height, size.width)
   for name, call in transforms.items():
     calls[name, ""] = call
   for codec, quality in codecs:
@@ -100,9 +98,7 @@ def _coding(
     calls[codec.name, "compress"] = compress
     calls[codec.name, "decompress"] = decompress
   medians = timing.interleaved(calls, config.rounds(size))
-  _transform_rows(
-    report, medians, model.weights_of(config.quality), size
-  )
+  _transform_rows(report, medians, model.weights_of(config.quality), size)
   for name, data in files.items():
     values = {"bpp": 8 * len(data) / (size.width * size.height)}
     for step in ("compress", "decompress"):

@@ -142,7 +142,7 @@ def test_a_run_that_is_killed_and_stopped_has_the_losses_of_one_that_is_not(
 ) -> None:
   train_dir = str(tmp_path)
   arguments = _command(photographs, train_dir)
-  steps = 0
+  steps, was_killed = 0, False
   for number, code in (
     (signal.SIGKILL, -signal.SIGKILL),
     (signal.SIGTERM, 143),
@@ -161,7 +161,14 @@ def test_a_run_that_is_killed_and_stopped_has_the_losses_of_one_that_is_not(
       if number is not None:
         assert time.monotonic() - started < 30
     if steps:
-      assert f"resuming from {train_dir}/checkpoints/ckpt-{steps}\n" in output
+      checkpoint = f"{train_dir}/checkpoints/ckpt-{steps}"
+      # What was being written when the process was killed may be in pieces.
+      broken = f"checkpoint {checkpoint} cannot be used"
+      assert (
+        f"resuming from {checkpoint}\n" in output
+        or (was_killed and broken in output and "resuming from" in output)
+      )  # fmt: skip
+    was_killed = number == signal.SIGKILL
     steps = _newest_step(train_dir)
     if number in (signal.SIGTERM, signal.SIGINT):
       assert steps < STEPS
