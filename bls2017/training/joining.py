@@ -23,6 +23,9 @@ from bls2017.common import config
 from bls2017.training import freezing, table_building
 from bls2017.transforms import model_directory
 
+_VECTOR = 16
+"""Floats of the longest vector registers there are."""
+
 _ABSENT = {
   "gain": 1.0,
   "inverse_gain": 1.0,
@@ -77,7 +80,7 @@ def join(
     raise errors.UsageError(
       "models of another distortion or number of activities cannot be joined"
     )
-  used = [np.flatnonzero((m.tables.size > 1).any(0)) for m in models]
+  used = [_kept((m.tables.size > 1).any(0)) for m in models]
   channels = max(1, *map(len, used))
   model_config = dataclasses.replace(
     configs[0],
@@ -96,6 +99,18 @@ def join(
   )
   joined = dataclasses.replace(models[0], config=model_config, pairs=pairs)
   return freezing.with_tables(joined, tables, models[0].format_version)
+
+
+def _kept(used: np.ndarray) -> np.ndarray:
+  """The channels that a pair keeps: int [U], increasing, from bool [C].
+
+  Those that are used, and unused ones up to a whole number of vectors: oneDNN
+  sums what is left over in an order that depends on how an image is cut.
+  """
+  count = used.sum()
+  if count > _VECTOR:
+    count += -count % _VECTOR
+  return np.sort(np.argsort(~used, kind="stable")[:count])
 
 
 def pruned(

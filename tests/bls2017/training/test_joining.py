@@ -102,6 +102,20 @@ def test_every_quality_comes_back_and_finer_ones_are_better(
   assert psnrs[0] < psnrs[-1]
 
 
+@pytest.mark.parametrize(
+  "used, total, kept", [(5, 40, 5), (16, 40, 16), (17, 40, 32), (35, 40, 40)]
+)
+def test_whole_vectors_of_channels_are_kept(
+  used: int, total: int, kept: int
+) -> None:
+  rng = np.random.default_rng(0)
+  mask = np.zeros(total, bool)
+  mask[rng.permutation(total)[:used]] = True
+  channels = joining._kept(mask)
+  assert len(channels) == kept and np.all(np.diff(channels) > 0)
+  assert set(np.flatnonzero(mask)) <= set(channels.tolist())
+
+
 def test_both_runtimes_read_each_others_files(
   model_dir: str, x: np.ndarray
 ) -> None:
