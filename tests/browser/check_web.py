@@ -478,7 +478,7 @@ def _save(page: devtools.Page, site: Site, expect: Expectations) -> None:
 def print_times(tfjs: str) -> None:
   """Prints what a first image takes and downloads, and those after it."""
   codec = codec_lib.Codec.load()
-  data = codec.compress(images.photograph(*TIMED), 5)
+  data = codec.compress(images.photograph(*TIMED), 6)
   cold: list[float] = []
   warm: list[float] = []
   with _packaged_site(tfjs) as site:
