@@ -2,9 +2,11 @@
 
     python -m tests.benchmarks.serving [--model=DIR] [--large_runs=0]
 
-All take and give image tensors. Runs are interleaved, so that whatever else the
-machine does slows all of them; medians are printed. A batch holds images of all
-the qualities, and is compared with the same images one at a time.
+All but the clients take and give image tensors; these send a PNG and a file
+over gRPC and REST to a server in this process. Runs are interleaved, so that
+whatever else the machine does slows all of them; medians are printed. A batch
+holds images of all the qualities, and is compared with the same images one at a
+time.
 """
 
 from __future__ import annotations
@@ -25,8 +27,9 @@ import tensorflow as tf  # noqa: E402
 
 from bls2017 import codec as codec_lib  # noqa: E402
 from bls2017.evaluation.benchmark import plain_model  # noqa: E402
+from bls2017.images import image_io  # noqa: E402
 from bls2017.transforms import model_directory  # noqa: E402
-from export import export_model  # noqa: E402
+from export import client, export_model  # noqa: E402
 from tests import images  # noqa: E402
 from tests.export import model_server  # noqa: E402
 
@@ -146,6 +149,42 @@ def _compare_batches(
       )
 
 
+def _compare_transports(
+  model: model_server.SessionModel,
+  codec: codec_lib.Codec,
+  qualities: list[float],
+  runs: int,
+) -> None:
+  """What clients send, and how long they wait, for image files."""
+  x = _photograph(*SIZES[0])
+  megapixels = x.shape[0] * x.shape[1] / 1e6
+  png = image_io.encode(x, "PNG")
+  print(
+    "| client | quality | PNG there, bytes a pixel | file back |"
+    " compress, ms a megapixel | decompress |"
+  )
+  print("|---|---|---|---|---|---|")
+  with (
+    model_server.grpc_server(model) as grpc_address,
+    model_server.rest_server(model) as rest_address,
+    client.GrpcClient(grpc_address) as grpc,
+    client.RestClient(rest_address) as rest,
+  ):
+    for quality in qualities:
+      data = codec.compress(x, quality)
+      calls: Calls = {}
+      for name, sender in (("gRPC", grpc), ("REST", rest)):
+        calls[name, "compress"] = lambda c=sender, q=quality: c.compress(png, q)
+        calls[name, "decompress"] = lambda c=sender, d=data: c.decompress(d)
+      medians = _medians(calls, runs)
+      for name, growth in (("gRPC", 1.0), ("REST", 4 / 3)):  # JSON has base64.
+        sizes = (growth * len(content) / 1e6 for content in (png, data))
+        waits = (medians[name, step] for step in ("compress", "decompress"))
+        cells = [f"{size / megapixels:.3f}" for size in sizes]
+        cells += [f"{wait / megapixels:.0f}" for wait in waits]
+        print(f"| {name} | {quality} | {' | '.join(cells)} |", flush=True)
+
+
 _MEMORY_SCRIPT = r"""
 import re, sys, time
 import numpy as np
@@ -185,7 +224,7 @@ def main() -> None:
   """Prints what was measured."""
   parser = argparse.ArgumentParser()
   parser.add_argument("--model", default=None)
-  parser.add_argument("--qualities", type=float, nargs="+", default=[2, 5, 8])
+  parser.add_argument("--qualities", type=float, nargs="+", default=[4, 7, 10])
   parser.add_argument("--runs", type=int, default=7)
   parser.add_argument("--large_runs", type=int, default=3)
   parser.add_argument("--runtimes", nargs="+", default=["stock", "tfc"])
@@ -207,6 +246,9 @@ def main() -> None:
     qualities = arguments.qualities
     _compare_batches(served, codec, qualities, arguments.runs)
     _compare(served, codec, qualities, arguments.runs, arguments.large_runs)
+    _compare_transports(
+      served[arguments.runtimes[0]], codec, qualities, arguments.runs
+    )
     if not arguments.nomemory:
       _memory(paths["stock"], qualities[len(qualities) // 2])
 
