@@ -45,6 +45,7 @@ setuptools.setup(
       "pretrained/*/*",
       "py.typed",
       "training/README.md",
+      "training/*.png",
     ],
     "export": [
       "README.md",

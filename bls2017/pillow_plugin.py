@@ -80,12 +80,11 @@ class BlsImageFile(ImageFile.ImageFile):
       raise SyntaxError(str(e)) from e
     self._size = (header.width, header.height)
     self._mode = "RGB"
-    self.info.update(
-      quality=_model_config(header.model_id).index_quality(
-        header.quality_index
-      ),
-      model_id=header.model_id.hex(),
-    )
+    self.info["model_id"] = header.model_id.hex()
+    model_config = _model_config(header.model_id)
+    if model_config:
+      index = header.quality_index
+      self.info["quality"] = model_config.index_quality(index)
     if header.version >= container.BOXES_VERSION:
       self.info.update(**_boxes(start, stream, header))
     self._reduce(1)
@@ -119,11 +118,12 @@ class BlsImageFile(ImageFile.ImageFile):
     self.tile = [tile]
 
 
-def _model_config(model_id: bytes) -> config.ModelConfig:
-  """That of a file's model; where it is not known, the default model's."""
+def _model_config(model_id: bytes) -> config.ModelConfig | None:
+  """That of a file's model, whose steps of quality differ; None if unknown."""
   if _codec and _codec.model.model_id == model_id:
     return _codec.model.config
-  return model_directory.read_config(packaged_models.find(model_id))
+  name = packaged_models.find(model_id)
+  return model_directory.read_config(name) if name else None
 
 
 class _Decoder(ImageFile.PyDecoder):

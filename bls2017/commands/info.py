@@ -57,17 +57,20 @@ def run(arguments: list[str]) -> int:
 def _values(
   data: bytes, model: model_directory.FrozenModel | None
 ) -> dict[str, Any]:
-  """What a file says; of its lanes only if its model is given or packaged."""
+  """What a file says.
+
+  Its quality and lanes only if its model is given or packaged.
+  """
   header = container.unpack_header(data)
   boxes = container.unpack_boxes(data, header)
   packaged = packaged_models.find(header.model_id)
   if model is None and packaged:
     model = model_directory.load(packaged)
-  model_config = model.config if model else model_directory.read_config()
-  header_bytes = num_lanes = None
+  quality = header_bytes = num_lanes = None
   if model and header.model_id == model.model_id:
     if header.quality_index >= len(model.tables):
       raise errors.BitstreamError("the file has a quality the model lacks")
+    quality = model.config.index_quality(header.quality_index)
     tables = model.tables.for_quality(header.quality_index)
     bounds = container.lane_bounds(data, header, tables.lane_positions)
     header_bytes, num_lanes = int(bounds[0]), len(bounds) - 1
@@ -75,7 +78,7 @@ def _values(
     "version": header.version,
     "height": header.height,
     "width": header.width,
-    "quality": model_config.index_quality(header.quality_index),
+    "quality": quality,
     "model_id": header.model_id.hex(),
     "packaged_model": packaged,
     "bpp": 8 * len(data) / (header.height * header.width),

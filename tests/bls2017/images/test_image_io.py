@@ -69,6 +69,8 @@ def test_integers_of_32_bits_are_scaled_not_cut_off():
 
 
 def test_a_depth_that_is_reduced_is_told(caplog, tmp_path):
+  # Training, in the same process, has no use for such warnings.
+  caplog.set_level(logging.WARNING, image_io.__name__)
   path = tmp_path / "deep.png"
   Image.fromarray(np.full((4, 6), 999, np.uint16)).save(path)
   image_io.read_rgb(path)

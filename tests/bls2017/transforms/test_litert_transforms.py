@@ -43,10 +43,11 @@ def packaged():
   """LiteRT's and TensorFlow's transforms of the package's model."""
   model = model_directory.load()
   num_latents = model.config.num_latents
-  graphs = litert_graphs.convert(model.weights, num_latents)
+  weights = model.pairs[-1].weights
+  graphs = litert_graphs.convert(weights, num_latents)
   return (
     litert_transforms.LiteRtTransforms(graphs, num_latents),
-    strips.Transforms(model.weights, num_latents),
+    strips.Transforms(weights, num_latents),
   )
 
 
@@ -92,8 +93,9 @@ def test_the_packaged_model_decodes_as_in_tensorflow(packaged, size):
 
 def test_weights_have_16_bits_where_that_is_near_enough(monkeypatch, weights):
   model = model_directory.load()
-  size = sum(model.weights[k].size for k in model.weights)
-  half = litert_graphs.convert(model.weights, model.config.num_latents)
+  packaged = model.pairs[0].weights
+  size = sum(packaged[k].size for k in packaged)
+  half = litert_graphs.convert(packaged, model.config.num_latents)
   assert sum(map(len, half.values())) < 2.2 * size
   monkeypatch.setattr(litert_graphs, "MAX_DECIBELS", -1)
   full = litert_graphs.convert(weights, NUM_LATENTS)

@@ -45,7 +45,10 @@ def _rewrite(path, change):
 
 
 def _id(weights, model):
-  pairs = [model_directory.TransformPair(weights)]
+  return _id_of_pairs([model_directory.TransformPair(weights)], model)
+
+
+def _id_of_pairs(pairs, model):
   return model_directory.model_id(pairs, model.tables, model.format_version)
 
 
@@ -155,8 +158,12 @@ def test_files_of_another_model_are_refused(written, golden_model_dir):
 
 def test_the_packaged_model_has_the_id_of_its_arrays():
   model = model_directory.load()
-  assert _id(model.weights, model) == model.model_id
-  assert set(model.pairs[0].graphs) == set(model_directory.GRAPHS)
+  pairs = [
+    model_directory.TransformPair(dict(pair.weights)) for pair in model.pairs
+  ]
+  assert _id_of_pairs(pairs, model) == model.model_id
+  for pair in model.pairs:
+    assert set(pair.graphs) == set(model_directory.GRAPHS)
 
 
 def test_changed_weights_do_not_pass_for_the_model(damaged):

@@ -17,7 +17,7 @@ WHOLE = 10**6
 def transforms():
   # The packaged model: oneDNN has kernels of their own for whole vectors.
   model = model_directory.load()
-  return strips.Transforms(model.weights, model.config.num_latents)
+  return strips.Transforms(model.pairs[-1].weights, model.config.num_latents)
 
 
 @pytest.mark.parametrize("positions", [1, 12, WHOLE])
