@@ -41,6 +41,7 @@ _BY_STATUS = {
 _KINDS = {bytes: object, int: np.int32, float: np.float32, tuple: np.int32}
 
 T = TypeVar("T")
+_Self = TypeVar("_Self", bound="Client")
 
 
 class ServerError(errors.CodecError):
@@ -103,6 +104,16 @@ class Client(abc.ABC):
   Every method raises the typed error of an item's status (`bls2017.errors`),
   `UnavailableError` if no server answers, or `ServerError`.
   """
+
+  def __enter__(self: _Self) -> _Self:
+    return self
+
+  def __exit__(self, *exception: object) -> None:
+    self.close()
+
+  def close(self) -> None:
+    """Closes the connection, where one outlives a request."""
+    return
 
   def compress(
     self, image: bytes, quality: float = options.DEFAULT_QUALITY
@@ -255,12 +266,6 @@ class GrpcClient(Client):
     self._stub = prediction_service_pb2_grpc.PredictionServiceStub(
       self._channel
     )
-
-  def __enter__(self) -> GrpcClient:
-    return self
-
-  def __exit__(self, *exception: object) -> None:
-    self.close()
 
   def close(self) -> None:
     """Closes the channel."""

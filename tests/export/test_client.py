@@ -38,8 +38,11 @@ def served(request, session_model):
     ):
       yield made
   else:
-    with model_server.rest_server(session_model) as url:
-      yield client.RestClient(url)
+    with (
+      model_server.rest_server(session_model) as url,
+      client.RestClient(url) as made,
+    ):
+      yield made
 
 
 def test_files_go_there_and_back(served, codec, photographs, tmp_path):
