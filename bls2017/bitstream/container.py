@@ -243,19 +243,16 @@ def lane_bounds(data: bytes, header: Header, lane_positions: int) -> np.ndarray:
       another spelling.
   """
   count = lanes.num_lanes(header.positions, lane_positions)
-  bounds = np.empty(count + 1, np.int64)
   if header.version >= BOXES_VERSION:
-    sizes, bounds[0] = _unpacked_lengths(data, _boxes_end(data), count)
+    sizes, start = _unpacked_lengths(data, _boxes_end(data), count)
   else:
-    bounds[0] = HEADER_BYTES + LANE_LENGTH_BYTES * count
-    if len(data) < bounds[0]:
+    start = HEADER_BYTES + LANE_LENGTH_BYTES * count
+    if len(data) < start:
       raise errors.BitstreamError("the file is too short for its image")
     sizes = np.frombuffer(data, "<u2", count, HEADER_BYTES)
-    if bounds[0] + sizes.sum(dtype=np.int64) != len(data):
+    if start + sizes.sum(dtype=np.int64) != len(data):
       raise errors.BitstreamError("the lanes do not fill the file")
-  np.cumsum(sizes, out=bounds[1:])
-  bounds[1:] += bounds[0]
-  return bounds
+  return np.cumsum(np.concatenate([[start], sizes]), dtype=np.int64)
 
 
 def unpack_lanes(
