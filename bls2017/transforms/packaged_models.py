@@ -31,7 +31,7 @@ SEARCH_PATH = [
 
 def names() -> list[str]:
   """The names of all models, the default first."""
-  return sorted(_directories(), key=lambda name: (name != DEFAULT, name))
+  return list(_directories())
 
 
 def directory(model: str | None = None) -> str:
@@ -65,20 +65,21 @@ def find(model_id: bytes) -> str | None:
   Raises:
     errors.ModelError: if a packaged model is damaged.
   """
-  for name in names():
-    path = os.path.join(_directories()[name], CONFIG_FILE)
-    if config.read_json(path).get(MODEL_ID) == model_id.hex():
+  for name, path in _directories().items():
+    values = config.read_json(os.path.join(path, CONFIG_FILE))
+    if values.get(MODEL_ID) == model_id.hex():
       return name
   return None
 
 
 def _directories() -> dict[str, str]:
-  """The models' directories by their names."""
+  """The models' directories by their names, the default first."""
   models: dict[str, str] = {}
   for folder in SEARCH_PATH:
     for name in _folders(folder):
       models.setdefault(name, os.path.join(folder, name))
-  return models
+  order = sorted(models, key=lambda name: (name != DEFAULT, name))
+  return {name: models[name] for name in order}
 
 
 def _folders(folder: str) -> Iterator[str]:
