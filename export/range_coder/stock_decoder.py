@@ -135,6 +135,26 @@ def _keys(cdf: tf.Tensor, numbers: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
   return tf.concat([keys, _raised(tf.stack([count, count + 1]))], 0)[None]
 
 
+def _table_numbers(
+  tables: stock_streams.Tables, num_activities: int
+) -> tf.Tensor:
+  """The number of the table of each entry of `tables.cdf`, int32."""
+  activities = tf.range(num_activities)[:, None]
+  begins = num_activities * tf.cumsum(tables.totals, exclusive=True)
+
+  def of_quality(i: tf.Tensor) -> tuple[tf.Tensor]:
+    # The tables of all activities of a channel have the same length.
+    first = tables.cdf[begins[i] : begins[i] + tables.totals[i]]
+    channels = tf.cumsum(tf.cast(first == 0, tf.int32)) - 1
+    rows = i * num_activities + activities
+    return (tf.reshape(rows * tables.channels + channels, [-1]),)
+
+  (numbers,) = stock_streams.for_images(
+    tf.size(tables.totals), of_quality, (tf.int32,)
+  )
+  return numbers
+
+
 def _raised(numbers: tf.Tensor) -> tf.Tensor:
   return tf.cast(numbers, tf.float64) * stock_streams.WORD
 
@@ -321,7 +341,7 @@ def _decode_channels(
     chosen, channels = of_image(i)
     return tf.reshape(chosen * channels.entries + channels.starts, [-1])
 
-  numbers = tf.cumsum(tf.cast(tables.cdf == 0, tf.int32)) - 1
+  numbers = _table_numbers(tables, num_activities)
   count = tf.size(tables.totals) * num_activities * tables.channels
   keys = _keys(tables.cdf, numbers, count)
   raised = stock_streams.of_images(images, raised_of_image, tf.float64)
