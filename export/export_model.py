@@ -14,6 +14,7 @@ import pathlib
 import shutil
 import string
 import tempfile
+from typing import Any
 
 import tensorflow as tf
 
@@ -96,6 +97,25 @@ def write_serving_files(directory: str, runtime: str) -> None:
         f.write(text.substitute(values))
 
 
+def save(
+  module: serving_module.ServingModule,
+  directory: str,
+  signatures: dict[str, Any],
+) -> None:
+  """Writes the SavedModel of some signatures.
+
+  Args:
+    module: Whose signatures they are.
+    directory: Where to; it may exist.
+    signatures: Concrete functions by name.
+  """
+  # The root has no functions: what is saved is the signatures, and nothing
+  # twice.
+  root = tf.Module()
+  root.held = module.variables
+  tf.saved_model.save(root, directory, signatures)
+
+
 def _write_version(
   model: model_directory.FrozenModel,
   directory: str,
@@ -103,8 +123,7 @@ def _write_version(
   max_pixels: int,
 ) -> None:
   module = serving_module.ServingModule(model, runtime, max_pixels)
-  # An empty root: what is saved is the signatures, and nothing twice.
-  tf.saved_model.save(tf.Module(), directory, module.signatures())
+  save(module, directory, module.signatures())
   audit.check(directory, audit.TFC_OPERATIONS if runtime == "tfc" else ())
   samples = []
   for sides in warmup.sides(max_pixels):

@@ -1,13 +1,13 @@
-"""The transforms with constant weights, in forms that are equal but faster.
+"""The transforms with fixed weights, in forms that are equal but faster.
 
 Only TensorFlow's own operations, so that these graphs run in any TensorFlow:
 
 - the last synthesis stage, 9x9 up 4, is a 3x3 convolution to 4 x 4 x 3 channels
   that are put in place afterwards; for two thirds of them, a 2x3 convolution;
 - the other two, 5x5 up 2, are four ordinary convolutions, one for each phase;
-- kernels are plain constants, computed once, which hold the scale of the
-  pixels; biases stand next to the convolutions, which TensorFlow then adds in
-  the same pass;
+- kernels are computed once, in the form that convolutions take, and hold the
+  scale of the pixels; biases are constants next to the convolutions, which
+  TensorFlow then adds in the same pass;
 - pixels are rounded before they are put in place: bytes move, not floats;
 - an image can be worked on in strips, from top to bottom. Every stage keeps the
   last rows of what it has seen, as many as the next strip's convolution reaches
@@ -21,8 +21,9 @@ depends on its size, and `rsqrt` on the place in a vector.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -35,6 +36,7 @@ _OUTPUT_CUT = 16
 
 Those of the first row of phases, 12, do; oneDNN computes 16 at a time.
 """
+_OUTPUT_PARTS = (slice(_OUTPUT_CUT), slice(_OUTPUT_CUT, None))
 _SYNTHESIS_REACH = 1
 """Rows of its input above and below that a synthesis stage depends on."""
 
@@ -58,9 +60,12 @@ class FrozenTransforms:
   """Both transforms of a model, ready to be traced into a graph."""
 
   def __init__(
-    self, weights: Mapping[str, np.ndarray], num_latents: int | None = None
+    self,
+    weights: Mapping[str, np.ndarray],
+    num_latents: int | None = None,
+    hold: Callable[[np.ndarray], Any] = np.asarray,
   ):
-    """Prepares the constants.
+    """Prepares the kernels.
 
     Args:
       weights: Named float arrays as `BLS2017Model.get_arrays` returns them. The
@@ -68,23 +73,38 @@ class FrozenTransforms:
         are part of its norm alone.
       num_latents: C, where it is more than the outputs of the analysis: then
         channels that are 0 follow them, which the synthesis ignores.
+      hold: What makes of each kernel what the graphs use. An array becomes a
+        constant of every graph that uses it, a variable is there once for all.
     """
     self._weights = {
       name: np.asarray(value, np.float32) for name, value in weights.items()
     }
-    self._weights["analysis/0/kernel"] = (
-      self._weights["analysis/0/kernel"] / _RANGE
-    )
+    self._kernels = {name: hold(kernel) for name, kernel in self._to_kernels()}
     self._outputs = len(self._weights["synthesis/igdn_in/beta"])
     self._spare = (num_latents or self._outputs) - self._outputs
     _, stride = config.STAGES[0]
-    last = f"synthesis/{_OUTPUT_STAGE}"
-    self._output_kernel = _RANGE * _subpixel_kernel(
-      self._weights[f"{last}/kernel"], stride
+    bias = self._weights[f"synthesis/{_OUTPUT_STAGE}/bias"]
+    self._output_bias = np.tile(bias * _RANGE + _MIDDLE, stride * stride)
+
+  def _to_kernels(self) -> Iterator[tuple[str, np.ndarray]]:
+    """The kernels of all convolutions, with the names of `_kernels`."""
+    for name, value in self._weights.items():
+      if name.endswith("/gamma"):
+        yield name, value[None, None]
+    for i in range(len(config.STAGES)):
+      kernel = self._weights[f"analysis/{i}/kernel"]
+      yield f"analysis/{i}", kernel if i else kernel / _RANGE
+    for i in range(_OUTPUT_STAGE):
+      phases = _subpixel_kernel(self._weights[f"synthesis/{i}/kernel"], 2)
+      phases = phases.reshape(*phases.shape[:3], 2, 2, -1)
+      for p, q in itertools.product((0, 1), repeat=2):
+        yield f"synthesis/{i}/{p}{q}", phases[p:, q:, :, p, q]
+    _, stride = config.STAGES[0]
+    output = _RANGE * _subpixel_kernel(
+      self._weights[f"synthesis/{_OUTPUT_STAGE}/kernel"], stride
     )
-    self._output_bias = np.tile(
-      self._weights[f"{last}/bias"] * _RANGE + _MIDDLE, stride * stride
-    )
+    for p, part in enumerate(_OUTPUT_PARTS):
+      yield f"synthesis/{_OUTPUT_STAGE}/{p}", output[p:, ..., part]
 
   def analysis(self, x: tf.Tensor) -> tf.Tensor:
     """Latents of images.
@@ -138,7 +158,7 @@ class FrozenTransforms:
       side = _padding(support, stride)
       x = tf.nn.conv2d(
         x,
-        self._weights[f"analysis/{i}/kernel"],
+        self._kernels[f"analysis/{i}"],
         stride,
         [[0, 0], above_and_below, side, [0, 0]],
       )
@@ -209,7 +229,10 @@ class FrozenTransforms:
       y, above_and_below = rows(y, support, 1)
       y = _up_phases(
         y,
-        self._weights[f"synthesis/{i}/kernel"],
+        [
+          [self._kernels[f"synthesis/{i}/{p}{q}"] for q in (0, 1)]
+          for p in (0, 1)
+        ],
         self._weights[f"synthesis/{i}/bias"],
         above_and_below,
       )
@@ -218,17 +241,17 @@ class FrozenTransforms:
     y, above_and_below = rows(y, support, 1)
     side = _padding(support, 1)
     parts = []
-    for p, part in enumerate((slice(_OUTPUT_CUT), slice(_OUTPUT_CUT, None))):
+    for p, part in enumerate(_OUTPUT_PARTS):
       seen, ends = _seen_by_phase(y, p, above_and_below)
-      kernel = self._output_kernel[p:, ..., part]
+      kernel = self._kernels[f"synthesis/{_OUTPUT_STAGE}/{p}"]
       x = tf.nn.conv2d(seen, kernel, 1, [[0, 0], ends, side, [0, 0]])
       parts.append(tf.nn.bias_add(x, self._output_bias[part]))
     return tf.concat(parts, 3)
 
   def _norm_pool(self, name: str, x: tf.Tensor) -> tf.Tensor:
     """Beta + x^2 gamma, the square of what GDN divides by."""
-    gamma = self._weights[f"{name}/gamma"]
-    pool = tf.nn.conv2d(tf.square(x), gamma[None, None], 1, "VALID")
+    gamma = self._kernels[f"{name}/gamma"]
+    pool = tf.nn.conv2d(tf.square(x), gamma, 1, "VALID")
     return tf.nn.bias_add(pool, self._weights[f"{name}/beta"])
 
 
@@ -285,7 +308,7 @@ def _in_place(x: tf.Tensor) -> tf.Tensor:
 
 def _up_phases(
   y: tf.Tensor,
-  kernel: np.ndarray,
+  kernels: list[list[Any]],
   bias: np.ndarray,
   above_and_below: list[int],
 ) -> tf.Tensor:
@@ -296,16 +319,14 @@ def _up_phases(
 
   Args:
     y: float32 [N, n, w, in]: h rows and those around them.
-    kernel: float32 [5, 5, in, out].
+    kernels: Of each phase of rows and columns, float32 [3 or 2, 3 or 2, in,
+      out].
     bias: float32 [out].
     above_and_below: Rows of zeros to be added to `y`; n and they are h + 2.
 
   Returns:
     float32 [N, 2 h, 2 w, out].
   """
-  channels_out = kernel.shape[3]
-  phases = _subpixel_kernel(kernel, 2)
-  phases = phases.reshape(*phases.shape[:3], 2, 2, channels_out)
   rows = []
   for p in (0, 1):
     seen, padding = _seen_by_phase(y, p, above_and_below)
@@ -313,7 +334,7 @@ def _up_phases(
       tf.nn.bias_add(
         tf.nn.conv2d(
           seen,
-          phases[p:, q:, :, p, q],
+          kernels[p][q],
           1,
           [[0, 0], padding, [1 - q, 1], [0, 0]],
         ),
@@ -324,7 +345,7 @@ def _up_phases(
     rows.append(tf.stack(columns, 3))
   shape = tf.shape(rows[0])
   return tf.reshape(
-    tf.stack(rows, 2), (shape[0], 2 * shape[1], 2 * shape[2], channels_out)
+    tf.stack(rows, 2), (shape[0], 2 * shape[1], 2 * shape[2], len(bias))
   )
 
 

@@ -37,8 +37,8 @@ _BYTES = tf.TensorSpec((None,), tf.uint8)
 _NUMBERS = tf.TensorSpec((None,), tf.int32)
 
 
-class FrozenGraph:
-  """Compresses and decompresses single images with constants.
+class FrozenGraph(tf.Module):
+  """Compresses and decompresses single images with fixed variables.
 
   Attributes:
     model_id: 8 bytes, of the model.
@@ -50,13 +50,14 @@ class FrozenGraph:
   def __init__(
     self, model: model_directory.FrozenModel, runtime: str, max_pixels: int
   ):
-    """Takes the constants; graphs are traced when they are first used.
+    """Takes the model; graphs are traced when they are first used.
 
     Args:
       model: The model.
       runtime: One of `export.RUNTIMES`.
       max_pixels: Limit of width times height.
     """
+    super().__init__()
     self.model_id = model.model_id
     self.num_levels = model.config.num_levels
     self.quality_steps = model.config.quality_steps

@@ -1,4 +1,4 @@
-"""The coding tables of all qualities as constants of a graph."""
+"""The coding tables of all qualities in a graph."""
 
 from __future__ import annotations
 
@@ -39,16 +39,20 @@ class QualityTables(NamedTuple):
   lane_positions: tf.Tensor
 
 
-class GraphTables:
+class GraphTables(tf.Module):
   """All tables of a model; those of a quality are looked up in the graph.
+
+  The largest array is a variable, for the reason of `GraphTransforms`.
 
   Attributes:
     num_activities: K, sets of tables.
   """
 
   def __init__(self, tables: coding_tables.CodingTables):
-    """Prepares the constants."""
+    """Prepares the arrays."""
+    super().__init__()
     self._tables = tables
+    self._cdf = tf.Variable(tables.cdf, trainable=False)
     self.num_activities = tables.num_activities
     total = tables.size.sum(1, dtype=np.int64)
     self._totals = total.astype(np.int32)
@@ -130,7 +134,7 @@ class GraphTables:
     live = tf.cast(tf.where(size > 1)[:, 0], tf.int32)
     total = tf.gather(self._totals, index)
     cdf = tf.slice(
-      tables.cdf,
+      self._cdf,
       tf.gather(self._starts, index)[None],
       (self.num_activities * total)[None],
     )

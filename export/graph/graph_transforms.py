@@ -20,18 +20,23 @@ if TYPE_CHECKING:
   from bls2017.transforms import model_directory
 
 
-class GraphTransforms:
-  """Analysis and synthesis of all pairs of a model, as constants of a graph.
+class GraphTransforms(tf.Module):
+  """Analysis and synthesis of all pairs of a model.
+
+  Kernels are variables: a server holds a variable once, but a constant several
+  times for each signature, since it copies and optimises its graph.
 
   Attributes:
     num_pairs: How many pairs there are.
   """
 
   def __init__(self, model: model_directory.FrozenModel):
-    """Prepares the constants; graphs are traced when they are first used."""
+    """Makes the variables; graphs are traced when they are first used."""
+    super().__init__()
     channels = model.config.num_latents
+    self._kernels: list[tf.Variable] = []
     pairs = [
-      frozen_transforms.FrozenTransforms(pair.weights, channels)
+      frozen_transforms.FrozenTransforms(pair.weights, channels, self._hold)
       for pair in model.pairs
     ]
     self.num_pairs = len(pairs)
@@ -49,6 +54,10 @@ class GraphTransforms:
       _traced(functools.partial(graph_strips.synthesis, p), latents)
       for p in pairs
     ]
+
+  def _hold(self, kernel: np.ndarray) -> tf.Variable:
+    self._kernels.append(tf.Variable(kernel, trainable=False))
+    return self._kernels[-1]
 
   def pair_of(self, index: tf.Tensor) -> tf.Tensor:
     """The pairs of the qualities `index`: int32, of its shape."""
@@ -83,8 +92,8 @@ class GraphTransforms:
 
 
 def _traced(function: Callable[..., Any], argument: tf.TensorSpec) -> Any:
-  # A function that is not inlined has its constants in memory once, wherever
-  # it is called from.
+  # A function that is not inlined is in memory once, wherever it is called
+  # from.
   return tf.function(
     function,
     input_signature=[argument],

@@ -11,7 +11,9 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from google.protobuf import text_format
+from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 import export
@@ -59,6 +61,34 @@ def test_an_export_runs_where_tfc_cannot_be_imported(base_dir, codec):
     difference = np.array(found["image"]) - codec.decompress(data).astype(int)
     assert np.abs(difference).max() <= 1
     assert found["status"] == 4
+
+
+def test_kernels_and_tables_are_variables(base_dir, frozen_model):
+  model = saved_model_pb2.SavedModel.FromString(
+    (base_dir / "1" / "saved_model.pb").read_bytes()
+  )
+  graph = model.meta_graphs[0].graph_def
+  nodes = [
+    *graph.node,
+    *(n for f in graph.library.function for n in f.node_def),
+  ]
+  constants = [
+    tf.make_ndarray(node.attr["value"].tensor)
+    for node in nodes
+    if node.op == "Const"
+  ]
+  assert constants
+  assert not [c.shape for c in constants if c.ndim == 4]
+  assert frozen_model.tables.cdf.size not in {c.size for c in constants}
+  kernels = [
+    shape
+    for _, shape in tf.train.list_variables(
+      str(base_dir / "1/variables/variables")
+    )
+    if len(shape) == 4
+  ]
+  # Three of analysis, ten of synthesis and a norm before or behind each stage.
+  assert len(kernels) == (3 + 10 + 6) * len(frozen_model.pairs)
 
 
 @pytest.mark.parametrize("runtime", conftest.RUNTIMES)
