@@ -206,8 +206,9 @@ def _narrow(
     for bound in tf.unstack(of_turn, unroll, axis=1):  # [2, active]
       a, b = tf.split(tf.floor(at_work * bound), 2)
       at_work = b - a
-      shift = at_work <= stock_streams.WORD
-      at_work = tf.where(shift, at_work * stock_streams.WORD, at_work)
+      # Products with 1 or 2**16 take less time than choosing with `tf.where`.
+      shift = tf.cast(at_work <= stock_streams.WORD, tf.float64)
+      at_work *= tf.maximum(shift * stock_streams.WORD, 1.0)
       added.append(a)
       shifted.append(shift)
     after = word + tf.cumsum(tf.cast(tf.concat(shifted, 0), tf.int32))
