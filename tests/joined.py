@@ -55,12 +55,14 @@ def models() -> list[model_lib.BLS2017Model]:
 @functools.cache
 def frozen() -> list[model_directory.FrozenModel]:
   """Each of `models`, frozen as what is joined."""
-  neighbours = joining.neighbours([m.config for m in models()])
+  shares = joining.shares([m.config for m in models()])
   return [
     calibration.calibrate(
-      freezing.freeze(m, quality_steps=STEPS, neighbours=n), patches(), 2
+      freezing.freeze(m, quality_steps=STEPS, neighbours=s.neighbours),
+      patches(),
+      2,
     )
-    for m, n in zip(models(), neighbours)
+    for m, s in zip(models(), shares)
   ]
 
 

@@ -29,7 +29,7 @@ _TRAIN_DIR = flags.DEFINE_multi_string(
   "train_dir",
   None,
   "Directory of a training run; repeated for a model of several pairs of"
-  " transforms, by rising lambdas.",
+  " transforms, by rising lambdas. What two reach is the higher one's.",
 )
 _OUTPUT_DIR = flags.DEFINE_string(
   "output_dir", None, "The model directory to write."
@@ -83,11 +83,12 @@ def run(arguments: list[str]) -> int:
 
   configs = [checkpoints.model_config(run) for run in _TRAIN_DIR.value]
   pairs, steps = [], []
-  for run, neighbours in zip(_TRAIN_DIR.value, joining.neighbours(configs)):
+  for run, share in zip(_TRAIN_DIR.value, joining.shares(configs)):
     model, step = checkpoints.load_model(run, _CHECKPOINT.value)
     pair = freezing.freeze(
-      model, _HALF_PRECISION.value, _QUALITY_STEPS.value, neighbours
+      model, _HALF_PRECISION.value, _QUALITY_STEPS.value, share.neighbours
     )
+    pair = joining.contribution(pair, share)
     if _CALIBRATION_GLOB.value:
       pair = _calibrate(pair, _CALIBRATION_GLOB.value)
     pairs.append(pair)

@@ -13,6 +13,7 @@ loss of a model of low rates rose by a quarter.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -36,23 +37,75 @@ _ABSENT = {
 """What tables hold of a channel that a pair does not have."""
 
 
-def neighbours(
-  configs: Sequence[config.ModelConfig],
-) -> list[table_building.Neighbours]:
-  """What each of several models needs to know of the ones beside it.
+@dataclasses.dataclass(frozen=True)
+class Share:
+  """What a run contributes to a model of several.
+
+  Attributes:
+    neighbours: Of its levels, where they do not reach into the next run's.
+    num_levels: How many of its levels it contributes, from the lowest one on.
+  """
+
+  neighbours: table_building.Neighbours
+  num_levels: int
+
+
+def shares(configs: Sequence[config.ModelConfig]) -> list[Share]:
+  """What each of several runs contributes.
+
+  Ranges of lambdas may overlap. A run contributes what lies below the next one:
+  the highest level of a range was seen to gain the least from it.
+
+  Args:
+    configs: Of the runs, from the lowest lambdas to the highest.
 
   Raises:
-    errors.UsageError: if the lambdas do not increase from model to model.
+    errors.UsageError: if a run does not begin below the next one, or does not
+      reach as far as the ones before it.
   """
-  ends = [(c.lmbdas[0], c.lmbdas[-1]) for c in configs]
-  for (_, last), (first, _) in zip(ends, ends[1:]):
-    if first <= last:
+  begins = [*(c.lmbdas[0] for c in configs[1:]), math.inf]
+  reached = -math.inf
+  below = None
+  result = []
+  for model_config, begin in zip(configs, begins):
+    lmbdas = model_config.lmbdas
+    count = int(np.searchsorted(lmbdas, begin))
+    if not count or lmbdas[-1] < reached:
       raise errors.UsageError(
         "the lambdas of runs that are joined must increase from run to run"
       )
-  below = [None, *(last for _, last in ends[:-1])]
-  above = [*(first for first, _ in ends[1:]), None]
-  return list(map(table_building.Neighbours, below, above))
+    above = begin if count == len(lmbdas) and begin < math.inf else None
+    result.append(Share(table_building.Neighbours(below, above), count))
+    reached, below = lmbdas[-1], lmbdas[count - 1]
+  return result
+
+
+def contribution(
+  model: model_directory.FrozenModel, share: Share
+) -> model_directory.FrozenModel:
+  """A model without the levels that another one contributes.
+
+  Args:
+    model: Frozen with the neighbours of its share; of one pair.
+    share: From `shares`.
+  """
+  steps, lmbdas = model.config.quality_steps, model.config.lmbdas
+  dropped = len(lmbdas) - share.num_levels
+  if not dropped:
+    return model
+  lower = table_building.qualities_below(steps)
+  count = len(model.tables) - (dropped - 1) * steps - 1 - lower
+  arrays = model.tables.arrays()
+  del arrays["cdf"]
+  tables = coding_tables.CodingTables(
+    **{name: array[:count] for name, array in arrays.items()},
+    cdfs=[model.tables.cdfs[i] for i in range(count)],
+  )
+  reduced = dataclasses.replace(
+    model,
+    config=dataclasses.replace(model.config, lmbdas=lmbdas[: share.num_levels]),
+  )
+  return freezing.with_tables(reduced, tables, model.format_version)
 
 
 def join(
@@ -62,8 +115,8 @@ def join(
 
   Args:
     models: One or more, each of one pair, of lambdas that increase from model
-      to model. Their tables have the qualities that `table_building.Neighbours`
-      gives them, and the same number of activities.
+      to model. Their tables have the qualities that `contribution` leaves them,
+      and the same number of activities.
 
   Returns:
     A model of as many pairs.

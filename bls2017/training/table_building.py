@@ -83,6 +83,11 @@ class Neighbours:
   above: float | None = None
 
 
+def qualities_below(quality_steps: int) -> int:
+  """How many of the qualities between two pairs are the upper pair's."""
+  return quality_steps - 1 - quality_steps // 2
+
+
 def build(
   prior: priors.Prior,
   gain: np.ndarray,
@@ -140,10 +145,10 @@ def _beyond(
   """Level, index and logarithm of lambda of each quality beyond the ends."""
   neighbours = neighbours or Neighbours()
   steps, last = model_config.quality_steps, model_config.num_levels - 1
-  upper = steps // 2
+  lower = qualities_below(steps)
   for level, other, direction, count in (
-    (0, neighbours.below, -1, steps - 1 - upper),
-    (last, neighbours.above, 1, upper),
+    (0, neighbours.below, -1, lower),
+    (last, neighbours.above, 1, steps - 1 - lower),
   ):
     if other is not None:
       start, end = math.log(model_config.lmbdas[level]), math.log(other)

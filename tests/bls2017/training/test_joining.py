@@ -228,7 +228,10 @@ def test_models_that_do_not_fit_together_are_refused(
   frozen: list[model_directory.FrozenModel],
 ) -> None:
   with pytest.raises(errors.UsageError, match="increase from run to run"):
-    joining.neighbours([models[1].config, models[0].config])
+    joining.shares([models[1].config, models[0].config])
+  within = dataclasses.replace(models[2].config, lmbdas=(0.03, 0.04))
+  with pytest.raises(errors.UsageError, match="increase from run to run"):
+    joining.shares([models[2].config, within])
   with pytest.raises(errors.UsageError, match="complete each other"):
     joining.join(frozen[:2])
   other = dataclasses.replace(
@@ -236,6 +239,35 @@ def test_models_that_do_not_fit_together_are_refused(
   )
   with pytest.raises(errors.UsageError, match="cannot be joined"):
     joining.join([frozen[0], other, frozen[2]])
+
+
+def test_a_run_contributes_what_lies_below_the_next_one(
+  models: list[model_lib.BLS2017Model],
+) -> None:
+  lower = models[2]
+  upper = dataclasses.replace(models[1].config, lmbdas=(0.048, 0.2))
+  share, of_upper = joining.shares([lower.config, upper])
+  assert of_upper.neighbours.below == lower.config.lmbdas[0]
+  assert share.neighbours.above is None
+  whole = freezing.freeze(lower, quality_steps=4, neighbours=share.neighbours)
+  part = joining.contribution(whole, share)
+  assert part.config.lmbdas == lower.config.lmbdas[:1]
+  # Of the three qualities up to the next level, which is dropped, two remain.
+  assert len(part.tables) == 3
+  for index in range(3):
+    found = part.tables.for_quality(index)
+    expected = whole.tables.for_quality(index)
+    for field in dataclasses.fields(found):
+      np.testing.assert_array_equal(
+        getattr(found, field.name), getattr(expected, field.name)
+      )
+  second = freezing.freeze(
+    model_lib.BLS2017Model(upper),
+    quality_steps=4,
+    neighbours=of_upper.neighbours,
+  )
+  model = joining.join([part, second])
+  assert model.config.lmbdas == (lower.config.lmbdas[0], *upper.lmbdas)
 
 
 def test_a_run_starts_from_the_pair_of_its_rates(
@@ -274,7 +306,7 @@ def test_a_damaged_pair_is_refused(model_dir: str, tmp_path) -> None:
 
 def test_the_command_joins_runs(photographs: str, tmp_path) -> None:
   runs = []
-  for lmbdas in ((0.01, 0.02), (0.04,)):
+  for lmbdas in ((0.01, 0.02, 0.04), (0.04, 0.08)):
     runs.append(os.path.join(tmp_path, str(len(runs))))
     settings = TrainConfig(
       train_glob=photographs, steps=1, start="transform_coder", patch_size=32
@@ -292,8 +324,8 @@ def test_the_command_joins_runs(photographs: str, tmp_path) -> None:
   assert "increase from run to run" in commands.assert_fails(refused, 2)
   assert done.returncode == 0, done.stderr.decode()
   model = model_directory.load(path)
-  assert model.config.lmbdas == (0.01, 0.02, 0.04)
-  assert model.tables.pair.tolist() == [0, 0, 0, 0, 1]
+  assert model.config.lmbdas == (0.01, 0.02, 0.04, 0.08)
+  assert model.tables.pair.tolist() == [0, 0, 0, 0, 1, 1, 1]
   said = f"model {model.model_id.hex()} of step 1 and 1; "
   sizes = re.search(said + r"(\S+) MB: (.*)$", done.stdout.decode(), re.M)
   assert sizes is not None
