@@ -22,7 +22,7 @@ longer for hundreds of lanes than for one, hence:
   cdf[s] < t = ceil(e * 2**16 / size). The quotient is rounded to 53 bits, which
   does not change t: a quotient that is no integer is 2**-32 away from the next
   one at least;
-- from some hundreds of lanes on, two threads work on one half of them each;
+- from some dozens of lanes on, two threads work on one half of them each;
 - all tables stand in one rising row, table n raised by n * 2**16, so that a
   single search for t + n * 2**16 finds the table index of every lane.
 """
