@@ -396,6 +396,9 @@ def _unpacked_lengths(
     num_bytes = ((count - 1) * width + 7) // 8
     if width > MAX_LENGTH_BITS or len(data) < start + num_bytes:
       raise errors.BitstreamError("the file is too short for its image")
+    if smallest * (count - 1) > len(data) - start - num_bytes:
+      # Ahead of the arrays: there are millions of lanes in a large image.
+      raise errors.BitstreamError("the lanes do not fill the file")
     packed = np.frombuffer(data, np.uint8, num_bytes, start)
     bits = np.unpackbits(packed, bitorder="little").astype(np.int64)
     used, spare = np.split(bits, [(count - 1) * width])
