@@ -4,10 +4,12 @@ A pair of transforms serves a range of rates. What belongs to a quality (gains
 and coding tables) stays in one set of arrays over all qualities, and the
 quality chooses the pair.
 
-Channels that no quality of a pair uses are pruned: from all of the synthesis,
-and from the outputs of the analysis. They remain part of the last norm of the
-analysis, where they measure how busy a place is; without them, the held-out
-loss of a model of low rates rose by a quarter.
+Channels whose latents are 0 at all qualities of a pair are pruned: from all of
+the synthesis, and from the outputs of the analysis. They remain part of the
+last norm of the analysis, where they measure how busy a place is; without them,
+the held-out loss of a model of low rates rose by a quarter. Channels whose
+latents are always another number stay: a pair trained for MS-SSIM had one,
+without which MS-SSIM at its highest quality was 0.988 instead of 0.995.
 """
 
 from __future__ import annotations
@@ -133,7 +135,7 @@ def join(
     raise errors.UsageError(
       "models of another distortion or number of activities cannot be joined"
     )
-  used = [_kept((m.tables.size > 1).any(0)) for m in models]
+  used = [_kept(_needed(m.tables)) for m in models]
   channels = max(1, *map(len, used))
   model_config = dataclasses.replace(
     configs[0],
@@ -152,6 +154,16 @@ def join(
   )
   joined = dataclasses.replace(models[0], config=model_config, pairs=pairs)
   return freezing.with_tables(joined, tables, models[0].format_version)
+
+
+def _needed(tables: coding_tables.CodingTables) -> np.ndarray:
+  """The channels whose latents are not 0 everywhere at all qualities: bool [C].
+
+  A latent that is always the same is not coded either. If it is not 0, the
+  synthesis has learned to count on it.
+  """
+  constant = np.abs(tables.minimum + tables.offset)
+  return ((tables.size > 1) | (constant >= 0.5)).any(0)
 
 
 def _kept(used: np.ndarray) -> np.ndarray:

@@ -200,6 +200,26 @@ def test_a_single_model_is_only_pruned(
   )
 
 
+def test_a_latent_that_is_always_the_same_is_pruned_only_at_zero(
+  models: list[model_lib.BLS2017Model], x: np.ndarray
+) -> None:
+  alone = freezing.freeze(models[0])
+  tables = alone.tables
+  dead = np.flatnonzero((tables.size == 1).all(0))[0]
+  minimum, inverse_gain = tables.minimum.copy(), tables.inverse_gain.copy()
+  minimum[:, dead], inverse_gain[:, dead] = 3, 0.5
+  changes = {"minimum": minimum, "inverse_gain": inverse_gain}
+  constant = freezing.with_tables(alone, dataclasses.replace(tables, **changes))
+  joined_model = joining.join([constant])
+  assert joined_model.config.num_latents == joined.USED[0] + 1
+  images = []
+  for model in (alone, constant, joined_model):
+    codec = codec_lib.Codec(model)
+    images.append(codec.decompress(codec.compress(x, 1.5)).astype(int))
+  np.testing.assert_allclose(images[2], images[1], atol=1)
+  assert np.abs(images[1] - images[0]).max() > 5
+
+
 def test_the_id_covers_every_pair() -> None:
   model = joined.model()
   for number, pair in enumerate(model.pairs):
