@@ -7,6 +7,7 @@ import random
 import resource
 import subprocess
 import sys
+import threading
 import time
 from concurrent import futures
 
@@ -178,10 +179,17 @@ def test_messages_over_the_limit_are_refused_here(session_model):
 
 
 def test_a_slow_server_is_given_up(session_model):
-  with model_server.grpc_server(session_model) as address:
-    with client.GrpcClient(address, timeout=1e-4) as hasty:
+  given_up = threading.Event()
+
+  def slow(*args, **kwargs):
+    given_up.wait(60)
+    return session_model(*args, **kwargs)
+
+  with model_server.grpc_server(slow) as address:
+    with client.GrpcClient(address, timeout=0.1) as hasty:
       with pytest.raises(client.ServerError, match="DEADLINE_EXCEEDED"):
         hasty.compress(_png(images.photograph(64, 64)))
+    given_up.set()
 
 
 @pytest.mark.parametrize(
