@@ -26,13 +26,14 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 from bls2017 import codec as codec_lib  # noqa: E402
-from bls2017.bitstream import container, range_coder_tfc  # noqa: E402
+from bls2017.bitstream import container  # noqa: E402
 from bls2017.evaluation.benchmark import plain_model  # noqa: E402
 from bls2017.images import image_io  # noqa: E402
 from bls2017.transforms import model_directory  # noqa: E402
 from export import client, export_model  # noqa: E402
 from export.range_coder import range_coder_stock  # noqa: E402
 from tests import images  # noqa: E402
+from tests.benchmarks import runtimes  # noqa: E402
 from tests.export import model_server  # noqa: E402
 
 SIZES = ((512, 768), (3000, 4000))
@@ -111,6 +112,17 @@ def _compare(
         )
 
 
+def _batch(
+  codec: codec_lib.Codec, qualities: list[float]
+) -> tuple[np.ndarray, list[float], list[bytes]]:
+  """Images of all the qualities, the quality of each, and their files."""
+  chosen = [qualities[i % len(qualities)] for i in range(BATCH)]
+  pixels = np.stack(
+    [images.photograph(*SIZES[0], seed=i) for i in range(BATCH)]
+  )
+  return pixels, chosen, [codec.compress(x, q) for x, q in zip(pixels, chosen)]
+
+
 def _compare_batches(
   served: dict[str, model_server.SessionModel],
   codec: codec_lib.Codec,
@@ -118,11 +130,7 @@ def _compare_batches(
   runs: int,
 ) -> None:
   """Batches of images against the same images one at a time."""
-  chosen = [qualities[i % len(qualities)] for i in range(BATCH)]
-  pixels = np.stack(
-    [images.photograph(*SIZES[0], seed=i) for i in range(BATCH)]
-  )
-  data = [codec.compress(x, q) for x, q in zip(pixels, chosen)]
+  pixels, chosen, data = _batch(codec, qualities)
 
   def there(model: model_server.SessionModel, step: int) -> None:
     for i in range(0, BATCH, step):
@@ -155,14 +163,9 @@ def _compare_coders(
   codec: codec_lib.Codec, qualities: list[float], runs: int
 ) -> None:
   """The stock range coder alone, for a batch and for its images in turn."""
-  library, stock = (
-    range_coder_tfc.TfcRangeCoder(),
-    range_coder_stock.StockRangeCoder(),
-  )
+  library, stock = runtimes.CODERS["tfc"], range_coder_stock.StockRangeCoder()
   tables, streams, positions, rows = [], [], [], []
-  for i in range(BATCH):
-    x = images.photograph(*SIZES[0], seed=i)
-    data = codec.compress(x, qualities[i % len(qualities)])
+  for data in _batch(codec, qualities)[2]:
     header = container.unpack_header(data)
     of_quality = codec.model.tables.for_quality(header.quality_index)
     lanes = container.unpack_lanes(data, header, of_quality.lane_positions)
