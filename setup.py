@@ -38,7 +38,7 @@ setuptools.setup(
   package_data={
     "bls2017": [
       "README.md",
-      "bitstream/FORMAT.md",
+      "format/FORMAT.md",
       "evaluation/reference/*",
       "evaluation/templates/*",
       "pretrained/*",

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any, Union
 import numpy as np
 
 from bls2017 import errors, file_decoding
-from bls2017.bitstream import container, limits, range_coder
 from bls2017.common import config
-from bls2017.encoder import analysis, quantization
-from bls2017.encoder import options as options_lib
-from bls2017.encoder import plan as plan_lib
+from bls2017.encode import analysis, quantization
+from bls2017.encode import options as options_lib
+from bls2017.encode import plan as plan_lib
+from bls2017.format import container, limits, range_coder
 from bls2017.images import image_io
 from bls2017.images import metadata as metadata_lib
-from bls2017.transforms import (
+from bls2017.model import (
   model_directory,
   packaged_models,
   regions,
@@ -31,7 +31,7 @@ from bls2017.transforms import (
 )
 
 if TYPE_CHECKING:
-  from bls2017.encoder import refinement
+  from bls2017.encode import refinement
 
 FileBytes = Union[bytes, bytearray, memoryview]
 """The bytes of a file, in any object that holds bytes."""
@@ -210,7 +210,7 @@ class Codec:
       max_bytes: Instead, the most bytes of the file, a promise.
       target_psnr: Instead, the least PSNR in dB of the decoded image.
       effort: 1 (fastest) to 9; 2 and more refine the symbols through the
-        decoder (bls2017.encoder.refinement). At one quality, more effort gives
+        decoder (bls2017.encode.refinement). At one quality, more effort gives
         a smaller file with at most 0.05 dB less PSNR; at a size, a better
         image; at a PSNR, a smaller file.
       metric: What refining counts as better or worse, "mse" or "ms_ssim"; a

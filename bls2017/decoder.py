@@ -13,9 +13,9 @@ import numpy as np
 
 from bls2017 import codec as codec_lib
 from bls2017 import errors
-from bls2017.bitstream import container, limits
+from bls2017.format import container, limits
 from bls2017.images import image_io, metadata
-from bls2017.transforms import model_directory, packaged_models, runtimes
+from bls2017.model import model_directory, packaged_models, runtimes
 
 
 class PackagedDecoder:

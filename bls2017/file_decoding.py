@@ -12,14 +12,14 @@ from typing import Callable, NamedTuple
 import numpy as np
 
 from bls2017 import errors
-from bls2017.bitstream import (
+from bls2017.format import (
   coding_tables,
   container,
   lanes,
   limits,
   range_coder,
 )
-from bls2017.transforms import model_directory, packaged_models, regions
+from bls2017.model import model_directory, packaged_models, regions
 
 BLOCK_POSITIONS = 16384
 """Positions that are decoded at once, at least; below twice as many, all are.

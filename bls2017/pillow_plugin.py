@@ -27,10 +27,10 @@ from PIL import Image, ImageFile
 from bls2017 import codec as codec_lib
 from bls2017 import decoder as decoder_lib
 from bls2017 import errors
-from bls2017.bitstream import container
 from bls2017.common import config
+from bls2017.format import container
 from bls2017.images import image_io, metadata
-from bls2017.transforms import model_directory, packaged_models, regions
+from bls2017.model import model_directory, packaged_models, regions
 
 FORMAT = image_io.PLUGIN_FORMAT
 EXTENSION = ".bls"

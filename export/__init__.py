@@ -1,6 +1,6 @@
 """Export of frozen models: SavedModels for TF Serving, sites for browsers.
 
-    from bls2017.transforms import model_directory
+    from bls2017.model import model_directory
     from export import export_model
 
     export_model.export(model_directory.load(), "models/bls2017")

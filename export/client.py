@@ -18,10 +18,9 @@ from typing import Any, Callable, TypeVar
 
 import numpy as np
 
-from bls2017 import errors
-from bls2017.bitstream import container
-from bls2017.common import files
-from bls2017.encoder import options
+from bls2017 import errors, files
+from bls2017.encode import options
+from bls2017.format import container
 
 DEFAULT_MODEL = "bls2017"
 DEFAULT_TIMEOUT = 60.0

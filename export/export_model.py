@@ -19,7 +19,7 @@ from typing import Any
 import tensorflow as tf
 
 from bls2017 import errors
-from bls2017.transforms import model_directory
+from bls2017.model import model_directory
 from export import DEFAULT_MAX_PIXELS, audit, serving_module, warmup
 
 MODEL_NAME = "bls2017"

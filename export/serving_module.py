@@ -16,7 +16,7 @@ from export.graph import batches, frozen_graph, graph_container
 from export.image_files import reading
 
 if TYPE_CHECKING:
-  from bls2017.transforms import model_directory
+  from bls2017.model import model_directory
 
 _PNG_COMPRESSION = 1
 """zlib's level; it takes an eighth less time than 2 for 0.6% more bytes."""

@@ -37,7 +37,7 @@ def run(*arguments: str, **options) -> subprocess.CompletedProcess:
 
 _REGISTERED = """
 import sys
-from bls2017.transforms import packaged_models
+from bls2017.model import packaged_models
 packaged_models.SEARCH_PATH.insert(0, sys.argv.pop(1))
 from bls2017.commands import main
 sys.exit(main.main())

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from bls2017.common import config
+from bls2017.model import model_directory
 from bls2017.training import (
   calibration,
   freezing,
@@ -15,7 +16,6 @@ from bls2017.training import (
   transform_coder,
 )
 from bls2017.training import model as model_lib
-from bls2017.transforms import model_directory
 from tests import conftest
 
 STEPS = 4

@@ -10,12 +10,11 @@ from PIL import Image
 
 from bls2017 import codec as codec_lib
 from bls2017 import decoder as decoder_lib
-from bls2017 import errors
-from bls2017.bitstream import container
+from bls2017 import errors, files
 from bls2017.bulk import worker_threads
-from bls2017.common import files
-from bls2017.encoder import options as options_lib
-from bls2017.encoder import targets
+from bls2017.encode import options as options_lib
+from bls2017.encode import targets
+from bls2017.format import container
 from bls2017.images import image_io, metadata
 
 Describe = Callable[[np.ndarray, codec_lib.Encoded], str]

@@ -22,8 +22,7 @@ from collections.abc import Iterator, Sequence
 
 from PIL import Image
 
-from bls2017 import errors
-from bls2017.common import files
+from bls2017 import errors, files
 
 BITSTREAM_EXTENSION = ".bls"
 IMAGE_EXTENSION = ".png"

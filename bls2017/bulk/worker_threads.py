@@ -22,8 +22,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Callable, Protocol
 
-from bls2017 import errors
-from bls2017.common import files
+from bls2017 import errors, files
 from bls2017.images import image_io
 
 _log = logging.getLogger(__name__)

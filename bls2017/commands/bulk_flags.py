@@ -8,10 +8,9 @@ from typing import Callable
 
 from absl import flags
 
-from bls2017 import errors
+from bls2017 import errors, files
 from bls2017.bulk import inputs, worker_threads
 from bls2017.commands import advice, coding_flags, progress
-from bls2017.common import files
 
 BASE_DIR = flags.DEFINE_string(
   "base_dir",

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from bls2017 import errors
+from bls2017 import errors, files
 from bls2017.bulk import inputs
-from bls2017.common import files
-from bls2017.encoder import options
+from bls2017.encode import options
 from bls2017.images import image_io
-from bls2017.transforms import model_directory, packaged_models, runtimes
+from bls2017.model import model_directory, packaged_models, runtimes
 
 if TYPE_CHECKING:
   from bls2017 import codec as codec_lib

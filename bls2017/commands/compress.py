@@ -26,11 +26,10 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from bls2017 import errors
+from bls2017 import errors, files
 from bls2017.bulk import inputs, worker_threads
 from bls2017.commands import bulk_flags, coding_flags, progress
-from bls2017.common import files
-from bls2017.encoder import options as options_lib
+from bls2017.encode import options as options_lib
 from bls2017.images import image_io, metadata
 
 if TYPE_CHECKING:

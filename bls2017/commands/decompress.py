@@ -28,12 +28,11 @@ import sys
 
 from absl import flags
 
-from bls2017 import errors
+from bls2017 import errors, files
 from bls2017.bulk import worker_threads
 from bls2017.commands import bulk_flags, coding_flags
-from bls2017.common import files
 from bls2017.images import image_io
-from bls2017.transforms import regions
+from bls2017.model import regions
 
 USAGE = (
   "bls2017 decompress INPUT [OUTPUT] [--region=X,Y,W,H] [--reduce=2|4|8]"

@@ -21,7 +21,7 @@ from bls2017.commands import config_flags
 from bls2017.commands import progress as progress_lib
 from bls2017.common import config, packages
 from bls2017.evaluation import evaluation_config
-from bls2017.transforms import packaged_models
+from bls2017.model import packaged_models
 
 USAGE = "bls2017 evaluate --images=PATTERN --output_dir=DIR [FLAGS]"
 

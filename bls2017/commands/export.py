@@ -16,7 +16,7 @@ from absl import flags
 
 from bls2017 import errors
 from bls2017.common import packages
-from bls2017.transforms import packaged_models
+from bls2017.model import packaged_models
 from export import DEFAULT_MAX_PIXELS, FORMATS, RUNTIMES
 
 USAGE = (
@@ -86,7 +86,7 @@ def _export_version(output_dir: str) -> str:
   packages.require_tensorflow("export")
   if _RUNTIME.value == "tfc":
     packages.require_training("export --runtime=tfc")
-  from bls2017.transforms import model_directory
+  from bls2017.model import model_directory
   from export import export_model
 
   return export_model.export(
@@ -100,7 +100,7 @@ def _export_version(output_dir: str) -> str:
 
 def _export_site(output_dir: str) -> str:
   from bls2017.images import image_io
-  from bls2017.transforms import model_directory
+  from bls2017.model import model_directory
   from export.web import web_export
 
   return web_export.export(

@@ -21,7 +21,7 @@ from bls2017.common import config, packages
 from bls2017.training.train_config import TrainConfig
 
 if TYPE_CHECKING:
-  from bls2017.transforms import model_directory
+  from bls2017.model import model_directory
 
 USAGE = "bls2017 freeze --train_dir=DIR [...] --output_dir=MODEL [FLAGS]"
 
@@ -104,7 +104,7 @@ def run(arguments: list[str]) -> int:
 
 def _sizes(directory: str, num_pairs: int) -> str:
   """What the files of a model directory take."""
-  from bls2017.transforms import model_directory
+  from bls2017.model import model_directory
 
   pairs = [model_directory.PairFiles.of(i, num_pairs) for i in range(num_pairs)]
   names = {

@@ -10,12 +10,11 @@ from typing import Any
 
 from absl import flags
 
-from bls2017 import errors
-from bls2017.bitstream import container
+from bls2017 import errors, files
 from bls2017.bulk import worker_threads
 from bls2017.commands import coding_flags
-from bls2017.common import files
-from bls2017.transforms import model_directory, packaged_models
+from bls2017.format import container
+from bls2017.model import model_directory, packaged_models
 
 USAGE = "bls2017 info FILE [--json]"
 SHARED_FLAGS = ("max_pixels", "model", "runtime")

@@ -12,8 +12,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Callable
 
-from bls2017 import errors
-from bls2017.common import files
+from bls2017 import errors, files
 
 DOWNSAMPLING = 16
 """Pixels per latent position along a side (paper, section 3.1: 4 x 2 x 2)."""

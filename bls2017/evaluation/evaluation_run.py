@@ -7,9 +7,9 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from bls2017 import errors
+from bls2017 import errors, files
 from bls2017.common import config as config_lib
-from bls2017.common import files, packages
+from bls2017.common import packages
 from bls2017.evaluation import (
   comparison,
   grid,

@@ -25,7 +25,7 @@ from bls2017.evaluation import (
   rate_distortion,
   results,
 )
-from bls2017.transforms import packaged_models
+from bls2017.model import packaged_models
 
 DEFAULT_CODECS = (
     "bls2017", "jpeg", "jpeg444", "jpeg2000", "webp", "avif", "jpegxl",

@@ -32,7 +32,7 @@ import bls2017
 from bls2017 import errors
 from bls2017.common import config
 from bls2017.images import image_io
-from bls2017.transforms import model_directory
+from bls2017.model import model_directory
 
 _WARM_UP_SIDE = 64
 

@@ -33,8 +33,7 @@ from typing import Any, BinaryIO, Union
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from bls2017 import errors
-from bls2017.common import files
+from bls2017 import errors, files
 from bls2017.images import metadata
 
 PLUGIN_FORMAT = "BLS2017"

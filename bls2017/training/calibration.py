@@ -7,13 +7,13 @@ Counting the symbols of photographs at every quality mends both.
 
 A density that is the same everywhere in an image also knows nothing of where
 the image is smooth and where it is busy. Several sets of tables do, one for
-each activity of a position (`bls2017.bitstream.coding_tables`). They are made
+each activity of a position (`bls2017.format.coding_tables`). They are made
 as the centres of clusters are (Lloyd 1982): positions choose the set that codes
 them in the fewest bits, each set is counted again from the positions that chose
 it, and so on. Classifying what is coded is as old as adaptive transform coding
 (Chen & Smith, "Adaptive Coding of Monochrome and Color Images", 1977).
 
-Files are written with optimised quantization (`bls2017.encoder.quantization`),
+Files are written with optimised quantization (`bls2017.encode.quantization`),
 which makes cheap symbols more frequent. So at last symbols are optimised with
 the tables and counted again, a few times: tables and symbols agree then.
 """
@@ -26,11 +26,11 @@ from typing import Any
 import numpy as np
 
 from bls2017 import errors
-from bls2017.bitstream import coding_tables
 from bls2017.common import blocks
-from bls2017.encoder import activities, quantization
+from bls2017.encode import activities, quantization
+from bls2017.format import coding_tables
+from bls2017.model import model_directory, strips
 from bls2017.training import freezing, table_building
-from bls2017.transforms import model_directory, strips
 
 PRIOR_WEIGHT = 20.0
 """The prior counts as so many symbols that were seen.

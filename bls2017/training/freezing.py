@@ -1,6 +1,6 @@
 """Freezing a model: its tables, its id, and the directory that holds them.
 
-`bls2017.transforms.model_directory` describes the directory and reads it.
+`bls2017.model.model_directory` describes the directory and reads it.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from typing import Callable
 
 import numpy as np
 
-from bls2017 import errors
-from bls2017.bitstream import coding_tables, container
-from bls2017.common import config, files
-from bls2017.training import model as model_lib
-from bls2017.training import table_building
-from bls2017.transforms import (
+from bls2017 import errors, files
+from bls2017.common import config
+from bls2017.format import coding_tables, container
+from bls2017.model import (
   litert_graphs,
   model_directory,
   packaged_models,
   shared_weights,
 )
+from bls2017.training import model as model_lib
+from bls2017.training import table_building
 
 _TRANSFORMS = ("analysis/", "synthesis/")
 

@@ -25,11 +25,11 @@ import numpy as np
 import tensorflow as tf
 
 from bls2017 import errors
-from bls2017.bitstream import coding_tables
 from bls2017.common import config
+from bls2017.format import coding_tables
+from bls2017.model import model_directory
 from bls2017.training import checkpoints, priors, table_building
 from bls2017.training import model as model_lib
-from bls2017.transforms import model_directory
 
 _ROUNDING_VARIANCE = 1 / 12
 _ASLEEP = 0.01

@@ -21,10 +21,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from bls2017 import errors
-from bls2017.bitstream import coding_tables
 from bls2017.common import config
+from bls2017.format import coding_tables
+from bls2017.model import model_directory
 from bls2017.training import freezing, table_building
-from bls2017.transforms import model_directory
 
 _VECTOR = 16
 """Floats of the longest vector registers there are."""

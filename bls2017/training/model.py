@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from bls2017 import errors
 from bls2017.common import config
-from bls2017.encoder import quantization
+from bls2017.encode import quantization
 from bls2017.images import metrics
 from bls2017.training import layers, priors
 
@@ -160,7 +160,7 @@ class BLS2017Model(tf.keras.Model):
     return y_tilde, y + tf.stop_gradient(symbols - y)
 
   def _optimised(self, y: tf.Tensor) -> tf.Tensor:
-    """Symbols that know what they cost; see `bls2017.encoder.quantization`."""
+    """Symbols that know what they cost; see `bls2017.encode.quantization`."""
     lower = tf.floor(y)
     kept = tf.abs(y) >= quantization.DEAD_ZONE
     increase = self.prior.increase(

@@ -235,7 +235,7 @@ class PiecewiseLinearPrior(Prior):
 class ActivityPrior(Prior):
   """A logistic density for each activity of a position and each channel.
 
-  This is how files are coded (`bls2017.bitstream.coding_tables`): a position
+  This is how files are coded (`bls2017.format.coding_tables`): a position
   names the one of several sets of densities that suits it, smooth or busy. The
   densities here are simple, because tables are counted at the end; what matters
   is that training pays for a latent what the file will pay. The encoder's

@@ -26,8 +26,8 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from bls2017.bitstream import coding_tables, container
 from bls2017.common import config
+from bls2017.format import coding_tables, container
 from bls2017.training import priors
 
 TAIL_MASS = 2.0**-20

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 import tensorflow as tf
 
-from bls2017.bitstream import range_coder_tfc
+from bls2017.format import range_coder_tfc
 from export.graph import byte_fields, graph_tables
 from export.range_coder import stock_decoder, stock_encoder, stock_streams
 

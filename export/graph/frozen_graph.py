@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 import tensorflow as tf
 
-from bls2017.bitstream import lanes
+from bls2017.format import lanes
 from export import verdict
 from export.graph import (
   byte_fields,
@@ -28,7 +28,7 @@ from export.graph import (
 from export.range_coder import stock_streams
 
 if TYPE_CHECKING:
-  from bls2017.transforms import model_directory
+  from bls2017.model import model_directory
 
 _SCALAR = tf.TensorSpec((), tf.int32)
 _FRACTION = tf.TensorSpec((), tf.float32)

@@ -1,4 +1,4 @@
-"""The choice of activities of `bls2017.encoder.activities` in a graph.
+"""The choice of activities of `bls2017.encode.activities` in a graph.
 
 Code lengths are multiples of 2**-8 bits, so that their sums are exact in 32
 bits in any order, and the graph chooses the same activities as the library.

@@ -1,4 +1,4 @@
-"""The container of `bls2017.bitstream.container` in a graph."""
+"""The container of `bls2017.format.container` in a graph."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from bls2017.bitstream import container, lanes
+from bls2017.format import container, lanes
 from export import verdict
 from export.graph import byte_fields, graph_lanes
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from bls2017.bitstream import coding_tables, container
+from bls2017.format import coding_tables, container
 from export import verdict
 from export.graph import byte_fields
 

@@ -1,4 +1,4 @@
-"""The quantization of `bls2017.encoder.quantization` in a graph."""
+"""The quantization of `bls2017.encode.quantization` in a graph."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import math
 
 import tensorflow as tf
 
-from bls2017.bitstream import coding_tables
-from bls2017.encoder import quantization
+from bls2017.encode import quantization
+from bls2017.format import coding_tables
 from export.graph import graph_activities, graph_tables
 
 

@@ -1,4 +1,4 @@
-"""Parts of images in a graph; see `bls2017.transforms.regions`."""
+"""Parts of images in a graph; see `bls2017.model.regions`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from bls2017.bitstream import lanes
 from bls2017.common import config
-from bls2017.transforms import regions
+from bls2017.format import lanes
+from bls2017.model import regions
 from export import verdict
 from export.graph import byte_fields, graph_lanes
 

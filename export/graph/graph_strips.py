@@ -1,6 +1,6 @@
 """The transforms of an image in a graph, strip by strip.
 
-The strips are those of `bls2017.transforms.strips`, and so are the bits.
+The strips are those of `bls2017.model.strips`, and so are the bits.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any, Callable
 import tensorflow as tf
 
 from bls2017.common import config
-from bls2017.transforms import frozen_transforms, strips
+from bls2017.model import frozen_transforms, strips
 
 
 def analysis(

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from bls2017.bitstream import coding_tables
+from bls2017.format import coding_tables
 from export.range_coder import stock_streams
 
 

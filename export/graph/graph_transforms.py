@@ -13,11 +13,11 @@ import numpy as np
 import tensorflow as tf
 
 from bls2017.common import config
-from bls2017.transforms import frozen_transforms
+from bls2017.model import frozen_transforms
 from export.graph import graph_strips
 
 if TYPE_CHECKING:
-  from bls2017.transforms import model_directory
+  from bls2017.model import model_directory
 
 
 class GraphTransforms(tf.Module):

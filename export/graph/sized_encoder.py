@@ -1,4 +1,4 @@
-"""The search of `bls2017.encoder.rate_control` for a size, in a graph.
+"""The search of `bls2017.encode.rate_control` for a size, in a graph.
 
 Sums of code lengths may round differently than in the library, so that a file
 can differ from the library's. The promise is kept by the files themselves.
@@ -10,8 +10,8 @@ from typing import Callable, NamedTuple
 
 import tensorflow as tf
 
-from bls2017.bitstream import container
-from bls2017.encoder import rate_control
+from bls2017.encode import rate_control
+from bls2017.format import container
 from export import verdict
 from export.graph import (
   graph_quantization,

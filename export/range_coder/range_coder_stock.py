@@ -2,7 +2,7 @@
 
 `stock_encoder.encode` and `stock_decoder.decode` are built into graphs that any
 TensorFlow runs; `StockRangeCoder` offers them to NumPy.
-bls2017/bitstream/FORMAT.md describes the streams.
+bls2017/format/FORMAT.md describes the streams.
 
 A loop takes one step for the lanes of all images at a time, whatever their
 sizes and qualities. A step is some twenty small operations, which take little
@@ -40,7 +40,7 @@ from bls2017 import errors
 from export.range_coder import stock_decoder, stock_encoder, stock_streams
 
 if TYPE_CHECKING:
-  from bls2017.bitstream import coding_tables
+  from bls2017.format import coding_tables
 
 _NUMBERS = tf.TensorSpec((None,), tf.int32)
 _IMAGES = stock_streams.Images(_NUMBERS, _NUMBERS)

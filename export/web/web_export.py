@@ -27,9 +27,9 @@ from typing import Any
 import numpy as np
 
 from bls2017 import errors
-from bls2017.bitstream import coding_tables
+from bls2017.format import coding_tables
 from bls2017.images import image_io
-from bls2017.transforms import model_directory
+from bls2017.model import model_directory
 
 FORMAT = 2
 """Of the files in SITE/model; decoder/model.js reads it."""

@@ -26,9 +26,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from bls2017 import codec as codec_lib
-from bls2017.bitstream import range_coder_tfc
+from bls2017.format import range_coder_tfc
 from bls2017.images import image_io
-from bls2017.transforms import model_directory
+from bls2017.model import model_directory
 from export.range_coder import range_coder_stock
 from export.web import web_export
 from tests.benchmarks import runtimes

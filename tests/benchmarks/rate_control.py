@@ -16,7 +16,7 @@ import numpy as np
 
 from bls2017 import codec as codec_lib
 from bls2017 import errors
-from bls2017.encoder import options as options_lib
+from bls2017.encode import options as options_lib
 from bls2017.images import image_io, metrics
 
 

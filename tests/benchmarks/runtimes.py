@@ -15,9 +15,9 @@ import tempfile
 import numpy as np
 
 from bls2017 import codec
-from bls2017.bitstream import container, range_coder_tfc
+from bls2017.format import container, range_coder_tfc
 from bls2017.images import image_io
-from bls2017.transforms import model_directory
+from bls2017.model import model_directory
 from export import export_model
 from export.range_coder import range_coder_stock
 from tests.export import model_server

@@ -26,10 +26,10 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 from bls2017 import codec as codec_lib  # noqa: E402
-from bls2017.bitstream import container  # noqa: E402
 from bls2017.evaluation.benchmark import plain_model  # noqa: E402
+from bls2017.format import container  # noqa: E402
 from bls2017.images import image_io  # noqa: E402
-from bls2017.transforms import model_directory  # noqa: E402
+from bls2017.model import model_directory  # noqa: E402
 from export import client, export_model  # noqa: E402
 from export.range_coder import range_coder_stock  # noqa: E402
 from tests import images  # noqa: E402

@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from bls2017 import codec as codec_lib
-from bls2017.transforms import packaged_models
+from bls2017.model import packaged_models
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
 
@@ -33,8 +33,8 @@ def newest_codec() -> codec_lib.Codec:
 @pytest.fixture(scope="session")
 def older_codec(tmp_path_factory, newest_codec) -> codec_lib.Codec:
   """The same again with files of version 2, and graphs for LiteRT."""
+  from bls2017.model import litert_graphs
   from bls2017.training import freezing
-  from bls2017.transforms import litert_graphs
 
   newest = newest_codec.model
   path = str(tmp_path_factory.mktemp("models") / "older")

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from bls2017 import codec as codec_lib
 from bls2017 import errors, file_decoding
-from bls2017.bitstream import container
+from bls2017.format import container
 from bls2017.images import metrics
-from bls2017.transforms import model_directory, strips
+from bls2017.model import model_directory, strips
 from tests import images, laws, memory
 
 SIDES = range(1, 34) if laws.LONG else (1, 2, 15, 16, 17, 31, 33)

@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 
 from bls2017 import codec as codec_lib
-from bls2017.bitstream import container, range_coder_tfc
+from bls2017.format import container, range_coder_tfc
+from bls2017.model import model_directory
 from bls2017.training import freezing
-from bls2017.transforms import model_directory
 from export.range_coder import range_coder_stock
 from tests import images
 

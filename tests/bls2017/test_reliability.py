@@ -15,9 +15,9 @@ from PIL import Image
 
 from bls2017 import codec as codec_lib
 from bls2017 import errors
-from bls2017.bitstream import container
+from bls2017.format import container
+from bls2017.model import model_directory
 from bls2017.training import freezing
-from bls2017.transforms import model_directory
 from tests import commands, images
 
 X = images.photograph(37, 50)

@@ -12,8 +12,8 @@ from PIL import Image
 
 from bls2017 import codec as codec_lib
 from bls2017 import errors
-from bls2017.bitstream import range_coder_numpy
-from bls2017.transforms import runtimes
+from bls2017.format import range_coder_numpy
+from bls2017.model import runtimes
 from tests import images
 
 WITHOUT_TENSORFLOW = """

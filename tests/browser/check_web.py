@@ -32,7 +32,7 @@ from PIL import Image
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
 
 from bls2017 import codec as codec_lib  # noqa: E402
-from bls2017.transforms import model_directory  # noqa: E402
+from bls2017.model import model_directory  # noqa: E402
 from export.web import web_export  # noqa: E402
 from tests import images  # noqa: E402
 from tests.browser import devtools  # noqa: E402

@@ -6,7 +6,7 @@ import dataclasses
 import struct
 from collections.abc import Callable
 
-from bls2017.bitstream import container
+from bls2017.format import container
 
 BITSTREAM = "BitstreamError"
 FOREIGN = "ForeignModelError"

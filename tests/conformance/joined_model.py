@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from bls2017.model import model_directory
 from bls2017.training import freezing, joining
-from bls2017.transforms import model_directory
 
 QUALITIES = ((0, 2, 4), (6, 8))
 """Indices of the golden model's qualities that each pair has."""

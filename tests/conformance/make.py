@@ -17,9 +17,9 @@ from PIL import Image
 
 from bls2017 import codec as codec_lib
 from bls2017 import errors
-from bls2017.bitstream import container
+from bls2017.format import container
+from bls2017.model import model_directory
 from bls2017.training import freezing
-from bls2017.transforms import model_directory
 from tests import images
 from tests.conformance import broken, joined_model
 from tests.conformance.conformance_set import (

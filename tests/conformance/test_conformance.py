@@ -12,8 +12,8 @@ import tensorflow as tf
 
 from bls2017 import codec as codec_lib
 from bls2017 import errors
-from bls2017.bitstream import range_coder_numpy, range_coder_tfc
-from bls2017.transforms import model_directory
+from bls2017.format import range_coder_numpy, range_coder_tfc
+from bls2017.model import model_directory
 from export import serving_module
 from export.range_coder import range_coder_stock
 from tests.conformance import conformance_set

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bls2017 import codec as codec_lib
-from bls2017.transforms import model_directory
+from bls2017.model import model_directory
 from export import export_model
 from tests import images
 from tests.export import model_server

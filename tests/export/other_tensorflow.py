@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from bls2017.transforms import model_directory
+from bls2017.model import model_directory
 from export import export_model
 
 MODEL = pathlib.Path(__file__).parents[1] / "golden" / "v3" / "model"

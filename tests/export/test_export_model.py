@@ -18,7 +18,7 @@ from tensorflow_serving.config import model_server_config_pb2
 
 import export
 from bls2017 import errors
-from bls2017.transforms import model_directory
+from bls2017.model import model_directory
 from export import export_model, warmup
 from tests import commands
 from tests.export import conftest

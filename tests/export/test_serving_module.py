@@ -13,8 +13,8 @@ from PIL import Image
 
 from bls2017 import codec as codec_lib
 from bls2017 import errors
-from bls2017.bitstream import container
-from bls2017.transforms import model_directory
+from bls2017.format import container
+from bls2017.model import model_directory
 from export import serving_module
 from tests import images, memory
 from tests.export import conftest

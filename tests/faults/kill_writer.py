@@ -2,7 +2,7 @@
 
     python -m tests.faults.kill_writer --kills=500
 
-A writer replaces a file by `bls2017.common.files.write` as quickly as it can,
+A writer replaces a file by `bls2017.files.write` as quickly as it can,
 each time with other content that names its number and length and ends with its
 hash. It gets SIGKILL at a random moment. After each kill the file must be
 whole, and not older than the last one that the writer said it had written.
@@ -28,7 +28,7 @@ _LONGEST_LIFE = 0.3
 
 _WRITER = """
 import os, sys
-from bls2017.common import files
+from bls2017 import files
 from tests.faults import kill_writer
 path, number = sys.argv[1], int(sys.argv[2])
 while True:

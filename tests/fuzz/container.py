@@ -23,11 +23,11 @@ if __name__ == "__main__":
 
   # Only what is fuzzed: TensorFlow would take minutes.
   with atheris.instrument_imports(
-    include=["bls2017.bitstream.container", "bls2017.bitstream.lanes"]
+    include=["bls2017.format.container", "bls2017.format.lanes"]
   ):
-    from bls2017.bitstream import container, lanes
+    from bls2017.format import container, lanes
 else:
-  from bls2017.bitstream import container, lanes
+  from bls2017.format import container, lanes
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
 LANE_POSITIONS = (1, 35, 4096)

@@ -14,7 +14,7 @@ import sys
 
 from bls2017 import codec as codec_lib
 from bls2017 import errors
-from bls2017.bitstream import container
+from bls2017.format import container
 from export.range_coder import range_coder_stock
 from tests.fuzz import container as container_fuzz
 from tests.fuzz import payloads

@@ -95,7 +95,7 @@ class Forger:
 
   def file(self) -> tuple[bytes, int]:
     """A sealed file, and its number of lanes."""
-    from bls2017.bitstream import container, lanes
+    from bls2017.format import container, lanes
     from tests.fuzz import container as container_fuzz
 
     rng = self._rng
@@ -128,7 +128,7 @@ class Forger:
 
   def region(self, data: bytes) -> tuple[int, int, int, int]:
     """A part of a file's image; the parts have few sizes."""
-    from bls2017.bitstream import container
+    from bls2017.format import container
 
     header = container.unpack_header(data)
     x, y = (
@@ -138,7 +138,7 @@ class Forger:
     return x, y, min(16, header.width - x), min(16, header.height - y)
 
   def _sound_streams(self, header) -> list[bytes]:
-    from tests.bls2017.bitstream import tables_strategy
+    from tests.bls2017.format import tables_strategy
 
     key = (header.height, header.width, header.quality_index)
     if key not in self._sound:
@@ -177,8 +177,8 @@ class Forger:
 def make_codec(runtime: str, version: int = NEWEST):
   """A golden model's codec, its lanes shorter so that there are many."""
   from bls2017 import codec
-  from bls2017.bitstream import range_coder_numpy, range_coder_tfc
-  from bls2017.transforms import model_directory
+  from bls2017.format import range_coder_numpy, range_coder_tfc
+  from bls2017.model import model_directory
   from export.range_coder import range_coder_stock
 
   model = model_directory.load(str(GOLDEN / f"v{version}" / "model"))
@@ -225,7 +225,7 @@ def check_codec(codec, other, data: bytes, region=(0, 0, 1, 1)) -> bool:
   Raises:
     AssertionError: if a law does not hold.
   """
-  from bls2017.bitstream import container
+  from bls2017.format import container
 
   symbols = outcome(codec, data)
   pixels = part(codec, data, region)
@@ -360,7 +360,7 @@ def _work(arguments: argparse.Namespace) -> None:
   """A worker process: prints its tally as a line of JSON."""
   import tensorflow as tf
 
-  from bls2017.bitstream import container
+  from bls2017.format import container
   from tests.fuzz import container as container_fuzz
 
   tf.config.threading.set_intra_op_parallelism_threads(1)

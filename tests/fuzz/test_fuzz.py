@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bls2017.bitstream import container
+from bls2017.format import container
 from tests import laws
 from tests.fuzz import container as container_fuzz
 from tests.fuzz import exhaustive, payloads

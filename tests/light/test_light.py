@@ -19,10 +19,10 @@ from PIL import Image
 
 import bls2017
 from bls2017 import errors
-from bls2017.bitstream import lanes, range_coder_numpy
-from bls2017.transforms import litert_transforms, model_directory, regions
+from bls2017.format import lanes, range_coder_numpy
+from bls2017.model import litert_transforms, model_directory, regions
 from tests import laws
-from tests.bls2017.bitstream import tables_strategy
+from tests.bls2017.format import tables_strategy
 from tests.conformance import conformance_set
 
 ROOT = pathlib.Path(__file__).parents[2]

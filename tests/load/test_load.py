@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bls2017.transforms import model_directory
+from bls2017.model import model_directory
 from export import export_model
 from tests.load import serving
 

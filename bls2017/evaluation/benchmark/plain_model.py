@@ -15,10 +15,10 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_compression as tfc
 
-from bls2017.bitstream import range_coder_tfc
 from bls2017.common import config
 from bls2017.evaluation import image_codecs
-from bls2017.transforms import model_directory
+from bls2017.format import range_coder_tfc
+from bls2017.model import model_directory
 
 _HEADER = struct.Struct("<fHH")
 """Quality, and rows and columns of the latents."""

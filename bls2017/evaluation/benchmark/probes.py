@@ -26,7 +26,7 @@ from bls2017.bulk import bulk_coding, worker_threads
 from bls2017.evaluation import image_codecs
 from bls2017.evaluation.benchmark import contenders, photograph, timing
 from bls2017.images import image_io
-from bls2017.transforms import model_directory
+from bls2017.model import model_directory
 
 _MEGA = 1e6
 _PICTURES = 10

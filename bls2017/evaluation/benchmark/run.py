@@ -28,7 +28,7 @@ from bls2017.evaluation.benchmark.report import (
   Report,
   Row,
 )
-from bls2017.transforms import model_directory
+from bls2017.model import model_directory
 
 HUGE_SIDE = 10_000
 

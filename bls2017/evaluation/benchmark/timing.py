@@ -16,10 +16,10 @@ import tensorflow as tf
 
 import bls2017
 from bls2017 import errors
-from bls2017.bitstream import lanes
 from bls2017.bulk import worker_threads
 from bls2017.common import config
-from bls2017.transforms import model_directory, runtimes, strips
+from bls2017.format import lanes
+from bls2017.model import model_directory, runtimes, strips
 
 _PACKAGES = ("tensorflow", "tensorflow-compression", "numpy", "pillow")
 _MATRIX_SIDE = 2048

@@ -15,7 +15,7 @@ from PIL import Image
 
 from bls2017 import errors
 from bls2017.bulk import bulk_coding, inputs, worker_threads
-from bls2017.encoder import options as options_lib
+from bls2017.encode import options as options_lib
 from bls2017.images import image_io
 from tests import commands, images
 

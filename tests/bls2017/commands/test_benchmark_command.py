@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from bls2017 import errors
-from bls2017.encoder import analysis
+from bls2017.encode import analysis
 from bls2017.evaluation import image_codecs
 from bls2017.evaluation.benchmark import (
   benchmark_config,
@@ -25,7 +25,7 @@ from bls2017.evaluation.benchmark import (
   timing,
   training,
 )
-from bls2017.transforms import model_directory
+from bls2017.model import model_directory
 from tests import commands
 
 

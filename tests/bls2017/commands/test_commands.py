@@ -17,8 +17,8 @@ from bls2017 import codec as codec_lib
 from bls2017 import errors
 from bls2017.commands import main
 from bls2017.images import image_io, metadata
+from bls2017.model import model_directory
 from bls2017.training import freezing
-from bls2017.transforms import model_directory
 from tests import commands, images
 
 X = images.photograph(37, 50)

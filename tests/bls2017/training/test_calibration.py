@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from bls2017 import codec, errors
-from bls2017.bitstream import coding_tables
-from bls2017.encoder import analysis
+from bls2017.encode import analysis
+from bls2017.format import coding_tables
+from bls2017.model import model_directory
 from bls2017.training import calibration, freezing, table_building
-from bls2017.transforms import model_directory
 from tests import conftest
 
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from bls2017 import errors
-from bls2017.bitstream import container
 from bls2017.common import config
+from bls2017.format import container
+from bls2017.model import model_directory
 from bls2017.training import freezing
 from bls2017.training import model as model_lib
-from bls2017.transforms import model_directory
 
 CONFIG = config.ModelConfig(num_filters=4, num_latents=6, lmbdas=(0.01, 0.1))
 

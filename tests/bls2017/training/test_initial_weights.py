@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from bls2017 import errors
 from bls2017.common import config
+from bls2017.model import model_directory
 from bls2017.training import (
   calibration,
   freezing,
@@ -21,7 +22,6 @@ from bls2017.training import (
 )
 from bls2017.training import model as model_lib
 from bls2017.training.train_config import TrainConfig
-from bls2017.transforms import model_directory
 from tests import conftest
 from tests.bls2017.training.training_worker import Recorder
 

@@ -14,9 +14,10 @@ import tensorflow as tf
 from bls2017 import codec as codec_lib
 from bls2017 import errors
 from bls2017.common import config
-from bls2017.encoder import analysis
+from bls2017.encode import analysis
 from bls2017.evaluation.benchmark import plain_model
 from bls2017.images import metrics
+from bls2017.model import frozen_transforms, model_directory, runtimes
 from bls2017.training import (
   freezing,
   initial_weights,
@@ -25,7 +26,6 @@ from bls2017.training import (
 )
 from bls2017.training import model as model_lib
 from bls2017.training.train_config import TrainConfig
-from bls2017.transforms import frozen_transforms, model_directory, runtimes
 from tests import commands, conftest, joined
 from tests.bls2017.training.training_worker import Recorder
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from bls2017 import errors
 from bls2017.common import config
-from bls2017.encoder import quantization
+from bls2017.encode import quantization
 from bls2017.training import freezing, train_config
 from bls2017.training import model as model_lib
 from tests import conftest

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bls2017.bitstream import coding_tables, container
 from bls2017.common import config
+from bls2017.format import coding_tables, container
 from bls2017.training import priors, table_building
 from tests import laws
 

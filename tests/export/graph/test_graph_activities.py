@@ -9,10 +9,10 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bls2017.encoder import activities
+from bls2017.encode import activities
 from export.graph import graph_activities
 from tests import laws
-from tests.bls2017.bitstream import tables_strategy
+from tests.bls2017.format import tables_strategy
 
 
 def _total(chosen, cost, activity_lengths, lane_positions):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bls2017 import errors
-from bls2017.bitstream import container
+from bls2017.format import container
 from export.graph import graph_lanes
 from tests import laws
 

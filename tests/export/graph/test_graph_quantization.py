@@ -7,9 +7,9 @@ import pytest
 import tensorflow as tf
 
 from bls2017 import codec as codec_lib
-from bls2017.bitstream import coding_tables, container
-from bls2017.encoder import quantization
-from bls2017.transforms import model_directory
+from bls2017.encode import quantization
+from bls2017.format import coding_tables, container
+from bls2017.model import model_directory
 from export import serving_module
 from export.graph import (
   graph_quantization,

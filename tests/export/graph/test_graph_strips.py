@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bls2017.transforms import model_directory, runtimes, strips
+from bls2017.model import model_directory, runtimes, strips
 from export.graph import graph_strips
 from tests import images
 

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bls2017 import errors
-from bls2017.bitstream import coding_tables
-from bls2017.transforms import runtimes
+from bls2017.format import coding_tables
+from bls2017.model import runtimes
 from export.range_coder import range_coder_stock, stock_streams
 from tests import laws
-from tests.bls2017.bitstream import tables_strategy
+from tests.bls2017.format import tables_strategy
 
 STOCK = range_coder_stock.StockRangeCoder()
 # tfc's, where there is tfc.

@@ -10,8 +10,8 @@ import subprocess
 import numpy as np
 import pytest
 
-from bls2017.bitstream import container
-from bls2017.transforms import model_directory
+from bls2017.format import container
+from bls2017.model import model_directory
 from export.web import web_export
 from tests.conformance import conformance_set
 

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from bls2017 import errors
-from bls2017.bitstream import coding_tables
-from bls2017.transforms import model_directory
+from bls2017.format import coding_tables
+from bls2017.model import model_directory
 from export.web import web_export
-from tests.bls2017.bitstream import tables_strategy
+from tests.bls2017.format import tables_strategy
 from tests.conformance import conformance_set
 
 GOLDEN = pathlib.Path(__file__).parents[2] / "golden"

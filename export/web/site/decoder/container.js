@@ -1,7 +1,7 @@
 /**
  * The container: the bytes of a file around its lanes.
  *
- * bls2017/bitstream/FORMAT.md describes its versions. Everything is checked
+ * bls2017/format/FORMAT.md describes its versions. Everything is checked
  * in the order that it gives, before anything that was read is used.
  */
 

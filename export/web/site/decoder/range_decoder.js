@@ -1,5 +1,5 @@
 /**
- * The range decoder; bls2017/bitstream/FORMAT.md describes a stream.
+ * The range decoder; bls2017/format/FORMAT.md describes a stream.
  *
  * Numbers of up to 48 bits are held exactly by JavaScript's doubles.
  */

@@ -2,7 +2,7 @@
  * The synthesis transform on TensorFlow.js: latents to pixels.
  *
  * Each stage is an inverse GDN and a convolution that scales up. As in
- * bls2017/transforms/frozen_transforms.py, such a convolution is one ordinary
+ * bls2017/model/frozen_transforms.py, such a convolution is one ordinary
  * convolution for each phase of the output, and the last stage's phases, whose
  * kernel holds the scale of the pixels, are put in place while they are rounded
  * to bytes.

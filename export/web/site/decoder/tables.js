@@ -1,7 +1,7 @@
 /**
  * The integer coding tables of one quality.
  *
- * bls2017/bitstream/coding_tables.py describes them; their names are the same.
+ * bls2017/format/coding_tables.py describes them; their names are the same.
  */
 
 import {ModelError} from './errors.js';
