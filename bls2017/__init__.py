@@ -11,19 +11,13 @@ the names below are looked up when they are first used.
 from __future__ import annotations
 
 import importlib
-import os
 from typing import TYPE_CHECKING, Any
 
 from bls2017 import errors
 
 if TYPE_CHECKING:
   from bls2017.codec import Codec, StreamInfo
-  from bls2017.decoder import load as load_decoder
   from bls2017.images.image_io import read_rgb as read_image
-
-# TensorFlow reads it when it is imported. oneDNN's convolutions are faster, and
-# sum in an order that does not depend on where an image is cut (`strips`).
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 __version__ = "0.1.0"
 __all__ = [
@@ -31,14 +25,12 @@ __all__ = [
   "StreamInfo",
   "__version__",
   "errors",
-  "load_decoder",
   "read_image",
 ]
 
 _PLACES = {
   "Codec": ("bls2017.codec", "Codec"),
   "StreamInfo": ("bls2017.codec", "StreamInfo"),
-  "load_decoder": ("bls2017.decoder", "load"),
   "read_image": ("bls2017.images.image_io", "read_rgb"),
 }
 

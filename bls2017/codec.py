@@ -1,44 +1,31 @@
-"""The codec: images to bytes and back.
+"""The codec's doors: load, compress, decompress, info.
 
-x -> pad -> analysis -> x gain -> - offset -> round -> symbols -> container
-x_hat <- crop <- synthesis <- x inverse_gain <- + offset <- symbols
+x -> analysis -> y -> times gain, rounded -> symbols -> lanes -> file
+x_hat <- synthesis <- y_hat <- times inverse gain <- symbols <- lanes <- file
+
+`encode` is the first line, `decode` the second; `format` has what lies between
+symbols and files.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
-import logging
 import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Union
+import threading
+from typing import Any, NamedTuple, Union
 
 import numpy as np
 
-from bls2017 import errors, file_decoding
-from bls2017.common import config
-from bls2017.encode import analysis, quantization
-from bls2017.encode import options as options_lib
-from bls2017.encode import plan as plan_lib
-from bls2017.format import container, limits, range_coder
+from bls2017 import decode, errors
+from bls2017.encode import request as request_lib
+from bls2017.encode import search
+from bls2017.format import container
 from bls2017.images import image_io
 from bls2017.images import metadata as metadata_lib
-from bls2017.model import (
-  model_directory,
-  packaged_models,
-  regions,
-  runtimes,
-)
-
-if TYPE_CHECKING:
-  from bls2017.encode import refinement
+from bls2017.model import model_directory, packaged_models
 
 FileBytes = Union[bytes, bytearray, memoryview]
 """The bytes of a file, in any object that holds bytes."""
-
-_RUNTIME_NAMES = {runtimes.TENSORFLOW: "TensorFlow", runtimes.LITERT: "LiteRT"}
-
-_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,19 +37,19 @@ class Encoded:
     estimated_bits: Information content of the symbols under the tables.
     clipped: Symbols that had to be clipped to the ends of their tables.
     quality: At which it was coded.
-    interrupted: Whether refining was ended early; the best so far was kept.
+    stopped: True if the caller ended refining early.
   """
 
   data: bytes
   estimated_bits: float
   clipped: int
   quality: float
-  interrupted: bool = False
+  stopped: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
 class StreamInfo:
-  """What a file says of itself.
+  """The facts that a file states.
 
   Attributes:
     version: Version of the format.
@@ -90,9 +77,8 @@ class StreamInfo:
   metadata: dict[str, int]
 
 
-@dataclasses.dataclass(frozen=True)
-class Decoded:
-  """A decompressed image, and what its file says of it.
+class Decoded(NamedTuple):
+  """A decompressed image.
 
   Attributes:
     image: uint8 [H, W, 3].
@@ -104,52 +90,32 @@ class Decoded:
 
 
 class Codec:
-  """Compresses and decompresses images with one frozen model.
+  """Compresses images with one model, and decompresses them.
+
+  It decompresses the files of its model and of every model that comes with the
+  package, each of which is loaded when its first file arrives. Threads and
+  forked processes can share a codec.
 
   Attributes:
-    model: The frozen model.
+    model: The model that compresses.
     max_pixels: Images of more pixels are refused, in both directions.
-    runtime: What codes images, "tensorflow" or "litert".
   """
 
   def __init__(
     self,
     model: model_directory.FrozenModel,
-    coder: range_coder.RangeCoder | None = None,
     max_pixels: int = image_io.MAX_PIXELS,
-    runtime: str = runtimes.AUTO,
   ):
-    """Builds the graphs; see `load`.
-
-    Args:
-      model: The frozen model.
-      coder: A range coder in place of the runtime's.
-      max_pixels: Limit of width times height.
-      runtime: As for `load`.
-    """
     self.model = model
     self.max_pixels = max_pixels
-    self.runtime = runtimes.choose(runtime, model.has_graphs)
-    self._coder = coder or runtimes.make_coder(self.runtime)
-    self._prepared = analysis.PreparedModel(
-      model,
-      functools.partial(runtimes.make_transforms, self.runtime, model),
-      self._pack,
-      functools.partial(container.overhead_bytes, version=model.format_version),
-    )
-
+    self._models = {model.model_id: model}
+    self._lock = threading.Lock()
     self._path: str | None = None
     self._is_loaded = False
-    self._said_no_room = False
-    self._latest_file: tuple[file_decoding.File, int] | None = None
-    self._process = os.getpid()
 
   @classmethod
   def load(
-    cls,
-    model: str | None = None,
-    max_pixels: int = image_io.MAX_PIXELS,
-    runtime: str = runtimes.AUTO,
+    cls, model: str | None = None, max_pixels: int = image_io.MAX_PIXELS
   ) -> Codec:
     """Loads a model directory.
 
@@ -160,17 +126,11 @@ class Codec:
       model: Its path, or the name of one that comes with the package
         (`packaged_models`), by default the one tuned for PSNR.
       max_pixels: Limit of width times height.
-      runtime: "tensorflow", "litert" (LiteRT and NumPy), or "auto": TensorFlow
-        where this process has imported it, else LiteRT where it is installed.
 
     Raises:
-      errors.UsageError: if there is no such runtime.
-      errors.MissingPackageError: if the runtime is not installed.
       errors.ModelError: if the model cannot be used.
     """
-    codec = cls(
-      model_directory.load(model), max_pixels=max_pixels, runtime=runtime
-    )
+    codec = cls(model_directory.load(model), max_pixels)
     is_named = model is None or model in packaged_models.names()
     codec._path = model if is_named else os.path.abspath(str(model))
     codec._is_loaded = True
@@ -179,21 +139,21 @@ class Codec:
   def __reduce__(self) -> tuple[Any, ...]:
     if not self._is_loaded:
       raise TypeError("only a codec made by Codec.load can be pickled")
-    return type(self).load, (self._path, self.max_pixels, self.runtime)
+    return type(self).load, (self._path, self.max_pixels)
 
   def compress(
     self,
     image: image_io.Picture,
     quality: float | None = None,
     *,
-    metadata: Sequence[container.Box] = (),
+    max_bytes: float | None = None,
     target_bpp: float | None = None,
-    max_bytes: int | None = None,
     target_psnr: float | None = None,
-    effort: int = options_lib.DEFAULT_EFFORT,
-    metric: str = options_lib.METRICS[0],
+    effort: int = request_lib.DEFAULT_EFFORT,
+    metric: str = request_lib.METRICS[0],
     roi: np.ndarray | None = None,
-    observer: refinement.StepObserver | None = None,
+    metadata: metadata_lib.Metadata | None = None,
+    progress: request_lib.Progress | None = None,
   ) -> bytes:
     """Compresses an image.
 
@@ -204,19 +164,20 @@ class Codec:
       quality: 1 (smallest file) to the number of the model's levels, 12 in the
         packaged one, rounded to the nearest of its steps, there quarters; 6
         where no target is given either.
-      metadata: Boxes that the file holds beside the image: Exif, XMP or others,
-        one of a type. The model's files must be of version 3 or newer.
-      target_bpp: Instead, the most bits per pixel of the file.
       max_bytes: Instead, the most bytes of the file, a promise.
+      target_bpp: Instead, the most bits per pixel of the file.
       target_psnr: Instead, the least PSNR in dB of the decoded image.
       effort: 1 (fastest) to 9; 2 and more refine the symbols through the
-        decoder (bls2017.encode.refinement). At one quality, more effort gives
-        a smaller file with at most 0.05 dB less PSNR; at a size, a better
-        image; at a PSNR, a smaller file.
-      metric: What refining counts as better or worse, "mse" or "ms_ssim"; a
-        target of PSNR and a region of interest need "mse".
-      roi: uint8 [H, W]; the bits go where it is bright.
-      observer: Told how refining goes on.
+        decoder (bls2017.encode.refinement), which needs TensorFlow. At one
+        quality, more effort gives a smaller file with at most 0.05 dB less
+        PSNR; at a size, a better image; at a PSNR, a smaller file.
+      metric: The distortion that refining bounds, "mse" or "ms_ssim"; a target
+        of PSNR and a region of interest need "mse".
+      roi: uint8 [H, W], bright where the bits should go.
+      metadata: Exif and XMP of the file; by default those of the image.
+        `Metadata()` leaves them out.
+      progress: Called with the steps of refining that are done and all of them;
+        if it returns True, the best file so far is taken.
 
     Returns:
       The bytes of a file.
@@ -225,66 +186,43 @@ class Codec:
       TypeError: if the image is of another type.
       errors.UsageError: if the image's array has another shape or type, or an
         argument is out of its range or contradicts another one.
+      errors.MissingPackageError: if effort needs a package that is missing.
       errors.UnreadableInputError: if an image file cannot be read.
       errors.LimitError: if the image or its metadata are too large, or cannot
         be coded in so few bytes or with so high a PSNR.
       errors.ModelError: if the model gives latents that are not finite.
     """
-    options = options_lib.Options(
-      target_bpp, max_bytes, target_psnr, effort, metric, roi
+    request = request_lib.Request(
+      quality, max_bytes, target_bpp, target_psnr, effort, metric, roi
     )
-    return self.encode(image, quality, options, observer, metadata).data
+    return self.encode(image, request, metadata, progress).data
 
   def encode(
     self,
     image: image_io.Picture,
-    quality: float | None = None,
-    options: options_lib.Options | None = None,
-    observer: refinement.StepObserver | None = None,
-    metadata: Sequence[container.Box] = (),
+    request: request_lib.Request,
+    metadata: metadata_lib.Metadata | None = None,
+    progress: request_lib.Progress | None = None,
   ) -> Encoded:
-    """`compress`, together with what it knows of the result."""
-    self._check_process()
-    image = image_io.as_rgb(image, self.max_pixels)
-    height, width = image.shape[:2]
-    limits.check_size(height, width, self.max_pixels)
-    metadata = tuple(metadata)
-    options = self._without_metadata(options, metadata, height * width)
-    plan = plan_lib.Plan(self._prepared, (height, width), quality, options)
-    candidate, interrupted = plan.carry_out(image, observer)
-    index = candidate.quality_index
+    """Compresses an image as `compress` does, and tells more of the result."""
+    if metadata is None:
+      metadata = metadata_lib.NONE
+      if not isinstance(image, np.ndarray):
+        metadata = metadata_lib.read(image)
+    pixels = image_io.as_rgb(image, self.max_pixels)
+    height, width = pixels.shape[:2]
+    container.check_size(height, width, self.max_pixels)
+    found = search.encode(
+      pixels, self.model, request, _boxes(metadata), progress
+    )
+    candidate = found.candidate
     return Encoded(
-      data=self._pack(index, candidate.rows, (height, width), metadata),
+      data=found.image.file(candidate),
       estimated_bits=candidate.bits,
       clipped=candidate.clipped,
-      quality=self.model.config.index_quality(index),
-      interrupted=interrupted,
+      quality=self.model.config.index_quality(candidate.quality_index),
+      stopped=found.stopped,
     )
-
-  def boxes(self, about: metadata_lib.Metadata) -> tuple[container.Box, ...]:
-    """Metadata as `compress` takes it.
-
-    Args:
-      about: Exif and XMP of an image.
-
-    Returns:
-      Boxes; none, where the model's files have no room for them. The first
-      time, a warning says so.
-    """
-    named = ((container.EXIF, about.exif), (container.XMP, about.xmp))
-    boxes = tuple(container.Box(kind, data) for kind, data in named if data)
-    if boxes and self.model.format_version < container.BOXES_VERSION:
-      if not self._said_no_room:
-        _log.warning(
-          "Exif and XMP are left out: this model's files have no room"
-        )
-      self._said_no_room = True
-      return ()
-    return boxes
-
-  def about(self, data: FileBytes) -> metadata_lib.Metadata:
-    """Exif and XMP of a file, with the orientation reset; raises as `info`."""
-    return _about(self._opened(data))
 
   def decompress(
     self,
@@ -296,8 +234,7 @@ class Codec:
     """Decompresses an image, or a part of it.
 
     Memory grows with what is returned; an image is decoded in strips, which are
-    cut and made smaller one by one. A file is checked as a whole each time, but
-    for the same object of type bytes as in the call before.
+    cut and made smaller one by one.
 
     Args:
       data: The bytes of a file.
@@ -319,7 +256,7 @@ class Codec:
       TypeError: if the data is not of a type that holds bytes.
       errors.BitstreamError: if the bytes are not a whole, unchanged file. Where
         a region is given, lanes outside of it are not looked into.
-      errors.ForeignModelError: if another model wrote them.
+      errors.ForeignModelError: if an unknown model wrote them.
       errors.LimitError: if the image is over the limit.
       errors.UsageError: if the region is empty or not inside of the image, or
         the image cannot be reduced so.
@@ -333,27 +270,13 @@ class Codec:
     region: tuple[int, int, int, int] | None = None,
     reduce: int = 1,
   ) -> Decoded:
-    """`decompress`, together with the file's metadata."""
-    regions.check_reduction(reduce)
-    file = self._opened(data)
-    height, width = file.header.height, file.header.width
-    part = regions.Region(*(region or (0, 0, width, height)))
-    part.check(height, width)
-    positions = part.positions(height, width)
-    rows = file_decoding.Rows(file, self._coder, positions)
-    # Up to the end of the last position, or of the image.
-    left = positions.x * config.DOWNSAMPLING
-    top = positions.y * config.DOWNSAMPLING
-    bands = self._prepared.transforms(file.header.quality_index).bands(
-      lambda first, end: quantization.latents(rows(first, end), file.tables),
-      min(positions.height * config.DOWNSAMPLING, height - top),
-      min(positions.width * config.DOWNSAMPLING, width - left),
-    )
-    part = part._replace(x=part.x - left, y=part.y - top)
-    return Decoded(regions.assembled(bands, part, reduce), _about(file))
+    """Decompresses as `decompress` does, and gives the metadata as well."""
+    file, model = self._open(data)
+    image = decode.image(file, model, region, reduce)
+    return Decoded(image, _metadata(file.boxes))
 
   def symbols(self, data: FileBytes) -> np.ndarray:
-    """The rounded latents of a file, the same on every machine.
+    """Decodes the symbols of a file, the same on every machine.
 
     Args:
       data: The bytes of a file.
@@ -364,23 +287,11 @@ class Codec:
     Raises:
       As `decompress`.
     """
-    file = self._opened(data)
-    rows = file_decoding.Rows(file, self._coder, file.positions)
-    return quantization.symbols(rows(0, file.positions.height), file.tables)
-
-  def metadata(self, data: FileBytes) -> tuple[container.Box, ...]:
-    """The metadata of a file, in the order of its types.
-
-    Args:
-      data: The bytes of a file.
-
-    Raises:
-      As `decompress`.
-    """
-    return tuple(self._opened(data).boxes)
+    file, _ = self._open(data)
+    return decode.symbols(file)
 
   def info(self, data: FileBytes) -> StreamInfo:
-    """Reads what a file says of itself, without decoding it.
+    """Reads the facts that a file states, without decoding it.
 
     Args:
       data: The bytes of a file.
@@ -388,13 +299,13 @@ class Codec:
     Raises:
       As `decompress`.
     """
-    file = self._opened(data)
+    file, model = self._open(data)
     header, header_bytes = file.header, int(file.lane_bounds[0])
     return StreamInfo(
-      version=header.version,
+      version=container.VERSION,
       height=header.height,
       width=header.width,
-      quality=self.model.config.index_quality(header.quality_index),
+      quality=model.config.index_quality(header.quality_index),
       model_id=header.model_id.hex(),
       bpp=8 * len(file.data) / (header.height * header.width),
       header_bytes=header_bytes,
@@ -403,6 +314,21 @@ class Codec:
       metadata={box.type.decode("ascii"): len(box.data) for box in file.boxes},
     )
 
+  def metadata(self, data: FileBytes) -> metadata_lib.Metadata:
+    """Reads the Exif and XMP of a file, without decoding it.
+
+    Args:
+      data: The bytes of a file.
+
+    Returns:
+      Both, with the orientation reset.
+
+    Raises:
+      As `decompress`.
+    """
+    file, _ = self._open(data)
+    return _metadata(file.boxes)
+
   @property
   def max_file_bytes(self) -> int:
     """The longest file of an image within the limit of pixels.
@@ -410,92 +336,36 @@ class Codec:
     More bytes cannot be a file of this codec: whoever reads them from somewhere
     need not read on.
     """
-    return limits.max_file_bytes(
-      self.max_pixels,
-      self.model.config.num_latents + 1,
-      self.model.format_version,
-    )
+    channels = [self.model.config.num_latents]
+    for name in packaged_models.names():
+      channels.append(model_directory.read_config(name).num_latents)
+    return container.max_file_bytes(self.max_pixels, max(channels) + 1)
 
-  def _pack(
-    self,
-    quality_index: int,
-    rows: np.ndarray,
-    size: tuple[int, int],
-    metadata: Sequence[container.Box] = (),
-  ) -> bytes:
-    """The file of an image.
+  def _open(
+    self, data: FileBytes
+  ) -> tuple[container.File, model_directory.FrozenModel]:
+    data = as_bytes(data)
+    model = self._model_of(container.unpack_fields(data).model_id)
+    return decode.open(data, model, self.max_pixels), model
 
-    Args:
-      quality_index: Index of the quality.
-      rows: Integers [positions, columns], as a range coder takes them.
-      size: Height and width of the image in pixels.
-      metadata: Boxes, only in files of version 3 or newer.
-    """
-    tables = self._prepared.tables(quality_index)
-    header = container.Header(
-      *size, quality_index, self.model.model_id, self.model.format_version
-    )
-    return container.pack(header, self._coder.encode(rows, tables), metadata)
-
-  def _opened(self, data: FileBytes) -> file_decoding.File:
-    """The file of some bytes; the latest one is kept, whose checks passed."""
-    self._check_process()
-    latest, limit = self._latest_file, self.max_pixels
-    # These bytes cannot have changed.
-    if latest and latest[0].data is data and latest[1] == limit:
-      return latest[0]
-    file = file_decoding.opened(
-      as_bytes(data), self.model, self._prepared.tables, limit
-    )
-    self._latest_file = file, limit
-    return file
-
-  def _without_metadata(
-    self,
-    options: options_lib.Options | None,
-    metadata: Sequence[container.Box],
-    pixels: int,
-  ) -> options_lib.Options | None:
-    """What is asked of a file, without the part that its metadata takes.
-
-    Args:
-      options: For the whole file.
-      metadata: Boxes.
-      pixels: Height times width of the image.
-
-    Raises:
-      errors.LimitError: if nothing is left for the image.
-      errors.UsageError: if the model's files cannot hold these boxes.
-    """
-    version = self.model.format_version
-    taken = len(container.pack_boxes(version, metadata))
-    taken -= len(container.pack_boxes(version, ()))
-    if options is None or not taken:
-      return options
-    left = {}
-    for name, size in (
-      ("max_bytes", taken),
-      ("target_bpp", 8 * taken / pixels),
-    ):
-      value = getattr(options, name)
-      if value is not None:
-        left[name] = value - size
-        if left[name] <= 0 < value:
-          raise errors.LimitError(f"the metadata alone takes {taken} bytes")
-    return dataclasses.replace(options, **left)
-
-  def _check_process(self) -> None:
-    if os.getpid() != self._process:
-      raise errors.UsageError(
-        "this codec was made before the process was forked, which the threads"
-        f" of {_RUNTIME_NAMES[self.runtime]} do not outlive; load a codec in"
-        " each process, or start processes with"
-        ' multiprocessing.get_context("spawn")'
-      )
+  def _model_of(self, model_id: bytes) -> model_directory.FrozenModel:
+    """The model that has an id; the codec's own where none has."""
+    with self._lock:
+      if model_id not in self._models:
+        name = packaged_models.find(model_id)
+        if name is None:
+          return self.model
+        self._models[model_id] = model_directory.load(name)
+      return self._models[model_id]
 
 
-def _about(file: file_decoding.File) -> metadata_lib.Metadata:
-  contents = {box.type: box.data for box in file.boxes}
+def _boxes(metadata: metadata_lib.Metadata) -> tuple[container.Box, ...]:
+  named = ((container.EXIF, metadata.exif), (container.XMP, metadata.xmp))
+  return tuple(container.Box(kind, data) for kind, data in named if data)
+
+
+def _metadata(boxes: tuple[container.Box, ...]) -> metadata_lib.Metadata:
+  contents = {box.type: box.data for box in boxes}
   return metadata_lib.upright(
     metadata_lib.Metadata(
       contents.get(container.EXIF, b""), contents.get(container.XMP, b"")

@@ -8,59 +8,57 @@
 
 Whatever opens images by Pillow then reads these files. `image.info` has the
 quality, the model's id, and Exif and XMP under Pillow's names. `draft` and
-`thumbnail` decode large images smaller, as they do JPEG's. `save` takes the
-arguments of `Codec.compress`, and `exif` and `xmp` in place of the image's own.
+`thumbnail` decode large images smaller, as they do JPEG's.
+
+`save` takes `quality`, `max_bytes`, `target_bpp`, `target_psnr`, `effort`,
+`metric` and `roi` of `Codec.compress`, and `exif` and `xmp` in place of the
+image's own; it ignores other options, as Pillow's writers do. A quality above
+the model's highest counts on Pillow's scale, whose best is 100. Exif's
+orientation is applied to the pixels.
+
 Files are read with the packaged model that they name and saved with the one
-tuned for PSNR, each loaded when it is first needed; `use` sets another codec.
+tuned for PSNR, loaded when it is first needed; `use` sets another codec.
 """
 
 from __future__ import annotations
 
 import functools
-import logging
-import struct
+import io
 from typing import IO, Any
 
-import numpy as np
 from PIL import Image, ImageFile
 
 from bls2017 import codec as codec_lib
-from bls2017 import decoder as decoder_lib
-from bls2017 import errors
-from bls2017.common import config
+from bls2017 import decode, errors
+from bls2017.encode import request
 from bls2017.format import container
-from bls2017.images import image_io, metadata
-from bls2017.model import model_directory, packaged_models, regions
+from bls2017.images import image_io
+from bls2017.model import model_directory, packaged_models
 
 FORMAT = image_io.PLUGIN_FORMAT
 EXTENSION = ".bls"
 MIME_TYPE = "image/x-bls"
 
-_log = logging.getLogger(__name__)
+_INFO_NAMES = {container.EXIF: "exif", container.XMP: "xmp"}
+_REQUEST = (
+  "quality", "max_bytes", "target_bpp", "target_psnr", "effort", "metric", "roi",
+)  # fmt: skip
+
 _codec: codec_lib.Codec | None = None
 
 
-def use(codec: codec_lib.Codec) -> None:
-  """Codes with this codec instead of the packaged models."""
+def use(codec: codec_lib.Codec | None) -> None:
+  """Codes with this codec instead of the packaged models; None: with those."""
   global _codec
   _codec = codec
 
 
-def _decoder() -> decoder_lib.Decoder:
-  return _codec or _packaged_decoder()
-
-
-def _encoder() -> codec_lib.Codec:
-  return _codec or _packaged_encoder()
+def _get_codec() -> codec_lib.Codec:
+  return _codec or _packaged_codec()
 
 
 @functools.cache
-def _packaged_decoder() -> decoder_lib.Decoder:
-  return decoder_lib.load()
-
-
-@functools.cache
-def _packaged_encoder() -> codec_lib.Codec:
+def _packaged_codec() -> codec_lib.Codec:
   return codec_lib.Codec.load()
 
 
@@ -80,14 +78,13 @@ class BlsImageFile(ImageFile.ImageFile):
       raise SyntaxError(str(e)) from e
     self._size = (header.width, header.height)
     self._mode = "RGB"
+    self._reduction = 1
+    self._is_decoded = False
     self.info["model_id"] = header.model_id.hex()
-    model_config = _model_config(header.model_id)
-    if model_config:
-      index = header.quality_index
-      self.info["quality"] = model_config.index_quality(index)
-    if header.version >= container.BOXES_VERSION:
-      self.info.update(**_boxes(start, stream, header))
-    self._reduce(1)
+    quality = _quality(header)
+    if quality:
+      self.info["quality"] = quality
+    self.info.update(_metadata(start, stream))
 
   def draft(
     self, mode: str | None, size: tuple[int, int] | None
@@ -103,81 +100,95 @@ class BlsImageFile(ImageFile.ImageFile):
       is asked for, or the image was decoded or made smaller before.
     """
     del mode
-    if not size or len(self.tile) != 1 or self.tile[0][3] != (1,):
+    if not size or self._is_decoded or self._reduction > 1:
       return None
     width, height = self.size
     most = min(width // max(size[0], 1), height // max(size[1], 1))
-    factor = max((f for f in regions.REDUCTIONS if f <= most), default=1)
-    self._reduce(factor)
+    factor = max((f for f in decode.REDUCTIONS if f <= most), default=1)
+    self._reduction = factor
+    self._size = (-(-width // factor), -(-height // factor))
     return self.mode, (0, 0, width / factor, height / factor)
 
-  def _reduce(self, factor: int) -> None:
-    width, height = self.size
-    self._size = (-(-width // factor), -(-height // factor))
-    tile: Any = (FORMAT, (0, 0, *self.size), 0, (factor,))
-    self.tile = [tile]
+  def load(self) -> Any:
+    """Decodes the pixels; raises OSError if the file is damaged."""
+    if not self._is_decoded:
+      try:
+        data = self._read_file()
+        x_hat = _get_codec().decompress(data, reduce=self._reduction)
+      except errors.CodecError as e:
+        raise OSError(str(e)) from e
+      if x_hat.shape[1::-1] != self.size:
+        raise OSError("the file changed while it was open")
+      self._is_decoded = True
+      if self.fp and self._exclusive_fp:
+        self.fp.close()
+      self.fp = io.BytesIO(x_hat.tobytes())
+      tile: Any = ("raw", (0, 0, *self.size), 0, self.mode)
+      self.tile = [tile]
+    return super().load()
+
+  def load_seek(self, pos: int) -> None:
+    """Tells `ImageFile.Parser` to wait for the whole file."""
+
+  def verify(self) -> None:
+    """Checks the whole file but the contents of its lanes; raises OSError."""
+    try:
+      _get_codec().info(self._read_file())
+    except errors.CodecError as e:
+      raise OSError(str(e)) from e
+
+  def _read_file(self) -> bytes:
+    stream: Any = self.fp
+    stream.seek(0)
+    data: bytes = stream.read(_get_codec().max_file_bytes + 1)
+    return data
 
 
-def _model_config(model_id: bytes) -> config.ModelConfig | None:
-  """That of a file's model, whose steps of quality differ; None if unknown."""
-  if _codec and _codec.model.model_id == model_id:
-    return _codec.model.config
+@functools.lru_cache(maxsize=8)
+def _packaged_config(model_id: bytes) -> Any:
   name = packaged_models.find(model_id)
   return model_directory.read_config(name) if name else None
 
 
-class _Decoder(ImageFile.PyDecoder):
-  """Decodes a whole file at once."""
-
-  _pulls_fd = True
-
-  def decode(self, buffer: Any) -> tuple[int, int]:
-    """See `PIL.ImageFile.PyDecoder.decode`; raises OSError."""
-    del buffer
-    stream: Any = self.fd
-    try:
-      (factor,) = self.args
-      decoder = _decoder()
-      data = stream.read(decoder.max_file_bytes + 1)
-      x_hat = decoder.decode(data, reduce=factor).image
-    except errors.CodecError as e:
-      raise OSError(str(e)) from e
-    if x_hat.shape[:2] != (self.state.ysize, self.state.xsize):
-      raise OSError("the file changed while it was open")
-    self.set_as_raw(np.ascontiguousarray(x_hat).tobytes())
-    return -1, 0
+def _quality(header: container.Header) -> float | None:
+  """The quality of a file; None where its model, and so the scale, is unknown."""
+  config = _packaged_config(header.model_id)
+  if _codec and _codec.model.model_id == header.model_id:
+    config = _codec.model.config
+  return config and config.index_quality(header.quality_index)
 
 
-def _boxes(
-  start: bytes, stream: IO[bytes], header: container.Header
-) -> dict[str, bytes]:
+def _metadata(start: bytes, stream: IO[bytes]) -> dict[str, bytes]:
   """Exif and XMP, by Pillow's names; none where the boxes are damaged."""
   size = stream.read(container.BOXES_LENGTH_BYTES)
+  length = min(int.from_bytes(size, "little"), container.MAX_BOXES_BYTES)
   try:
-    (length,) = struct.unpack("<I", size)
-    boxes = container.unpack_boxes(
-      start + size + stream.read(min(length, container.MAX_BOXES_BYTES)), header
-    )
-  except (errors.BitstreamError, struct.error):
-    # The pixels' decoder says what is wrong.
+    boxes, _ = container.unpack_boxes(start + size + stream.read(length))
+  except errors.BitstreamError:
+    # Decoding says what is wrong.
     return {}
-  names = {container.EXIF: "exif", container.XMP: "xmp"}
-  return {names[box.type]: box.data for box in boxes if box.type in names}
+  named = {_INFO_NAMES.get(box.type): box.data for box in boxes}
+  return {name: data for name, data in named.items() if name}
 
 
 def _save(image: Image.Image, stream: IO[bytes], name: str | bytes) -> None:
   del name
-  arguments = dict(getattr(image, "encoderinfo", {}))
-  about = metadata.read(image)
-  exif, xmp = arguments.pop("exif", about.exif), arguments.pop("xmp", about.xmp)
-  if isinstance(exif, Image.Exif):
-    exif = exif.tobytes()
-  about = metadata.upright(
-    metadata.Metadata(exif.removeprefix(metadata.EXIF_PREFIX), xmp)
-  )
-  codec = _encoder()
+  codec, options = _get_codec(), getattr(image, "encoderinfo", {})
+  about = {key: options[key] for key in ("exif", "xmp") if key in options}
+  if about:
+    image = image.copy()
+    for key, value in about.items():
+      if isinstance(value, Image.Exif):
+        value = value.tobytes()
+      elif isinstance(value, str):
+        value = value.encode()
+      image.info[key] = value or b""
+  asked = {key: options[key] for key in _REQUEST if key in options}
+  levels = codec.model.config.num_levels
+  if (asked.get("quality") or 0) > levels:
+    asked["quality"] = 1 + (levels - 1) * min(asked["quality"], 100) / 100
   try:
-    data = codec.compress(image, metadata=codec.boxes(about), **arguments)
+    data = codec.encode(image, request.Request(**asked)).data
   except errors.CodecError as e:
     raise OSError(str(e)) from e
   stream.write(data)
@@ -188,7 +199,6 @@ def _accept(prefix: bytes) -> bool:
 
 
 Image.register_open(FORMAT, BlsImageFile, _accept)
-Image.register_decoder(FORMAT, _Decoder)
 Image.register_save(FORMAT, _save)
 Image.register_extension(FORMAT, EXTENSION)
 Image.register_mime(FORMAT, MIME_TYPE)

@@ -16,7 +16,7 @@ from bls2017 import errors, files
 from bls2017.bulk import inputs
 from bls2017.encode import options
 from bls2017.images import image_io
-from bls2017.model import model_directory, packaged_models, runtimes
+from bls2017.model import model_directory, packaged_models
 
 if TYPE_CHECKING:
   from bls2017 import codec as codec_lib
@@ -63,22 +63,15 @@ OUTPUT_QUALITY = flags.DEFINE_integer(
   "Quality of JPEG, WebP and AVIF images, 1 to 100; by default WebP images are"
   " lossless and the others as good as their format can be.",
 )
-RUNTIME = flags.DEFINE_enum(
-  "runtime",
-  runtimes.AUTO,
-  runtimes.RUNTIMES,
-  "What codes images; auto is LiteRT where it is installed, else TensorFlow.",
-)
-
 _log = logging.getLogger(__name__)
 
 
 @functools.cache
 def load_codec() -> codec_lib.Codec:
-  """The codec that --model, --max_pixels and --runtime name."""
+  """The codec that --model and --max_pixels name."""
   from bls2017 import codec
 
-  return codec.Codec.load(MODEL.value, MAX_PIXELS.value, RUNTIME.value)
+  return codec.Codec.load(MODEL.value, MAX_PIXELS.value)
 
 
 @functools.cache
@@ -86,7 +79,7 @@ def load_decoder() -> decoder_lib.Decoder:
   """Likewise, of all packaged models where --model names none."""
   from bls2017 import decoder
 
-  return decoder.load(MODEL.value, MAX_PIXELS.value, RUNTIME.value)
+  return decoder.load(MODEL.value, MAX_PIXELS.value)
 
 
 def check_quality() -> None:

@@ -49,7 +49,6 @@ SHARED_FLAGS = (
   "output_dir",
   "overwrite",
   "quality",
-  "runtime",
   "verbose",
   "workers",
 )

@@ -48,7 +48,6 @@ SHARED_FLAGS = (
   "output_dir",
   "output_quality",
   "overwrite",
-  "runtime",
   "verbose",
   "workers",
 )

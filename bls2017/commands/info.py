@@ -17,7 +17,7 @@ from bls2017.format import container
 from bls2017.model import model_directory, packaged_models
 
 USAGE = "bls2017 info FILE [--json]"
-SHARED_FLAGS = ("max_pixels", "model", "runtime")
+SHARED_FLAGS = ("max_pixels", "model")
 
 _JSON = flags.DEFINE_bool("json", False, "Print a JSON object.")
 

@@ -1,6 +1,7 @@
-"""The choices of an encoder, which no decoder needs to know.
+"""The encoder's choices: from an image and a `Request` to the rows of a file.
 
-`plan` leads from an image and a caller's `options` to the rows of a file: the
-image is analysed and quantized, `targets` looks for a quality, a size or a
-PSNR, and `refinement` improves the symbols through the decoder.
+`search.encode` is the way in. An image is analysed and quantized
+(`quantization`, `activities`), `search` looks for a size or a PSNR among
+`candidates`, and `refinement` improves the symbols through the decoder. A
+decoder needs none of this.
 """

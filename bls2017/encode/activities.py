@@ -12,9 +12,6 @@ graph (`export.graph.graph_activities`) choose alike.
 
 from __future__ import annotations
 
-import sys
-from typing import Callable
-
 import numpy as np
 
 from bls2017.common import blocks
@@ -25,54 +22,6 @@ _BLOCK = 256
 
 _LANES = 256
 """Lanes whose activities are chosen at once."""
-
-Summer = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
-"""Sums rows of a matrix by position: `numpy_summer` says how."""
-
-
-def summer(matrix: np.ndarray) -> Summer:
-  """The fastest summer of the libraries that the process has loaded."""
-  # TensorFlow takes seconds to import, and up to a tenth of NumPy's time here.
-  if sys.modules.get("tensorflow"):
-    return tensorflow_summer(matrix)
-  return numpy_summer(matrix)
-
-
-def numpy_summer(matrix: np.ndarray) -> Summer:
-  """Gives a function that sums rows of a matrix.
-
-  Args:
-    matrix: float32 [S, K].
-
-  Returns:
-    A function of `rows`, int [n], the rows to sum up, of `positions`, int32
-    [n], not decreasing, the sum that each row belongs to, and of the number of
-    sums. It returns float32 [sums, K].
-  """
-
-  def sums(rows: np.ndarray, positions: np.ndarray, count: int) -> np.ndarray:
-    totals = np.zeros((count, matrix.shape[1]), np.float32)
-    firsts = np.flatnonzero(np.diff(positions, prepend=-1))
-    if len(firsts):
-      summed = np.add.reduceat(np.take(matrix, rows, axis=0), firsts)
-      totals[positions[firsts]] = summed
-    return totals
-
-  return sums
-
-
-def tensorflow_summer(matrix: np.ndarray) -> Summer:
-  """As `numpy_summer`, in an operation of TensorFlow."""
-  import tensorflow as tf
-
-  data = tf.constant(matrix)
-
-  def sums(rows: np.ndarray, positions: np.ndarray, count: int) -> np.ndarray:
-    return tf.raw_ops.SparseSegmentSumWithNumSegments(
-      data=data, indices=rows, segment_ids=positions, num_segments=count
-    ).numpy()
-
-  return sums
 
 
 class Chooser:
@@ -97,7 +46,7 @@ class Chooser:
     size = tables.maximum - tables.minimum + 1
     self._likeliest = likeliest[tables.live].astype(np.int16)
     self._least = least.sum(0)
-    self._sum_extra = summer(lengths - np.repeat(least, size, 0))
+    self._extra_lengths = lengths - np.repeat(least, size, 0)
     self._activity_lengths = tables.activity_lengths.astype(np.float32)
 
   def costs(self, indices: np.ndarray) -> np.ndarray:
@@ -137,7 +86,12 @@ class Chooser:
     positions = flat.astype(np.int32) // np.int32(indices.shape[1])
     starts = np.take(self._starts, flat - positions * indices.shape[1])
     rows = np.take(indices.ravel(), flat) + starts
-    return self._sum_extra(rows, positions, len(indices))
+    extra = np.zeros((len(indices), len(self._least)), np.float32)
+    firsts = np.flatnonzero(np.diff(positions, prepend=-1))
+    if len(firsts):
+      lengths = np.take(self._extra_lengths, rows, axis=0)
+      extra[positions[firsts]] = np.add.reduceat(lengths, firsts)
+    return extra
 
   def cheapest(self, costs: np.ndarray) -> np.ndarray:
     """The activities that cost the fewest bits in all.

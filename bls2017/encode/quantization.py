@@ -31,6 +31,7 @@ for the final symbols. Optimised quantization rounds latents below DEAD_ZONE to
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Callable, NamedTuple
 
 import numpy as np
@@ -42,9 +43,6 @@ from bls2017.format import coding_tables
 
 _BLOCK = 256
 """Positions that are quantized at once."""
-
-_DECODED_BLOCK = 1024
-"""Positions whose latents are made at once."""
 
 _MOST_STEPS = 16
 """How far from the nearest symbol a cheaper one is sought."""
@@ -62,8 +60,8 @@ class Quantized(NamedTuple):
   """The symbols of an image.
 
   Attributes:
-    rows: int16 [positions, columns], the activity of each position where the
-      tables know several, then the table indices of the live channels.
+    rows: int16 [positions, columns], the activity of each position, then the
+      table indices of the live channels.
     bits: Information content of the rows under the tables.
     clipped: Number of latents that lay beyond the ends of their tables.
   """
@@ -73,15 +71,16 @@ class Quantized(NamedTuple):
   clipped: int
 
 
+@functools.lru_cache(maxsize=8)
+def quantizer(tables: coding_tables.QualityTables) -> Quantizer:
+  """The quantizer of a quality; those used last are kept."""
+  return Quantizer(tables)
+
+
 class Quantizer:
   """Quantizes the latents of images at one quality."""
 
   def __init__(self, tables: coding_tables.QualityTables):
-    """Prepares the code lengths.
-
-    Args:
-      tables: The coding tables of the quality.
-    """
     self._tables = tables
     self._chooser = activities.Chooser(tables)
     self._minimum = tables.minimum.astype(np.float32)
@@ -103,7 +102,7 @@ class Quantizer:
     )
     self._increases = increases.ravel()
     self._bends = np.zeros_like(self._increases)
-    if tables.activity_columns:
+    if tables.num_activities > 1:
       self._bends = bends(increases, symbols, np.where).ravel()
 
   def scaled(self, latents: np.ndarray) -> np.ndarray:
@@ -157,10 +156,9 @@ class Quantizer:
     scale: Callable[[np.ndarray], np.ndarray],
   ) -> Quantized:
     strength = np.asarray(strength, np.float32)
-    activity_columns = self._tables.activity_columns
-    optimised = optimised and bool(activity_columns)
+    optimised = optimised and self._tables.num_activities > 1
     rows = np.empty((len(values), self._tables.columns), np.int16)
-    indices = rows[:, activity_columns:]
+    indices = rows[:, 1:]
     clipped = 0
     for block in blocks.blocks(len(values), _BLOCK):
       indices[block], outside = self._rounded(scale(values[block]), optimised)
@@ -174,17 +172,8 @@ class Quantizer:
         self._chooser.change(lengths[block], indices[block], cheaper)
         indices[block] = cheaper
       chosen = self._chooser.cheapest(lengths)
-    if activity_columns:
-      rows[:, 0] = chosen
+    rows[:, 0] = chosen
     return Quantized(rows, self._chooser.bits(lengths, chosen), clipped)
-
-  def bits(self, rows: np.ndarray) -> float:
-    """Information content of rows, int [positions, columns], in bits."""
-    activity_columns = self._tables.activity_columns
-    chosen = rows[:, 0] if activity_columns else np.zeros(len(rows), np.int16)
-    return self._chooser.bits(
-      self._chooser.costs(rows[:, activity_columns:]), chosen
-    )
 
   def _rounded(
     self, scaled: np.ndarray, optimised: bool
@@ -304,45 +293,3 @@ def bends(increase: Any, lower: Any, where: Callable[..., Any]) -> Any:
   beside_zero = (lower == 0) | (lower == -1)
   outward = where(lower < 0, np.float32(OUTWARD), np.float32(-OUTWARD))
   return where(beside_zero, BEND * increase * abs(increase), outward)
-
-
-def symbols(
-  rows: np.ndarray, tables: coding_tables.QualityTables
-) -> np.ndarray:
-  """The symbols of all channels; dead channels have their only one.
-
-  Args:
-    rows: int [..., columns].
-    tables: The coding tables of the quality.
-
-  Returns:
-    int32 [..., C].
-  """
-  # Dead channels take a column of zeros: gathering is four times as fast as
-  # writing to the columns of the live ones.
-  zeros = np.zeros((*rows.shape[:-1], 1), rows.dtype)
-  columns = np.full(len(tables.minimum), tables.columns)
-  columns[tables.live] = np.arange(tables.activity_columns, tables.columns)
-  indices = np.take(np.concatenate([rows, zeros], -1), columns, axis=-1)
-  return indices + tables.minimum
-
-
-def latents(
-  rows: np.ndarray, tables: coding_tables.QualityTables
-) -> np.ndarray:
-  """The latents that a decoder gives to the synthesis: float32 [..., C].
-
-  Args:
-    rows: int [..., columns].
-    tables: The coding tables of the quality.
-  """
-  # In 32 bits as in the export, so that both decode to the same latents. By
-  # blocks, since the symbols of a strip take as much room as its latents.
-  flat = rows.reshape(-1, rows.shape[-1])
-  y_hat = np.empty((len(flat), len(tables.minimum)), np.float32)
-  for block in blocks.blocks(len(flat), _DECODED_BLOCK):
-    part = y_hat[block]
-    part[:] = symbols(flat[block], tables)
-    part += tables.offset
-    part *= tables.inverse_gain
-  return y_hat.reshape(*rows.shape[:-1], -1)

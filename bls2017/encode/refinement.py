@@ -39,14 +39,15 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Callable, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from bls2017.common import config
-from bls2017.encode import activities, analysis, quantization, window_loss
-from bls2017.encode import options as options_lib
+from bls2017.encode import activities, candidates, quantization, window_loss
+from bls2017.encode import request as request_lib
+from bls2017.format import lanes
+from bls2017.model import frozen_transforms
 
 ROUND_STEPS = (20, 20, 40, 40, 60, 80, 100, 120)
 """Steps of the rounds; the least effort that refines has the first one only."""
@@ -88,103 +89,124 @@ _RESPONSE = 6.0
 _MOST_STRENGTH = 0.06
 """The most that a bit weighs in the rounding (`encoder.quantization`)."""
 
+_SHARE_USED = 0.999
+"""Share of the bits of a size that refining uses: lanes end in whole bytes."""
+
+_MOST_EXCESS = 10.0
+"""How many dB more than asked for refining gives away at most."""
+
+_AS_GOOD = 10**0.005
+"""Factor of a distortion that nobody sees: 0.05 dB."""
+
 _BISECTIONS = 5
 """Halvings of the interval in which the strength is sought."""
 
 
-class StepObserver(Protocol):
-  """Told how refining goes on; may raise KeyboardInterrupt to end it."""
+class Result(NamedTuple):
+  """The end of refining.
 
-  def on_start(self, what: str, total: int, done: int) -> None:
-    """Refining begins: `what` names it, `done` of `total` steps are taken."""
+  Attributes:
+    candidate: The best one.
+    stopped: True if the caller ended it early.
+  """
 
-  def on_done(self) -> None:
-    """A step was taken."""
+  candidate: candidates.Candidate
+  stopped: bool
+
+
+def refined(
+  image: candidates.AnalysedImage,
+  start: candidates.Candidate,
+  request: request_lib.Request,
+  progress: request_lib.Progress | None = None,
+) -> Result:
+  """Improves a candidate as far as the effort goes.
+
+  A higher effort passes through the results of all lower ones. So what holds
+  from each result to the next better one holds between any two efforts: at a
+  quality, the file does not grow and the distortion grows by 0.05 dB at most;
+  at a size, the distortion falls; at a PSNR, the file does not grow.
+
+  Args:
+    image: The image.
+    start: What to improve on; it meets the request.
+    request: The quality or target, and the effort.
+    progress: Told of the steps.
+  """
+  metric = request.metric
+  index = start.quality_index
+  max_bytes = request.byte_limit(math.prod(image.size))
+  best, best_bytes = start, len(image.file(start))
+  least = image.distortion(start, metric)
+  work = _Work(image, start, metric, _DISTORTION)
+  if max_bytes is not None:
+    work.bounded = _BITS
+    spare = 8 * (max_bytes - best_bytes)
+    work.slack = _SHARE_USED * (start.bits + spare) - start.bits
+  elif request.target_psnr is not None:
+    excess = min(image.psnr(start) - request.target_psnr, _MOST_EXCESS)
+    work.slack = (10 ** (excess / 10) - 1) * least * math.prod(image.size)
+  ended = False
+  for symbols, stopped in _rounds(work, request.effort, progress):
+    ended = stopped
+    candidate = image.candidate_of(index, symbols)
+    num_bytes = len(image.file(candidate))
+    distortion = image.distortion(candidate, metric)
+    if max_bytes is not None:
+      is_better = num_bytes <= max_bytes and distortion < least
+    elif request.target_psnr is not None:
+      reaches = image.psnr(candidate) >= request.target_psnr
+      is_better = num_bytes <= best_bytes and reaches
+    else:
+      is_as_good = distortion <= least * _AS_GOOD
+      is_better = num_bytes <= best_bytes and is_as_good
+    if is_better:
+      best, best_bytes = candidate, num_bytes
+      least = min(least, distortion)
+  return Result(best, ended)
 
 
 def total_steps(effort: int, shape: tuple[int, int]) -> int:
   """How many steps refining takes.
 
   Args:
-    effort: `options.REFINING_EFFORT` to `options.MAX_EFFORT`.
+    effort: `request.REFINING_EFFORT` to `request.MAX_EFFORT`.
     shape: Positions along both sides of the image.
   """
-  return sum(_rounds(effort)) * len(list(_areas(shape)))
+  return sum(_round_steps(effort)) * len(list(_areas(shape)))
 
 
-def _rounds(effort: int) -> tuple[int, ...]:
-  return ROUND_STEPS[: effort - options_lib.REFINING_EFFORT + 1]
+def _round_steps(effort: int) -> tuple[int, ...]:
+  return ROUND_STEPS[: effort - request_lib.REFINING_EFFORT + 1]
 
 
-class Refinement:
-  """Refines the symbols of an image.
+def _rounds(
+  work: _Work,
+  effort: int,
+  progress: request_lib.Progress | None,
+) -> Iterator[tuple[np.ndarray, bool]]:
+  """The best symbols after each round, and whether the caller stopped it.
 
-  Attributes:
-    interrupted: Whether an observer ended refining early.
+  Symbols are float32 [positions, C], whole numbers inside the tables; the next
+  round changes them.
   """
+  shape = work.image.shape
+  total, done = total_steps(effort, shape), 0
+  stopped = False
 
-  def __init__(
-    self,
-    image: analysis.AnalysedImage,
-    metric: str,
-    effort: int,
-    observer: StepObserver | None = None,
-  ):
-    """Takes what all rounds share.
+  def step() -> bool:
+    nonlocal done, stopped
+    done += 1
+    stopped = bool(progress and progress(done, total))
+    return stopped
 
-    Args:
-      image: The image.
-      metric: The distortion, one of `options.METRICS`.
-      effort: `options.REFINING_EFFORT` to `options.MAX_EFFORT`.
-      observer: Told of every step.
-    """
-    self._image = image
-    self._metric = metric
-    self._effort = effort
-    self._observer = observer
-    self.interrupted = False
-
-  def rounds(
-    self,
-    start: analysis.Candidate,
-    *,
-    max_bits: float | None = None,
-    max_distortion: float | None = None,
-  ) -> Iterator[np.ndarray]:
-    """Gives the best symbols after each round, or after an interrupt.
-
-    Either the bits or the distortion must be bounded.
-
-    Args:
-      start: What to improve on, at its quality; within the bound.
-      max_bits: The most bits; the least distortion is best.
-      max_distortion: The highest distortion; the fewest bits are best.
-
-    Yields:
-      float32 [positions, C], whole numbers inside the tables; the next round
-      changes them.
-    """
-    image = self._image
-    if self._observer:
-      total = total_steps(self._effort, image.shape)
-      self._observer.on_start("refining", total, 0)
-    if max_bits is not None:
-      progress = _Progress(image, start, self._metric, _BITS)
-      progress.slack = max_bits - start.bits
-    else:
-      assert max_distortion is not None
-      progress = _Progress(image, start, self._metric, _DISTORTION)
-      distortion = image.distortion(start, self._metric)
-      progress.slack = (max_distortion - distortion) * math.prod(image.size)
-    for turn, steps in enumerate(_rounds(self._effort)):
-      try:
-        for number, area in enumerate(_areas(image.shape)):
-          _Visit(progress, area, number).run(steps, turn, self._observer)
-      except KeyboardInterrupt:
-        self.interrupted = True
-      yield progress.best.reshape(-1, progress.best.shape[2])
-      if self.interrupted:
-        return
+  for turn, steps in enumerate(_round_steps(effort)):
+    for number, area in enumerate(_areas(shape)):
+      if not stopped:
+        _Visit(work, area, number).run(steps, turn, step)
+    yield work.best.reshape(-1, work.best.shape[2]), stopped
+    if stopped:
+      return
 
 
 @dataclasses.dataclass(frozen=True)
@@ -226,7 +248,7 @@ _BITS, _DISTORTION = 0, 1
 """Places of both measures in what `window_loss.WindowLoss.measures` returns."""
 
 
-class _Progress:
+class _Work:
   """An image on its way to better symbols.
 
   Attributes:
@@ -242,20 +264,24 @@ class _Progress:
 
   def __init__(
     self,
-    image: analysis.AnalysedImage,
-    start: analysis.Candidate,
+    image: candidates.AnalysedImage,
+    start: candidates.Candidate,
     metric: str,
     bounded: int,
   ):
+    index = start.quality_index
     self.image = image
-    self._synthesis = image.model.synthesis(start.quality_index)
-    self.tables = image.model.tables(start.quality_index)
-    self.lmbda = image.lmbda_of(start, metric)
+    self._synthesis = frozen_transforms.FrozenTransforms(
+      image.model.pair_of(index).weights, image.model.config.num_latents
+    ).synthesis
+    self.tables = image.model.quality_tables(index)
+    self.lmbda = image.lmbda(start, metric)
     self.bounded = bounded
     self.slack = 0.0
-    symbols = quantization.symbols(start.rows, self.tables)
+    symbols = self.tables.symbols(start.rows)
     self.best = symbols.astype(np.float32).reshape(*image.shape, -1)
-    scaled = image.scaled(start.quality_index).reshape(self.best.shape)
+    quantizer = quantization.quantizer(self.tables)
+    scaled = quantizer.scaled(image.latents(index)).reshape(self.best.shape)
     self.u = self.best + np.clip(scaled - self.best, -_LEAN, _LEAN)
     self.pressures: dict[int, float] = {}
     self._metric = metric
@@ -264,7 +290,7 @@ class _Progress:
 
   def loss(self, area: _Area) -> window_loss.WindowLoss:
     """The graphs for a window."""
-    step = config.DOWNSAMPLING
+    step = lanes.DOWNSAMPLING
     rows, columns = (
       window_loss.Interval(
         seen=seen.stop - seen.start,
@@ -287,7 +313,7 @@ class _Progress:
 
   def view(self, area: _Area) -> window_loss.View:
     """What a window sees, with the activities that are cheapest."""
-    tables, step = self.tables, config.DOWNSAMPLING
+    tables, step = self.tables, lanes.DOWNSAMPLING
     indices = (self.best - tables.minimum)[..., tables.live].astype(np.int16)
     costs = self._chooser.costs(indices.reshape(-1, indices.shape[2]))
     chosen = self._chooser.cheapest(costs).reshape(indices.shape[:2])
@@ -307,32 +333,24 @@ class _Progress:
 class _Visit:
   """One round in one window."""
 
-  def __init__(self, progress: _Progress, area: _Area, number: int):
-    self._progress = progress
+  def __init__(self, work: _Work, area: _Area, number: int):
+    self._work = work
     self._area = area
     self._number = number
-    self._loss = progress.loss(area)
-    self._view = progress.view(area)
-    best = tf.constant(progress.best[area.changed])
+    self._loss = work.loss(area)
+    self._view = work.view(area)
+    best = tf.constant(work.best[area.changed])
     self._best = self._loss.measures(best, self._view)
-    self._limit = self._best[progress.bounded] + progress.slack
+    self._limit = self._best[work.bounded] + work.slack
 
-  def run(
-    self, steps: int, turn: int, observer: StepObserver | None = None
-  ) -> None:
-    """Takes the steps of a round.
-
-    Args:
-      steps: How many.
-      turn: Number of the round.
-      observer: Told of every step.
-    """
-    progress, area = self._progress, self._area
-    u = tf.constant(progress.u[area.changed])
+  def run(self, steps: int, turn: int, step: Callable[[], bool]) -> None:
+    """Takes the steps of a round, unless a call of `step` returns True."""
+    work, area = self._work, self._area
+    u = tf.constant(work.u[area.changed])
     state = window_loss.State(u, tf.zeros_like(u), tf.zeros_like(u))
     hot, cold = _TEMPERATURES
-    pressure = progress.pressures.get(self._number, _PRESSURE)
-    sign = 1 if progress.bounded == _DISTORTION else -1
+    pressure = work.pressures.get(self._number, _PRESSURE)
+    sign = 1 if work.bounded == _DISTORTION else -1
     excess = 1.0
     try:
       for k in range(steps):
@@ -343,20 +361,20 @@ class _Visit:
           count=k + 1,
           temperature=hot * (cold / hot) ** done,
           step=_STEP * (1 - (1 - _LAST_STEP) * done),
-          weight=pressure * progress.lmbda,
+          weight=pressure * work.lmbda,
           seed=(1000 * self._number + turn, k),
         )
-        if observer:
-          observer.on_done()
+        if step():
+          return
         if k + 1 == steps or (k + 1) % _CHECK_STEPS == 0:
           excess = self._judged(state.u, 0.0)
           pressure *= excess ** (sign * _RESPONSE)
           pressure = min(max(pressure, _PRESSURES[0]), _PRESSURES[1])
       self._use_up(state.u, excess)
     finally:
-      progress.u[area.changed] = state.u.numpy()
-      progress.pressures[self._number] = pressure
-      progress.slack = self._limit - self._best[progress.bounded]
+      work.u[area.changed] = state.u.numpy()
+      work.pressures[self._number] = pressure
+      work.slack = self._limit - self._best[work.bounded]
 
   def _use_up(self, u: tf.Tensor, excess: float) -> None:
     """Seeks the strength of the rounding that just meets the bound.
@@ -365,7 +383,7 @@ class _Visit:
       u: float32 [h', w', C], the latents.
       excess: What `_judged` says of them at strength 0.
     """
-    bounds_distortion = self._progress.bounded == _DISTORTION
+    bounds_distortion = self._work.bounded == _DISTORTION
     low, high = -_MOST_STRENGTH, _MOST_STRENGTH
     for _ in range(_BISECTIONS + 1):
       middle = (low + high) / 2
@@ -383,11 +401,11 @@ class _Visit:
     Returns:
       What is bounded, relative to its limit: 1/2 to 2.
     """
-    bounded = self._progress.bounded
+    bounded = self._work.bounded
     symbols = self._loss.rounded(u, self._view, strength)
     measures = self._loss.measures(symbols, self._view)
     fits = measures[bounded] <= self._limit
     if fits and measures[1 - bounded] < self._best[1 - bounded]:
       self._best = measures
-      self._progress.best[self._area.changed] = symbols.numpy()
+      self._work.best[self._area.changed] = symbols.numpy()
     return min(max(measures[bounded] / max(self._limit, 1e-9), 0.5), 2.0)

@@ -40,7 +40,10 @@ LENGTH_UNITS = 256
 """Units of a code length in a bit; so fine that they add less than 0.01%."""
 
 MAX_ACTIVITIES = 32
-"""Sets of tables. More would cost the decoder of `range_coder_stock` digits."""
+"""Sets of tables. More would cost the exported graph's decoder digits."""
+
+_BLOCK = 1024
+"""Positions whose latents are made at once."""
 
 MAX_LANE_BYTES = 0xFFFF
 
@@ -48,12 +51,12 @@ MAX_LANE_END_BYTES = 4
 """What a lane takes beyond its table indices' information, at most."""
 
 MEAN_LANE_END_BYTES = 0.3
-"""Likewise, on average."""
+"""The same on average."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class QualityTables:
-  """What coding at one quality needs.
+  """The tables of one quality of a model with C channels.
 
   Attributes:
     gain: float32 [C], latents times gain are what is rounded.
@@ -62,10 +65,10 @@ class QualityTables:
     minimum: int32 [C], smallest symbol.
     maximum: int32 [C], largest symbol; equal to the smallest in dead channels.
     live: int32 [L], the channels that are coded, increasing.
-    cdf: int32 [K, S], for each activity and, one channel after the other, each
+    cdf: uint16 [K, S], for each activity and, one channel after the other, each
       symbol of each channel the cumulative frequency below it. S symbols in
       all; the end of a table, 65536, is left out.
-    activity_cdf: int32 [K + 1, K], likewise of the activity itself, for each
+    activity_cdf: uint16 [K + 1, K], likewise of the activity itself, for each
       activity of the position before, and for the first position of a lane.
     lane_positions: Spatial positions of a lane.
   """
@@ -86,14 +89,9 @@ class QualityTables:
     return len(self.cdf)
 
   @property
-  def activity_columns(self) -> int:
-    """Columns of a row that hold the activity: 1 where K > 1, else 0."""
-    return int(self.num_activities > 1)
-
-  @property
   def columns(self) -> int:
-    """Columns of a row: the activity, where K > 1, and the live channels."""
-    return self.activity_columns + len(self.live)
+    """Columns of a row: the activity and the live channels."""
+    return 1 + len(self.live)
 
   def max_lane_bytes(self, positions: int) -> int:
     """The longest stream that so many positions can need.
@@ -101,6 +99,40 @@ class QualityTables:
     A symbol narrows the interval at most by 2**16, that is by two bytes.
     """
     return 2 * positions * self.columns + MAX_LANE_END_BYTES
+
+  def symbols(self, rows: np.ndarray) -> np.ndarray:
+    """The symbols of all channels; a dead channel has its only one.
+
+    Args:
+      rows: Integers [..., 1 + L], the activity and the table indices of the
+        live channels.
+
+    Returns:
+      int32 [..., C].
+    """
+    # Dead channels take a column of zeros: gathering is four times as fast as
+    # writing to the columns of the live ones.
+    zeros = np.zeros((*rows.shape[:-1], 1), rows.dtype)
+    columns = np.full(len(self.minimum), self.columns)
+    columns[self.live] = np.arange(1, self.columns)
+    indices = np.take(np.concatenate([rows, zeros], -1), columns, axis=-1)
+    return indices + self.minimum
+
+  def latents(self, rows: np.ndarray) -> np.ndarray:
+    """The latents y_hat that the synthesis takes: float32 [..., C].
+
+    Args:
+      rows: As for `symbols`.
+    """
+    # By blocks: the symbols of a strip take as much room as its latents.
+    flat = rows.reshape(-1, rows.shape[-1])
+    y_hat = np.empty((len(flat), len(self.minimum)), np.float32)
+    for start in range(0, len(flat), _BLOCK):
+      part = y_hat[start : start + _BLOCK]
+      part[:] = self.symbols(flat[start : start + _BLOCK])
+      part += self.offset
+      part *= self.inverse_gain
+    return y_hat.reshape(*rows.shape[:-1], -1)
 
   @functools.cached_property
   def starts(self) -> np.ndarray:
@@ -123,9 +155,9 @@ def upper_ends(cdf: np.ndarray) -> np.ndarray:
   """What each cumulative frequency rises to: int32, shaped as `cdf`.
 
   Args:
-    cdf: int32 [n, S], tables one after the other, each beginning with 0.
+    cdf: uint16 [n, S], tables one after the other, each beginning with 0.
   """
-  ends = np.roll(cdf, -1, axis=1)
+  ends = np.roll(cdf, -1, axis=1).astype(np.int32)
   return np.where(ends == 0, TOTAL, ends)
 
 
@@ -252,11 +284,11 @@ class CodingTables:
     size = self.size[index].astype(np.int32)
     minimum = self.minimum[index].astype(np.int32)
     sets = self.num_activities
-    activity_cdf = np.zeros((sets + 1, sets), np.int32)
+    activity_cdf = np.zeros((sets + 1, sets), np.uint16)
     if self.activity_cdf is not None:
       activity_cdf[:] = self.activity_cdf[index]
-    cdf = self.cdfs[index].astype(np.int32)
-    if not _rises(cdf, sets, size):
+    cdf = self.cdfs[index]
+    if not _rises(cdf.astype(np.int32), sets, size):
       raise errors.ModelError("the coding tables are damaged")
     return QualityTables(
       gain=self.gain[index],

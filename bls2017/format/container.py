@@ -1,9 +1,9 @@
-r"""The container: the bytes of a file around its lanes.
+"""The container: the bytes of a file around its lanes.
 
-FORMAT.md, beside this module, describes all versions byte by byte, and the
-order of a reader's checks. The checksum comes before anything that was read is
-used; it guards against accidents, not against forgery, so nothing after it
-trusts it either.
+FORMAT.md, beside this module, describes it byte by byte, and the order of a
+reader's checks. The checksum comes before anything that was read is used. It
+guards against accidents, not against forgery, so nothing after it trusts it
+either: every length is checked before anything is allocated for it.
 """
 
 from __future__ import annotations
@@ -12,23 +12,19 @@ import dataclasses
 import itertools
 import struct
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from bls2017 import errors
-from bls2017.format import coding_tables, fingerprint, lanes
+from bls2017.format import coding_tables, lanes, range_coder
 
 MAGIC = b"\x89BLS"
 VERSION = 3
-"""The newest version; all from 1 on are read."""
-
-BOXES_VERSION = 3
-"""The first version with metadata boxes and short lane lengths."""
+"""Of the format; files of another version are not read."""
 
 MAX_SIDE = 0xFFFF
 FIRST_QUALITY = 8
-"""What the byte for the quality holds for quality 1."""
+"""The byte for the quality holds this for quality 1."""
 
 MODEL_ID_BYTES = 8
 CHECKSUM_BYTES = 8
@@ -44,8 +40,6 @@ _FIELDS = struct.Struct("<" + "".join(_FORMATS))
   CHECKSUM_OFFSET,
 ) = itertools.accumulate(struct.calcsize("<" + f) for f in _FORMATS)
 HEADER_BYTES = CHECKSUM_OFFSET + CHECKSUM_BYTES
-LANE_LENGTH_BYTES = 2
-"""Of a lane's length in versions 1 and 2."""
 
 BOXES_LENGTH_BYTES = 4
 BOX_TYPE_BYTES = 4
@@ -57,7 +51,7 @@ MAX_BOXES = 64
 """More would only cost readers time: a box can be as short as 9 bytes."""
 
 LENGTHS_HEADER_BYTES = 3
-"""Of what precedes the packed lane lengths: the smallest, and a width."""
+"""Precede the packed lane lengths: the smallest one, and a width."""
 
 MAX_LENGTH_BITS = 16
 
@@ -69,30 +63,28 @@ XMP = b"XMP "
 
 _TIFF_BEGINNINGS = (b"II*\0", b"MM\0*")
 _MEAN_LENGTH_BYTES = 1.0
-"""What a lane's length takes on average from version 3 on."""
+"""A packed lane length takes this on average."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Header:
-  """What a file says of itself.
+  """The fields at the beginning of a file.
 
   Attributes:
     height: Pixels, 1 to 65535.
     width: Pixels, 1 to 65535.
-    quality_index: Index of the quality (bls2017.format.coding_tables).
+    quality_index: Index of the quality (`coding_tables`).
     model_id: 8 bytes.
-    version: Of the format.
   """
 
   height: int
   width: int
   quality_index: int
   model_id: bytes
-  version: int
 
   @property
   def positions(self) -> int:
-    """Spatial positions of the latents."""
+    """Positions of the latents."""
     h, w = lanes.latent_shape(self.height, self.width)
     return h * w
 
@@ -110,64 +102,147 @@ class Box:
   data: bytes
 
 
+@dataclasses.dataclass(frozen=True)
+class File:
+  """A file that passed all checks but those of its lanes' contents.
+
+  Attributes:
+    data: Its bytes.
+    header: Its fields.
+    tables: The tables of its quality.
+    boxes: Its metadata, in the order of the types.
+    lane_bounds: int64 [lanes + 1], where each lane begins, and the file's end.
+  """
+
+  data: bytes
+  header: Header
+  tables: coding_tables.QualityTables
+  boxes: tuple[Box, ...]
+  lane_bounds: np.ndarray
+
+  @property
+  def num_lanes(self) -> int:
+    """How many lanes there are."""
+    return len(self.lane_bounds) - 1
+
+  def rows(self, lane_numbers: np.ndarray) -> np.ndarray:
+    """Decodes lanes.
+
+    Args:
+      lane_numbers: int [n], increasing.
+
+    Returns:
+      uint16 [positions of these lanes, 1 + L], as `range_coder.decode` gives
+      them.
+
+    Raises:
+      errors.BitstreamError: if a lane is not what an encoder writes.
+    """
+    starts = self.lane_bounds[lane_numbers].tolist()
+    ends = self.lane_bounds[lane_numbers + 1].tolist()
+    streams = [self.data[start:end] for start, end in zip(starts, ends)]
+    length = self.tables.lane_positions
+    positions = len(lane_numbers) * length
+    if lane_numbers[-1] == self.num_lanes - 1:
+      positions -= self.num_lanes * length - self.header.positions
+    return range_coder.decode(streams, positions, self.tables)
+
+
 def checksum(data: bytes) -> bytes:
-  """What a file holds of its other bytes: 8 bytes."""
-  return fingerprint.fingerprint(data)
+  """The 8 bytes by which a file checks its other bytes."""
+  return range_coder.fingerprint64(data).to_bytes(CHECKSUM_BYTES, "little")
 
 
-def overhead_bytes(num_lanes: Any, version: int) -> Any:
+def overhead_bytes(num_lanes: float) -> float:
   """Bytes of a file besides the information content of its rows, on average.
 
-  Metadata is not counted. From version 3 on, this is right within some bytes:
-  the lengths of lanes that differ less are shorter.
+  Boxes are not counted. This is right within some bytes: the lengths of lanes
+  that differ less are shorter.
+  """
+  of_a_lane = _MEAN_LENGTH_BYTES + coding_tables.MEAN_LANE_END_BYTES
+  return HEADER_BYTES + BOXES_LENGTH_BYTES + of_a_lane * num_lanes
+
+
+def boxes_bytes(boxes: Sequence[Box]) -> int:
+  """Bytes that boxes take in a file."""
+  return sum(BOX_HEADER_BYTES + len(box.data) for box in boxes)
+
+
+def check_size(height: int, width: int, max_pixels: int) -> None:
+  """Refuses images that the format or the caller has no room for.
 
   Args:
-    num_lanes: Number of lanes, a number or a float32 tensor.
-    version: Of the format.
+    height: Pixels.
+    width: Pixels.
+    max_pixels: Limit of width times height.
 
-  Returns:
-    A number, or a tensor if `num_lanes` is one.
+  Raises:
+    errors.UsageError: if the image has no pixels.
+    errors.LimitError: if it has too many, or a side is too long.
   """
-  fixed, length = HEADER_BYTES, float(LANE_LENGTH_BYTES)
-  if version >= BOXES_VERSION:
-    fixed, length = fixed + BOXES_LENGTH_BYTES, _MEAN_LENGTH_BYTES
-  return fixed + (length + coding_tables.MEAN_LANE_END_BYTES) * num_lanes
+  if not (height and width):
+    raise errors.UsageError("an image must have pixels")
+  if height * width > max_pixels:
+    raise errors.LimitError(
+      f"the image has {width} x {height} pixels, the limit is {max_pixels}"
+    )
+  if max(height, width) > MAX_SIDE:
+    raise errors.LimitError(
+      f"the format holds sides up to {MAX_SIDE} pixels, the image has"
+      f" {width} x {height}"
+    )
+
+
+def max_file_bytes(max_pixels: int, columns: int) -> int:
+  """The longest file of an image within a limit of pixels.
+
+  Args:
+    max_pixels: Limit of width times height.
+    columns: 1 + L, table indices of a position, at most.
+  """
+  # ceil(h / 16) ceil(w / 16) <= (h + 15) (w + 15) / 256, which for so many
+  # pixels is largest where the sides differ most.
+  step = lanes.DOWNSAMPLING
+  longest = min(max_pixels, MAX_SIDE)
+  sides = longest + -(-max_pixels // longest)
+  positions = (max_pixels + (step - 1) * (sides + step - 1)) // step**2
+  of_a_lane = coding_tables.MAX_LANE_END_BYTES + MAX_LENGTH_BITS // 8
+  before_lanes = HEADER_BYTES + BOXES_LENGTH_BYTES + MAX_BOXES_BYTES
+  before_lanes += LENGTHS_HEADER_BYTES
+  return before_lanes + positions * (2 * columns + of_a_lane)
 
 
 def pack(
-  header: Header, streams: list[bytes], boxes: Sequence[Box] = ()
+  header: Header,
+  rows: np.ndarray,
+  tables: coding_tables.QualityTables,
+  boxes: Sequence[Box] = (),
 ) -> bytes:
-  """The bytes of a file.
+  """Makes the bytes of a file.
 
   Args:
     header: Its fields.
-    streams: The lanes, at least one, each of at most 65535 bytes.
-    boxes: Metadata in any order, from version 3 on.
+    rows: Integers [positions, 1 + L], as `range_coder.encode` takes them.
+    tables: The coding tables of the quality.
+    boxes: Metadata, in any order.
 
   Raises:
     errors.LimitError: if the format cannot hold an image of this size, or so
       much metadata, or so many boxes.
     errors.UsageError: if a box is not sound, or there are two of a type.
   """
-  if not (1 <= header.height <= MAX_SIDE and 1 <= header.width <= MAX_SIDE):
-    raise errors.LimitError(
-      f"the sides of an image must be 1 to {MAX_SIDE} pixels,"
-      f" not {header.width} x {header.height}"
-    )
+  check_size(header.height, header.width, MAX_SIDE**2)
+  streams = range_coder.encode(rows, tables)
+  lengths = _pack_lengths([len(stream) for stream in streams])
   fields = _FIELDS.pack(
     MAGIC,
-    header.version,
+    VERSION,
     header.quality_index + FIRST_QUALITY,
     header.height,
     header.width,
     header.model_id,
   )
-  sizes = [len(stream) for stream in streams]
-  if header.version >= BOXES_VERSION:
-    lengths = _packed_lengths(sizes)
-  else:
-    lengths = struct.pack(f"<{len(sizes)}H", *sizes)
-  body = pack_boxes(header.version, boxes) + lengths + b"".join(streams)
+  body = b"".join([pack_boxes(boxes), lengths, *streams])
   return fields + checksum(fields + body) + body
 
 
@@ -181,10 +256,9 @@ def unpack_header(data: bytes) -> Header:
     errors.BitstreamError: if this is not a whole, unchanged file.
   """
   header = unpack_fields(data)
-  stored = data[CHECKSUM_OFFSET:HEADER_BYTES]
   # A sum would copy a long file twice.
   others = (data[:CHECKSUM_OFFSET], memoryview(data)[HEADER_BYTES:])
-  if checksum(b"".join(others)) != stored:
+  if checksum(b"".join(others)) != data[CHECKSUM_OFFSET:HEADER_BYTES]:
     raise errors.BitstreamError(
       "the checksum is wrong: the file is damaged or cut off"
     )
@@ -193,13 +267,12 @@ def unpack_header(data: bytes) -> Header:
       f"an image of {header.width} x {header.height} pixels"
     )
   if header.quality_index < 0:
-    eighths = header.quality_index + FIRST_QUALITY
-    raise errors.BitstreamError(f"quality {eighths}/8 is below 1")
+    raise errors.BitstreamError("the quality is below 1")
   return header
 
 
 def unpack_fields(data: bytes) -> Header:
-  """Reads the fields of a header, of which nothing but the version is checked.
+  """Reads the fields of a header and checks only the magic and the version.
 
   Args:
     data: A file, or its first `HEADER_BYTES`.
@@ -213,76 +286,56 @@ def unpack_fields(data: bytes) -> Header:
     raise errors.BitstreamError(
       "this is not a bls2017 file (it does not begin with its magic bytes)"
     )
-  if len(data) > VERSION_OFFSET and not 1 <= data[VERSION_OFFSET] <= VERSION:
+  if len(data) > VERSION_OFFSET and data[VERSION_OFFSET] != VERSION:
     raise errors.BitstreamError(
       f"the file has version {data[VERSION_OFFSET]}, this program reads"
-      f" versions 1 to {VERSION}"
+      f" version {VERSION}"
     )
   if len(data) < HEADER_BYTES:
     raise errors.BitstreamError(
       f"the file is cut off within its header ({len(data)} bytes)"
     )
-  _, version, quality, height, width, model_id = _FIELDS.unpack_from(data)
-  index = quality - FIRST_QUALITY
-  return Header(height, width, index, model_id, version)
+  _, _, quality, height, width, model_id = _FIELDS.unpack_from(data)
+  return Header(height, width, quality - FIRST_QUALITY, model_id)
 
 
-def lane_bounds(data: bytes, header: Header, lane_positions: int) -> np.ndarray:
-  """Where the lanes of a file whose header was checked lie.
+def unpack_body(
+  data: bytes, header: Header, tables: coding_tables.QualityTables
+) -> File:
+  """Checks and reads the metadata and the lengths of the lanes.
 
   Args:
-    data: The whole file.
+    data: A whole file.
     header: From `unpack_header`.
-    lane_positions: Positions of a lane, from the model's tables.
-
-  Returns:
-    int64 [lanes + 1], the offset of each lane's first byte, and the file's end.
+    tables: The coding tables of its quality.
 
   Raises:
-    errors.BitstreamError: if the lengths do not add up to the file's, or have
-      another spelling.
+    errors.BitstreamError: if they do not fill their room, have another
+      spelling, or a lane is longer than its positions can need.
   """
-  count = lanes.num_lanes(header.positions, lane_positions)
-  if header.version >= BOXES_VERSION:
-    sizes, start = _unpacked_lengths(data, _boxes_end(data), count)
-  else:
-    start = HEADER_BYTES + LANE_LENGTH_BYTES * count
-    if len(data) < start:
-      raise errors.BitstreamError("the file is too short for its image")
-    sizes = np.frombuffer(data, "<u2", count, HEADER_BYTES)
-    if start + sizes.sum(dtype=np.int64) != len(data):
-      raise errors.BitstreamError("the lanes do not fill the file")
-  return np.cumsum(np.concatenate([[start], sizes]), dtype=np.int64)
+  boxes, end = unpack_boxes(data)
+  count = lanes.num_lanes(header.positions, tables.lane_positions)
+  sizes, start = _unpack_lengths(data, end, count)
+  last = lanes.last_lane_positions(header.positions, tables.lane_positions)
+  if sizes[-1] > tables.max_lane_bytes(last) or sizes.max() > (
+    tables.max_lane_bytes(tables.lane_positions)
+  ):
+    raise errors.BitstreamError("a lane is longer than its symbols can need")
+  bounds = np.cumsum(np.concatenate([[start], sizes]), dtype=np.int64)
+  return File(data, header, tables, boxes, bounds)
 
 
-def unpack_lanes(
-  data: bytes, header: Header, lane_positions: int
-) -> list[bytes]:
-  """The lanes of a file; arguments and errors are those of `lane_bounds`."""
-  bounds = lane_bounds(data, header, lane_positions).tolist()
-  return [data[start:end] for start, end in zip(bounds, bounds[1:])]
-
-
-def pack_boxes(version: int, boxes: Sequence[Box]) -> bytes:
-  """The metadata of a file: the boxes after the length of them all.
+def pack_boxes(boxes: Sequence[Box]) -> bytes:
+  """Makes the metadata of a file: the length of all boxes, and the boxes.
 
   Args:
-    version: Of the format.
-    boxes: In any order; none before version 3.
+    boxes: In any order.
 
   Raises:
     errors.LimitError: if they are longer than `MAX_BOXES_BYTES`, or more than
       `MAX_BOXES`.
-    errors.UsageError: if a box is not sound, if there are two of a type, or if
-      the version has no room for them.
+    errors.UsageError: if a box is not sound, or there are two of a type.
   """
-  if version < BOXES_VERSION:
-    if boxes:
-      raise errors.UsageError(
-        f"files of version {version} hold no metadata; those of a model that"
-        f" writes version {BOXES_VERSION} do"
-      )
-    return b""
   if len(boxes) > MAX_BOXES:
     raise errors.LimitError(
       f"there are {len(boxes)} pieces of metadata, the limit is {MAX_BOXES}"
@@ -308,21 +361,27 @@ def pack_boxes(version: int, boxes: Sequence[Box]) -> bytes:
   return struct.pack("<I", len(content)) + content
 
 
-def unpack_boxes(data: bytes, header: Header) -> list[Box]:
-  """The metadata of a file whose header was checked.
+def unpack_boxes(data: bytes) -> tuple[tuple[Box, ...], int]:
+  """Reads the metadata of a file; the inverse of `pack_boxes`.
 
   Args:
-    data: The whole file.
-    header: From `unpack_header`.
+    data: A file whose header was checked, or its bytes up to the last box.
+
+  Returns:
+    The boxes, and where they end.
 
   Raises:
-    errors.BitstreamError: if it does not fill its room, or has another
+    errors.BitstreamError: if they do not fill their room, or have another
       spelling.
   """
-  if header.version < BOXES_VERSION:
-    return []
+  start = HEADER_BYTES + BOXES_LENGTH_BYTES
+  if len(data) < start:
+    raise errors.BitstreamError("the file is too short for its image")
+  (size,) = struct.unpack_from("<I", data, HEADER_BYTES)
+  if size > min(MAX_BOXES_BYTES, len(data) - start):
+    raise errors.BitstreamError("the metadata is longer than its file")
   boxes: list[Box] = []
-  start, end = HEADER_BYTES + BOXES_LENGTH_BYTES, _boxes_end(data)
+  end = start + size
   while start < end:
     if len(boxes) == MAX_BOXES:
       raise errors.BitstreamError(
@@ -338,30 +397,15 @@ def unpack_boxes(data: bytes, header: Header) -> list[Box]:
       raise errors.BitstreamError("the metadata does not fill its room")
     boxes.append(Box(kind, data[content : content + size]))
     start = content + size
-  return boxes
-
-
-def _boxes_end(data: bytes) -> int:
-  """Where the boxes of a file end."""
-  start = HEADER_BYTES + BOXES_LENGTH_BYTES
-  if len(data) < start:
-    raise errors.BitstreamError("the file is too short for its image")
-  (size,) = struct.unpack_from("<I", data, HEADER_BYTES)
-  if size > min(MAX_BOXES_BYTES, len(data) - start):
-    raise errors.BitstreamError("the metadata is longer than its file")
-  return start + size
+  return tuple(boxes), end
 
 
 def _is_printable(kind: bytes) -> bool:
   return all(0x20 <= byte <= 0x7E for byte in kind)
 
 
-def _packed_lengths(sizes: Sequence[int]) -> bytes:
-  """Lengths of lanes as files hold them from version 3 on.
-
-  Args:
-    sizes: Of all lanes; the last one's is not stored.
-  """
+def _pack_lengths(sizes: Sequence[int]) -> bytes:
+  """The lengths of all lanes but the last one."""
   if len(sizes) < 2:
     return b""
   stored = np.array(sizes[:-1], np.int64)
@@ -373,10 +417,10 @@ def _packed_lengths(sizes: Sequence[int]) -> bytes:
   return struct.pack("<HB", smallest, width) + packed.tobytes()
 
 
-def _unpacked_lengths(
+def _unpack_lengths(
   data: bytes, start: int, count: int
 ) -> tuple[np.ndarray, int]:
-  """The inverse of `_packed_lengths`.
+  """The inverse of `_pack_lengths`.
 
   Args:
     data: The whole file.
@@ -386,9 +430,8 @@ def _unpacked_lengths(
   Returns:
     The lengths of all lanes, int64, and where the first one begins.
   """
-  if count == 1:
-    sizes = np.zeros(0, np.int64)
-  else:
+  sizes = np.zeros(0, np.int64)
+  if count > 1:
     if len(data) < start + LENGTHS_HEADER_BYTES:
       raise errors.BitstreamError("the file is too short for its image")
     smallest, width = struct.unpack_from("<HB", data, start)

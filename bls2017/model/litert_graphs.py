@@ -12,7 +12,11 @@ from typing import Any, Callable
 import numpy as np
 import tensorflow as tf
 
-from bls2017.model import frozen_transforms, litert_transforms
+from bls2017.model import (
+  frozen_transforms,
+  litert_transforms,
+  model_directory,
+)
 
 MAX_LEVELS = 1
 """Levels of 0..255 by which a pixel may differ."""
@@ -55,6 +59,18 @@ def convert(
       for name, (function, spec) in functions.items()
     }
   return graphs
+
+
+def pair(
+  weights: Mapping[str, np.ndarray], num_latents: int
+) -> model_directory.TransformPair:
+  """A pair of transforms with the graphs of its weights.
+
+  Args:
+    weights: As for `convert`.
+    num_latents: C.
+  """
+  return model_directory.TransformPair(weights, convert(weights, num_latents))
 
 
 def _converted(

@@ -22,9 +22,9 @@ import numpy as np
 
 from bls2017.common import config
 from bls2017.format import lanes
-from bls2017.model import model_directory
 
-ANALYSIS, SYNTHESIS = model_directory.GRAPHS
+
+ANALYSIS, SYNTHESIS = "analysis", "synthesis"
 
 WINDOW_POSITIONS = 8192
 """Latents of a window, at most."""
@@ -81,7 +81,7 @@ class LiteRtTransforms:
   def bands(
     self, latents: Callable[[int, int], np.ndarray], height: int, width: int
   ) -> Iterator[np.ndarray]:
-    """See `runtimes.Transforms.bands`."""
+    """TODO"""
     rows, columns = _windows(*lanes.latent_shape(height, width))
     starts = [*(row.start for row in rows), rows[-1].end]
     kept_above: list[np.ndarray] = []

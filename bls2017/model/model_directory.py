@@ -1,4 +1,4 @@
-"""Model directories: everything that coding needs.
+"""Frozen models, and the directories that hold them.
 
     config.json       format of the directory, version of the model's files, its
                       id, its configuration, and digests of the other files
@@ -12,22 +12,14 @@
 A model of several pairs of transforms has weights_0.npz, analysis_0.graph,
 synthesis_0.graph, weights_1.npz and so on instead, by rising qualities.
 
-The version of the files that a model writes and reads is a fact of the model.
-Where config.json names none, it is 1 for tables of one activity, and else 2.
-
-The model id is the first 8 bytes of the SHA-256 over the names, types, shapes
-and bytes of all arrays that decoding depends on: those of every synthesis and
-the tables'. The names of several pairs begin with "0/", "1/" and so on. From
-version 3 on, the version precedes them. Two models with one id decode every
-file alike.
+The model id is the first 8 bytes of the SHA-256 over the version of the files
+and over the names, types, shapes and bytes of all arrays that decoding depends
+on: those of every synthesis and the tables'. The names of several pairs begin
+with "0/", "1/" and so on. Two models with one id decode every file alike.
 
 A digest is the SHA-256 of the model id, the version and a file's bytes: it
 belongs to this model and this file. So a file can be read when something of it
 is needed, and be known to be the model's without the others.
-
-Directories of format 2 have whole graphs, analysis.tflite and so on.
-Directories of format 1 have no digests and no graphs, and all tables in one
-array, "cdf", or its differences, "cdf_steps". They are read as a whole.
 """
 
 from __future__ import annotations
@@ -45,10 +37,10 @@ import numpy as np
 from bls2017 import errors
 from bls2017.common import config
 from bls2017.format import coding_tables, container
-from bls2017.model import packaged_models, shared_weights
+from bls2017.model import litert_transforms, packaged_models, shared_weights
 
 FORMAT = 3
-"""The format that is written; 1 and 2 are read as well."""
+"""Of the directory."""
 
 DIGESTS = "files"
 """Key of the digests in config.json, by the files' names."""
@@ -64,8 +56,6 @@ CDF_STEPS = "cdf_steps"
 """Name of the arrays of the frequencies' differences."""
 
 GRAPHS = ("analysis", "synthesis")
-GRAPH_ENDING = ".graph"
-WHOLE_GRAPH_ENDING = ".tflite"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,31 +64,28 @@ class TransformPair:
 
   Attributes:
     weights: Named float arrays of both (`FrozenTransforms`).
-    graphs: `GRAPHS` of the weights, as LiteRT runs them; none where the pair
-      was not read from a directory that has them.
+    graphs: `GRAPHS` of the weights, as LiteRT runs them.
   """
 
   weights: Mapping[str, np.ndarray]
-  graphs: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
+  graphs: Mapping[str, bytes]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class FrozenModel:
-  """A model that no longer changes.
+  """A model that no longer changes; threads can share it.
 
   Attributes:
     config: Its configuration. `num_filters` and `num_latents` are the largest
       of its pairs, the lambdas those of all of them.
     pairs: The transforms; each quality has one (`CodingTables.pair_of`).
     tables: Coding tables, gains included.
-    format_version: Version of the files it writes and reads.
     model_id: 8 bytes.
   """
 
   config: config.ModelConfig
   pairs: tuple[TransformPair, ...]
   tables: coding_tables.CodingTables
-  format_version: int
   model_id: bytes
 
   @property
@@ -115,39 +102,59 @@ class FrozenModel:
       )
     return self.pairs[0].weights
 
-  def weights_of(self, quality: float) -> Mapping[str, np.ndarray]:
-    """The weights of the pair that codes a quality.
+  def pair_of(self, quality_index: int) -> TransformPair:
+    """The pair of transforms that codes a quality."""
+    return self.pairs[self.tables.pair_of(quality_index)]
+
+  def quality_tables(self, quality_index: int) -> coding_tables.QualityTables:
+    """The coding tables of a quality, read once.
 
     Raises:
-      errors.UsageError: if the model has no such quality.
+      errors.ModelError: if they are not sound.
     """
-    index = self.config.quality_index(quality)
-    return self.pairs[self.tables.pair_of(index)].weights
+    kept = self._tables_by_quality
+    if quality_index not in kept:
+      tables = self.tables.for_quality(quality_index)
+      kept.setdefault(quality_index, tables)
+    return kept[quality_index]
 
-  @property
-  def has_graphs(self) -> bool:
-    """Whether all pairs have graphs; a directory's are not read for it."""
-    return all(len(pair.graphs) for pair in self.pairs)
+  def transforms(
+    self, quality_index: int
+  ) -> litert_transforms.LiteRtTransforms:
+    """The transforms of a quality's pair."""
+    number = self.tables.pair_of(quality_index)
+    kept = self._transforms_by_pair
+    if number not in kept:
+      transforms = litert_transforms.LiteRtTransforms(
+        self.pairs[number].graphs, self.config.num_latents
+      )
+      kept.setdefault(number, transforms)
+    return kept[number]
+
+  @functools.cached_property
+  def _tables_by_quality(self) -> dict[int, coding_tables.QualityTables]:
+    return {}
+
+  @functools.cached_property
+  def _transforms_by_pair(
+    self,
+  ) -> dict[int, litert_transforms.LiteRtTransforms]:
+    return {}
 
 
 def model_id(
-  pairs: Sequence[TransformPair],
-  tables: coding_tables.CodingTables,
-  format_version: int,
+  pairs: Sequence[TransformPair], tables: coding_tables.CodingTables
 ) -> bytes:
-  """The id that files carry; see the module's description.
+  """The id that files carry; the module's description says of what it is made.
 
   Args:
     pairs: The transforms.
     tables: Coding tables.
-    format_version: Version of the files.
 
   Returns:
     8 bytes.
   """
-  digest = hashlib.sha256()
-  if format_version > 2:
-    digest.update(f"format_version:{format_version};".encode())
+  digest = hashlib.sha256(f"format_version:{container.VERSION};".encode())
   arrays = {}
   for number, pair in enumerate(pairs):
     prefix = f"{number}/" if len(pairs) > 1 else ""
@@ -165,33 +172,25 @@ def model_id(
 
 
 class PairFiles(NamedTuple):
-  """The names of a pair's files.
-
-  Attributes:
-    weights: Of its weights.
-    graphs: Of its graphs, by `GRAPHS`.
-  """
+  """The names of a pair's files: of its weights, and of its graphs by name."""
 
   weights: str
   graphs: dict[str, str]
 
-  @classmethod
-  def of(
-    cls, number: int, num_pairs: int, directory_format: int = FORMAT
-  ) -> PairFiles:
-    """Those of one of several pairs, which are counted from 0."""
-    suffix = f"_{number}" if num_pairs > 1 else ""
-    stem, ending = os.path.splitext(WEIGHTS_FILE)
-    graph = WHOLE_GRAPH_ENDING if directory_format == 2 else GRAPH_ENDING
-    graphs = {name: f"{name}{suffix}{graph}" for name in GRAPHS}
-    return cls(f"{stem}{suffix}{ending}", graphs)
+
+def pair_files(number: int, num_pairs: int) -> PairFiles:
+  """The files of one of a model's pairs, which are counted from 0."""
+  suffix = f"_{number}" if num_pairs > 1 else ""
+  stem, ending = os.path.splitext(WEIGHTS_FILE)
+  graphs = {name: f"{name}{suffix}.graph" for name in GRAPHS}
+  return PairFiles(f"{stem}{suffix}{ending}", graphs)
 
 
 def check_finite(arrays: Mapping[str, np.ndarray], where: str = "") -> None:
   """Raises errors.ModelError if a value of named arrays is not finite.
 
   Args:
-    arrays: What to look at.
+    arrays: The arrays.
     where: Begins the message.
   """
   for name, array in arrays.items():
@@ -200,7 +199,7 @@ def check_finite(arrays: Mapping[str, np.ndarray], where: str = "") -> None:
 
 
 def read_config(path: str | None = None) -> config.ModelConfig:
-  """The configuration of a model directory, without its arrays.
+  """Reads the configuration of a model directory, without its arrays.
 
   Args:
     path: The directory, or the name of a packaged model
@@ -214,24 +213,21 @@ def read_config(path: str | None = None) -> config.ModelConfig:
   return config.from_json(config.ModelConfig, values.get("model", {}))
 
 
-def digest(identity: bytes, format_version: int, content: bytes) -> str:
+def digest(identity: bytes, content: bytes) -> str:
   """What config.json holds of a file, hexadecimal.
 
   Args:
     identity: The model's id.
-    format_version: Version of the model's files.
     content: Of the file in its directory.
   """
-  return hashlib.sha256(
-    identity + bytes([format_version]) + content
-  ).hexdigest()
+  version = bytes([container.VERSION])
+  return hashlib.sha256(identity + version + content).hexdigest()
 
 
 def load(path: str | None = None) -> FrozenModel:
   """Reads and checks a model directory.
 
-  Weights, graphs and each quality's tables are read when they are needed; only
-  what format 1 has no digests of is read at once.
+  Weights, graphs and each quality's tables are read when they are needed.
 
   Args:
     path: The directory, or the name of a packaged model
@@ -243,150 +239,86 @@ def load(path: str | None = None) -> FrozenModel:
   """
   path = packaged_models.directory(path)
   values = config.read_json(os.path.join(path, CONFIG_FILE))
-  if values.get("format") in (2, FORMAT):
-    model = _opened(path, values)
-  elif values.get("format") == 1:
-    model = _read(path, values)
-  else:
-    raise errors.ModelError(
-      f"{path} has format {values.get('format')}, this program reads formats 1"
-      f" to {FORMAT}"
+  for key, expected in (
+    ("format", FORMAT),
+    (FORMAT_VERSION, container.VERSION),
+  ):
+    if values.get(key) != expected:
+      raise errors.ModelError(
+        f"{path} has {key} {values.get(key)}, this program reads {expected}"
+      )
+  directory = _Directory(path, values)
+  stored = directory.arrays(TABLES_FILE)
+  steps = [name for name in stored if name.startswith(CDF_STEPS)]
+  fields = {name: stored[name] for name in stored if name not in steps}
+  try:
+    tables = coding_tables.CodingTables(
+      **fields, cdfs=_StoredFrequencies(stored, len(steps))
     )
-  expected = model.config.num_qualities
-  if model.tables.gain.shape != (expected, model.config.num_latents):
+  except TypeError as e:
+    raise errors.ModelError(f"{path}: not the expected tables: {e}") from e
+  tables.check()
+  model = FrozenModel(
+    config.from_json(config.ModelConfig, values.get("model", {})),
+    tuple(
+      directory.pair(pair_files(number, tables.num_pairs))
+      for number in range(tables.num_pairs)
+    ),
+    tables,
+    directory.identity,
+  )
+  shape = model.config.num_qualities, model.config.num_latents
+  if tables.gain.shape != shape:
     raise errors.ModelError(f"{path}: the tables are not those of the model")
   return model
 
 
-def _opened(path: str, values: dict[str, Any]) -> FrozenModel:
-  """A directory whose files are read when they are needed."""
-  try:
-    identity = bytes.fromhex(values[packaged_models.MODEL_ID])
-    digests = dict(values[DIGESTS])
-    version = int(values[FORMAT_VERSION])
-  except (KeyError, TypeError, ValueError) as e:
-    raise errors.ModelError(f"{path}: {CONFIG_FILE} is damaged: {e!r}") from e
+class _Directory:
+  """The files of a directory, which are read when they are needed."""
 
-  def read(name: str) -> bytes:
-    content = _content(path, name)
-    if digest(identity, version, content) != digests.get(name):
+  def __init__(self, path: str, values: dict[str, Any]):
+    self._path = path
+    try:
+      self.identity = bytes.fromhex(values[packaged_models.MODEL_ID])
+      self._digests = dict(values[DIGESTS])
+    except (KeyError, TypeError, ValueError) as e:
+      raise errors.ModelError(f"{path}: {CONFIG_FILE} is damaged: {e!r}") from e
+
+  def content(self, name: str) -> bytes:
+    try:
+      with open(os.path.join(self._path, name), "rb") as f:
+        content = f.read()
+    except OSError as e:
+      raise errors.ModelError(f"cannot read {self._path}/{name}: {e}") from e
+    if digest(self.identity, content) != self._digests.get(name):
       raise errors.ModelError(
-        f"{path} is damaged: {name} is not that of model {identity.hex()}"
+        f"{self._path} is damaged: {name} is not that of model"
+        f" {self.identity.hex()}"
       )
     return content
 
-  def weights(name: str) -> dict[str, np.ndarray]:
-    return _finite(path, dict(_arrays(path, name, read(name))))
+  def arrays(self, name: str) -> Mapping[str, np.ndarray]:
+    """The arrays of an .npz file, each of which is read when it is asked for."""
+    content = self.content(name)
+    try:
+      arrays: Mapping[str, np.ndarray] = np.load(
+        io.BytesIO(content), allow_pickle=False
+      )
+      return arrays
+    except Exception as e:  # Damaged archives raise errors of many kinds.
+      raise errors.ModelError(f"cannot read {self._path}/{name}: {e}") from e
 
-  def graph(named: PairFiles, name: str) -> bytes:
-    content = read(named.graphs[name])
-    if values["format"] == 2:
-      return content
-    shared = _arrays(path, named.weights, read(named.weights))
-    return shared_weights.splice(content, shared)
+  def pair(self, named: PairFiles) -> TransformPair:
+    def weights() -> dict[str, np.ndarray]:
+      arrays = dict(self.arrays(named.weights))
+      check_finite(arrays, f"{self._path}: ")
+      return arrays
 
-  def pair(number: int) -> TransformPair:
-    named = PairFiles.of(number, tables.num_pairs, values["format"])
-    return TransformPair(
-      _LazyWeights(functools.partial(weights, named.weights)),
-      _LazyGraphs(functools.partial(graph, named)),
-    )
+    def graph(name: str) -> bytes:
+      content = self.content(named.graphs[name])
+      return shared_weights.splice(content, self.arrays(named.weights))
 
-  arrays = _arrays(path, TABLES_FILE, read(TABLES_FILE))
-  steps = [name for name in arrays if name.startswith(CDF_STEPS)]
-  fields = {name: arrays[name] for name in arrays if name not in steps}
-  tables = _tables(path, fields, _StoredFrequencies(arrays, len(steps)))
-  return FrozenModel(
-    config.from_json(config.ModelConfig, values.get("model", {})),
-    tuple(map(pair, range(tables.num_pairs))),
-    tables,
-    _format_version(values, tables, path),
-    identity,
-  )
-
-
-def _read(path: str, values: dict[str, Any]) -> FrozenModel:
-  """A directory of format 1."""
-  weights = _all_arrays(path, WEIGHTS_FILE)
-  fields = _all_arrays(path, TABLES_FILE)
-  if CDF_STEPS in fields:
-    fields["cdf"] = np.cumsum(fields.pop(CDF_STEPS), dtype=np.uint16)
-  try:
-    cdf, totals = fields.pop("cdf"), fields["size"].sum(1, dtype=np.int64)
-    ends = np.cumsum(totals) * (len(cdf) // int(totals.sum()))
-    parts = zip(np.split(cdf, ends[:-1]), totals)
-    cdfs = [part.reshape(-1, total) for part, total in parts]
-  except (KeyError, ValueError, ZeroDivisionError) as e:
-    raise errors.ModelError(f"{path}: not the expected tables: {e!r}") from e
-  tables = _tables(path, fields, cdfs)
-  version = _format_version(values, tables, path)
-  pairs = (TransformPair(_finite(path, weights)),)
-  identity = model_id(pairs, tables, version)
-  if values.get(packaged_models.MODEL_ID) != identity.hex():
-    raise errors.ModelError(
-      f"{path} is damaged: its id is {identity.hex()}, it should be"
-      f" {values.get('model_id')}"
-    )
-  model_config = config.from_json(config.ModelConfig, values.get("model", {}))
-  return FrozenModel(model_config, pairs, tables, version, identity)
-
-
-def _format_version(
-  values: dict[str, Any], tables: coding_tables.CodingTables, path: str
-) -> int:
-  """The version of a model's files, from what its config.json says."""
-  implied = 1 if tables.num_activities == 1 else 2
-  version = values.get(FORMAT_VERSION, implied)
-  if version != implied and version not in range(3, container.VERSION + 1):
-    raise errors.ModelError(
-      f"{path} is for files of version {version}, this program reads versions 1"
-      f" to {container.VERSION}"
-    )
-  return int(version)
-
-
-def _tables(
-  path: str, fields: dict[str, np.ndarray], cdfs: Sequence[np.ndarray]
-) -> coding_tables.CodingTables:
-  try:
-    tables = coding_tables.CodingTables(**fields, cdfs=cdfs)
-  except TypeError as e:
-    raise errors.ModelError(f"{path}: not the expected tables: {e}") from e
-  tables.check()
-  return tables
-
-
-def _finite(path: str, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-  check_finite(weights, f"{path}: ")
-  return weights
-
-
-def _content(path: str, name: str) -> bytes:
-  try:
-    with open(os.path.join(path, name), "rb") as f:
-      return f.read()
-  except OSError as e:
-    raise errors.ModelError(f"cannot read {path}/{name}: {e}") from e
-
-
-def _arrays(path: str, name: str, content: bytes) -> Mapping[str, np.ndarray]:
-  """The arrays of an .npz file, each of which is read when it is asked for."""
-  try:
-    arrays: Mapping[str, np.ndarray] = np.load(
-      io.BytesIO(content), allow_pickle=False
-    )
-    return arrays
-  except Exception as e:  # Damaged archives raise errors of many kinds.
-    raise errors.ModelError(f"cannot read {path}/{name}: {e}") from e
-
-
-def _all_arrays(path: str, name: str) -> dict[str, np.ndarray]:
-  """The arrays of an .npz file without a digest."""
-  arrays = _arrays(path, name, _content(path, name))
-  try:
-    return {key: arrays[key] for key in arrays}
-  except Exception as e:  # As above.
-    raise errors.ModelError(f"cannot read {path}/{name}: {e}") from e
+    return TransformPair(_LazyWeights(weights), _LazyGraphs(graph))
 
 
 class _StoredFrequencies(Sequence[np.ndarray]):

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import struct
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from bls2017 import codec as codec_lib
-from bls2017 import errors, file_decoding
+from bls2017 import decode, errors
+from bls2017.encode import request
 from bls2017.format import container
-from bls2017.images import metrics
-from bls2017.model import model_directory, strips
+from bls2017.images import metadata, metrics
+from bls2017.model import litert_graphs, litert_transforms
 from tests import images, laws, memory
 
+TOP = request.Request(2)
 SIDES = range(1, 34) if laws.LONG else (1, 2, 15, 16, 17, 31, 33)
 
 
@@ -45,18 +49,14 @@ def test_no_file_is_longer_than_the_codec_says(codec, max_pixels):
     assert len(codec.compress(noise, 2)) <= codec.max_file_bytes
 
 
-@pytest.mark.parametrize("fixture", ["codec", "newest_codec"])
-@laws.examples(20)
+@laws.examples(40)
 @given(
   height=st.integers(1, 170),
   width=st.integers(1, 170),
   eighths=st.integers(0, 8),
   seed=st.integers(0, 1000),
 )
-def test_coding_is_exact_and_repeatable(
-  request, fixture, height, width, eighths, seed
-):
-  codec = request.getfixturevalue(fixture)
+def test_coding_is_exact_and_repeatable(codec, height, width, eighths, seed):
   x = images.photograph(height, width, seed)
   quality = 1 + eighths / 8
   data = codec.compress(x, quality)
@@ -83,7 +83,7 @@ def test_quality_buys_psnr_with_bits(codec):
 def test_a_file_costs_what_its_tables_estimate(codec):
   x = images.photograph(512, 768)
   for quality in (1, 2):
-    encoded = codec.encode(x, quality)
+    encoded = codec.encode(x, request.Request(quality))
     assert 8 * len(encoded.data) < 1.02 * encoded.estimated_bits
 
 
@@ -123,10 +123,10 @@ def test_latents_outside_the_tables_are_clipped_and_counted(codec):
   tables = codec.model.tables
   louder = dataclasses.replace(tables, gain=tables.gain * 100)
   model = dataclasses.replace(codec.model, tables=louder)
-  encoded = codec_lib.Codec(model).encode(images.photograph(64, 64), 2)
+  encoded = codec_lib.Codec(model).encode(images.photograph(64, 64), TOP)
   assert encoded.clipped > 0
   assert codec_lib.Codec(model).decompress(encoded.data).shape == (64, 64, 3)
-  assert codec.encode(images.photograph(64, 64), 2).clipped == 0
+  assert codec.encode(images.photograph(64, 64), TOP).clipped == 0
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 3e38])
@@ -134,11 +134,8 @@ def test_latents_that_are_not_finite_are_an_error(codec, value):
   weights = dict(codec.model.weights)
   bias = weights["analysis/2/bias"]
   weights["analysis/2/bias"] = np.full_like(bias, value)
-  broken = codec_lib.Codec(
-    dataclasses.replace(
-      codec.model, pairs=(model_directory.TransformPair(weights),)
-    )
-  )
+  pair = litert_graphs.pair(weights, codec.model.config.num_latents)
+  broken = codec_lib.Codec(dataclasses.replace(codec.model, pairs=(pair,)))
   with pytest.raises(errors.ModelError, match="not finite"):
     broken.compress(images.photograph(20, 20), 2)
 
@@ -147,7 +144,7 @@ def test_latents_beyond_integers_are_clipped_on_their_side(codec):
   tables = codec.model.tables
   louder = dataclasses.replace(tables, gain=tables.gain * np.float32(1e30))
   model = dataclasses.replace(codec.model, tables=louder)
-  encoded = codec_lib.Codec(model).encode(images.photograph(20, 20), 2)
+  encoded = codec_lib.Codec(model).encode(images.photograph(20, 20), TOP)
   loud = codec.symbols(encoded.data)
   quiet = codec.symbols(codec.compress(images.photograph(20, 20), 2))
   ends = tables.for_quality(8)
@@ -155,41 +152,6 @@ def test_latents_beyond_integers_are_clipped_on_their_side(codec):
   assert np.all(loud[quiet > 1] == ends.maximum[np.nonzero(quiet > 1)[2]])
   assert np.all(loud[quiet < -1] == ends.minimum[np.nonzero(quiet < -1)[2]])
   assert encoded.clipped == loud.size
-
-
-def _forge(codec, *, version=None, height=None, width=None, index=None,
-           cut=None, extra=b""):  # fmt: skip
-  """A file with a correct checksum over fields that do not belong together."""
-  data = codec.compress(images.photograph(40, 40), 1)
-  header = container.unpack_header(data)
-  header = container.Header(
-    header.height if height is None else height,
-    header.width if width is None else width,
-    header.quality_index if index is None else index,
-    header.model_id,
-    header.version if version is None else version,
-  )
-  body = data[container.HEADER_BYTES : cut] + extra
-  packed = container.pack(header, [])
-  fields = packed[: container.CHECKSUM_OFFSET]
-  return fields + container.checksum(fields + body) + body
-
-
-def test_forgery_with_a_right_checksum_is_refused(codec):
-  assert codec.decompress(_forge(codec)).shape == (40, 40, 3)
-  for wrong in (
-    {"height": 400},
-    {"width": 65535, "height": 1000},
-    {"version": 1},
-    {"index": 9},
-    {"index": 200},
-    {"cut": -1},
-    {"cut": container.HEADER_BYTES},
-    {"extra": b"\0"},
-    {"extra": bytes(1000)},
-  ):
-    with pytest.raises(errors.BitstreamError):
-      codec.decompress(_forge(codec, **wrong))
 
 
 @pytest.mark.parametrize(
@@ -220,86 +182,69 @@ def test_a_size_over_the_limit_is_refused(codec):
     small.decompress(codec.compress(images.photograph(11, 10), 1))
 
 
-def test_another_models_file_is_refused_and_named(codec):
+def test_an_unknown_models_file_is_refused_and_both_are_named(codec):
   data = codec.compress(images.photograph(20, 20), 1)
-  header = container.unpack_header(data)
-  other = container.Header(20, 20, header.quality_index, b"12345678", 2)
-  tables = codec.model.tables.for_quality(header.quality_index)
-  streams = container.unpack_lanes(data, header, tables.lane_positions)
+  fields = data[:10] + b"12345678"
+  body = data[container.HEADER_BYTES :]
+  foreign = fields + container.checksum(fields + body) + body
   with pytest.raises(errors.ForeignModelError) as e:
-    codec.decompress(container.pack(other, streams))
+    codec.decompress(foreign)
   assert b"12345678".hex() in str(e.value)
   assert codec.model.model_id.hex() in str(e.value)
 
 
-EXIF = container.Box(container.EXIF, b"MM\0*" + bytes(200))
-XMP = container.Box(container.XMP, b"<x:xmpmeta/>")
+ABOUT = metadata.Metadata(b"MM\0*\0\0\0\x08\0\0" + bytes(200), b"<x:xmpmeta/>")
 
 
-def test_metadata_comes_back_and_changes_no_pixel(newest_codec):
+def test_metadata_comes_back_and_changes_no_pixel(codec):
   x = images.photograph(90, 140)
-  plain = newest_codec.compress(x, 2)
-  data = newest_codec.compress(x, 2, metadata=[XMP, EXIF])
-  assert newest_codec.metadata(data) == (EXIF, XMP)
-  assert newest_codec.metadata(plain) == ()
-  np.testing.assert_array_equal(
-    newest_codec.decompress(data), newest_codec.decompress(plain)
-  )
-  info = newest_codec.info(data)
-  assert info.metadata == {"Exif": 204, "XMP ": 12}
-  assert info.header_bytes == newest_codec.info(plain).header_bytes + 232
+  plain = codec.compress(x, 2)
+  data = codec.compress(x, 2, metadata=ABOUT)
+  assert codec.metadata(data) == codec.decode(data).metadata == ABOUT
+  assert codec.metadata(plain) == metadata.NONE
+  np.testing.assert_array_equal(codec.decompress(data), codec.decompress(plain))
+  info = codec.info(data)
+  assert info.metadata == {"Exif": 210, "XMP ": 12}
+  assert info.header_bytes == codec.info(plain).header_bytes + 238
   assert info.header_bytes + info.payload_bytes == len(data)
 
 
-@pytest.mark.parametrize("effort", [3, 4])
-def test_a_size_is_kept_with_its_metadata(newest_codec, effort):
+def test_a_files_metadata_is_kept_unless_other_is_given(codec, tmp_path):
+  exif = Image.Exif()
+  exif[0x10F] = "maker"
+  path = tmp_path / "x.jpg"
+  Image.fromarray(images.photograph(20, 20)).save(path, exif=exif)
+  with Image.open(path) as image:
+    for source in (path, path.read_bytes(), image):
+      kept = codec.metadata(codec.compress(source, 1)).exif
+      assert b"maker" in kept
+  stripped = codec.compress(path, 1, metadata=metadata.NONE)
+  assert codec.metadata(stripped) == metadata.NONE
+  assert codec.metadata(codec.compress(path, 1, metadata=ABOUT)) == ABOUT
+
+
+@pytest.mark.parametrize("effort", [1, 3])
+def test_a_size_is_kept_with_its_metadata(codec, effort):
   x = images.photograph(128, 160)
   for max_bytes in (700, 1000):
     for target in (
       {"max_bytes": max_bytes},
       {"target_bpp": 8 * max_bytes / (128 * 160)},
     ):
-      data = newest_codec.compress(x, metadata=[EXIF], effort=effort, **target)
+      data = codec.compress(x, metadata=ABOUT, effort=effort, **target)
       assert 0.8 * max_bytes < len(data) <= max_bytes
 
 
-def test_metadata_that_leaves_no_room_is_refused(newest_codec):
+def test_the_smallest_possible_size_includes_metadata(codec):
   x = images.photograph(128, 160)
-  with pytest.raises(errors.LimitError, match="212 bytes"):
-    newest_codec.compress(x, max_bytes=200, metadata=[EXIF])
-  with pytest.raises(errors.UsageError, match="positive"):
-    newest_codec.compress(x, max_bytes=-1, metadata=[EXIF])
+  with pytest.raises(errors.LimitError) as e:
+    codec.compress(x, max_bytes=200, metadata=ABOUT)
+  smallest = int(re.findall(r"(\d+) bytes", str(e.value))[-1])
+  data = codec.compress(x, max_bytes=smallest, metadata=ABOUT)
+  assert len(data) == smallest > 238
 
 
-def test_files_of_older_models_hold_no_metadata(codec):
-  with pytest.raises(errors.UsageError, match="metadata"):
-    codec.compress(images.photograph(20, 20), 1, metadata=[EXIF])
-
-
-def test_a_file_of_another_version_is_not_the_models(codec, newest_codec):
-  # The same model id, but files of the version before.
-  model = dataclasses.replace(
-    newest_codec.model, format_version=codec.model.format_version
-  )
-  older = codec_lib.Codec(model)
-  x = images.photograph(90, 140)
-  for writer, reader in ((older, newest_codec), (newest_codec, older)):
-    with pytest.raises(errors.BitstreamError, match="version"):
-      reader.decompress(writer.compress(x, 1))
-
-
-def test_packed_lengths_of_lanes_save_most_of_what_lanes_cost(
-  codec, newest_codec
-):
-  x = images.photograph(512, 768)
-  old, new = (c.info(c.compress(x, 2)) for c in (codec, newest_codec))
-  assert new.lanes > 1.5 * old.lanes
-  assert new.header_bytes < 0.9 * old.header_bytes
-
-
-@pytest.mark.parametrize("fixture", ["codec", "newest_codec"])
-def test_a_region_has_the_pixels_of_the_whole(request, fixture):
-  codec = request.getfixturevalue(fixture)
+def test_a_region_has_the_pixels_of_the_whole(codec):
   rng = np.random.default_rng(0)
   # The last one has several strips.
   for height, width in ((45, 70), (250, 330), (1700, 1300)):
@@ -324,24 +269,20 @@ def test_a_region_has_the_pixels_of_the_whole(request, fixture):
       np.testing.assert_array_equal(part, whole[y : y + h, x : x + w])
 
 
-def test_a_region_decodes_only_the_lanes_that_it_needs(newest_codec):
-  decoded = []
-
-  class Counting:
-    def encode(self, rows, tables):
-      return newest_codec._coder.encode(rows, tables)
-
-    def decode(self, streams, positions, tables):
-      decoded.append(len(streams))
-      return newest_codec._coder.decode(streams, positions, tables)
-
-  codec = codec_lib.Codec(newest_codec.model, Counting())
+def test_a_region_needs_no_other_lanes(codec):
   data = codec.compress(images.photograph(512, 768), 2)
-  codec.decompress(data)
-  codec.decompress(data, region=(300, 200, 32, 32))
-  assert decoded[0] == codec.info(data).lanes
-  # Of 7 rows of positions, each in one or two lanes of 24.
-  assert decoded[1] <= 14 < decoded[0] / 4
+  body = data[container.HEADER_BYTES :] + b"\0"
+  # The last lane is not an encoder's any more.
+  damaged = data[:18] + container.checksum(data[:18] + body) + body
+  with pytest.raises(errors.BitstreamError):
+    codec.decompress(damaged)
+  with pytest.raises(errors.BitstreamError):
+    codec.decompress(damaged, region=(700, 500, 32, 12))
+  region = (300, 200, 32, 32)
+  np.testing.assert_array_equal(
+    codec.decompress(damaged, region=region),
+    codec.decompress(data, region=region),
+  )
 
 
 @pytest.mark.parametrize(
@@ -374,50 +315,18 @@ def test_a_reduced_image_holds_the_means_of_boxes(codec, factor):
   )
 
 
-def test_the_same_bytes_are_checked_once(codec, monkeypatch):
-  checked = []
-  checksum = container.checksum
-
-  def counting(data):
-    checked.append(data)
-    return checksum(data)
-
-  monkeypatch.setattr(container, "checksum", counting)
-  data = codec.compress(images.photograph(45, 70), 1)
-  checked.clear()
-  for x in (0, 20, 40):
-    codec.decompress(data, region=(x, 0, 30, 45))
-  assert len(checked) == 1
-  # What can be changed is checked again.
-  changing = bytearray(data)
-  codec.decompress(changing)
-  changing[-1] ^= 1
-  with pytest.raises(errors.BitstreamError):
-    codec.decompress(changing)
-  codec.decompress(data)
-  narrow = codec_lib.Codec(codec.model)
-  narrow.decompress(data)
-  narrow.max_pixels = 100
-  with pytest.raises(errors.LimitError):
-    narrow.decompress(data)
-
-
 @pytest.mark.parametrize("block", [1, 40])
 @pytest.mark.parametrize("factor", [1, 8])
-def test_blocks_and_strips_do_not_show(
-  newest_codec, monkeypatch, factor, block
-):
-  data = newest_codec.compress(images.photograph(250, 130), 2)
-  whole = newest_codec.decompress(data, reduce=factor)
+def test_blocks_and_windows_do_not_show(codec, monkeypatch, factor, block):
+  data = codec.compress(images.photograph(250, 130), 2)
+  whole = codec.decompress(data, reduce=factor)
   region = (17, 33, 80, 160)
-  part = newest_codec.decompress(data, region=region, reduce=factor)
-  monkeypatch.setattr(file_decoding, "BLOCK_POSITIONS", block)
-  monkeypatch.setattr(strips, "STRIP_POSITIONS", 20)
+  part = codec.decompress(data, region=region, reduce=factor)
+  monkeypatch.setattr(decode, "BLOCK_POSITIONS", block)
+  monkeypatch.setattr(litert_transforms, "WINDOW_POSITIONS", 60)
+  np.testing.assert_array_equal(codec.decompress(data, reduce=factor), whole)
   np.testing.assert_array_equal(
-    newest_codec.decompress(data, reduce=factor), whole
-  )
-  np.testing.assert_array_equal(
-    newest_codec.decompress(data, region=region, reduce=factor), part
+    codec.decompress(data, region=region, reduce=factor), part
   )
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from bls2017 import errors
-from bls2017.encode import options as options_lib
 from bls2017.encode import refinement
+from bls2017.encode import request as request_lib
 from bls2017.images import metrics
 from tests import images
 
@@ -19,28 +19,26 @@ def x():
   return images.photograph(48, 80, 5)
 
 
-def _encode(codec, x, quality=None, observer=None, **options):
-  return codec.encode(x, quality, options_lib.Options(**options), observer)
+def _encode(codec, x, quality, effort, progress=None):
+  request = request_lib.Request(quality, effort=effort)
+  return codec.encode(x, request, progress=progress)
 
 
 class _Bar:
+  """Progress that ends refining after some steps."""
+
   def __init__(self, stop_after=None):
     self.total, self.done, self._stop_after = None, 0, stop_after
 
-  def on_start(self, what, total, done):
-    assert what == "refining"
-    assert done == 0
-    self.total = total
-
-  def on_done(self):
-    self.done += 1
-    if self.done == self._stop_after:
-      raise KeyboardInterrupt
+  def __call__(self, done, total):
+    assert done == self.done + 1
+    self.done, self.total = done, total
+    return done == self._stop_after
 
 
 @pytest.mark.parametrize("quality", [1, 1.5, 2])
 def test_more_effort_is_not_larger_and_not_worse(codec, x, quality):
-  files = [_encode(codec, x, quality, effort=e) for e in (1, 2, 3, 4)]
+  files = [_encode(codec, x, quality, e) for e in (1, 2, 3, 4)]
   sizes = [len(file.data) for file in files]
   psnrs = [metrics.psnr(x, codec.decompress(file.data)) for file in files]
   assert all(file.quality == quality for file in files)
@@ -52,16 +50,16 @@ def test_more_effort_is_not_larger_and_not_worse(codec, x, quality):
 
 def test_refining_tells_of_its_steps(codec, x):
   bar = _Bar()
-  _encode(codec, x, 1, bar, effort=3)
+  _encode(codec, x, 1, 3, bar)
   assert bar.done == bar.total == sum(refinement.ROUND_STEPS[:2])
 
 
 @pytest.mark.parametrize("stop_after", [1, 15, 25])
-def test_an_interrupt_keeps_what_was_gained(codec, x, stop_after):
-  plain = _encode(codec, x, 2, effort=1)
-  encoded = _encode(codec, x, 2, _Bar(stop_after), effort=9)
-  assert encoded.interrupted
-  assert not plain.interrupted
+def test_stopping_keeps_what_was_gained(codec, x, stop_after):
+  plain = _encode(codec, x, 2, 1)
+  encoded = _encode(codec, x, 2, 9, _Bar(stop_after))
+  assert encoded.stopped
+  assert not plain.stopped
   assert len(encoded.data) <= len(plain.data)
   before, after = (
     metrics.psnr(x, codec.decompress(e.data)) for e in (plain, encoded)
@@ -70,10 +68,10 @@ def test_an_interrupt_keeps_what_was_gained(codec, x, stop_after):
 
 
 def test_windows_cover_an_image_and_gain_together(codec, x, monkeypatch):
-  plain = _encode(codec, x, 2, effort=1)
+  plain = _encode(codec, x, 2, 1)
   monkeypatch.setattr(refinement, "WINDOW", 3)
   bar = _Bar()
-  parts = _encode(codec, x, 2, bar, effort=4)
+  parts = _encode(codec, x, 2, 4, bar)
   assert bar.done == bar.total == sum(refinement.ROUND_STEPS[:3]) * 2
   assert len(parts.data) < len(plain.data)
   before, after = (

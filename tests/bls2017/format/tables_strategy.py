@@ -6,6 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from bls2017.format import coding_tables
+from tests.bls2017.format import reference_coder
 
 
 def random_cdf(rng: np.random.Generator, size: int, skew: float) -> np.ndarray:
@@ -57,44 +58,25 @@ def make_tables(
   return tables.for_quality(0)
 
 
-def likely_symbols(
+def likely_rows(
   tables: coding_tables.QualityTables, positions: int, seed: int, flat: bool
 ) -> np.ndarray:
-  """int32 [positions, columns]: drawn from the tables, or uniformly."""
+  """int32 [positions, 1 + L]: drawn from the tables, or uniformly."""
   rng = np.random.default_rng(seed)
 
-  def drawn(number: int) -> int:
-    frequency = np.diff(cdfs[number])
+  def drawn(cdf: list[int]) -> int:
+    frequency = np.diff(cdf)
     size = len(frequency)
     p = np.full(size, 1 / size) if flat else frequency / frequency.sum()
     return rng.choice(size, p=p)
 
-  cdfs = all_cdfs(tables)
-  live, sets = len(tables.live), tables.num_activities
-  found = np.zeros((positions, tables.columns), np.int32)
-  activity = sets
-  for i, symbols in enumerate(found):
-    if sets > 1:
-      before = activity if i % tables.lane_positions else sets
-      symbols[0] = activity = drawn(sets * live + before)
-    first = activity * live if sets > 1 else 0
-    symbols[tables.activity_columns :] = [drawn(first + c) for c in range(live)]
-  return found
-
-
-def all_cdfs(tables: coding_tables.QualityTables) -> list[list[int]]:
-  """Every table whole, numbered as in `lanes.Contents`."""
-  live = [c for c in range(len(tables.gain)) if c in tables.live]
-  size = tables.maximum - tables.minimum + 1
-  found = []
-  for row in tables.cdf.tolist():
-    for c in live:
-      start = tables.starts[c]
-      found.append([*row[start : start + size[c]], coding_tables.TOTAL])
-  if tables.num_activities > 1:
-    for row in tables.activity_cdf.tolist():
-      found.append([*row, coding_tables.TOTAL])
-  return found
+  rows = np.zeros((positions, tables.columns), np.int32)
+  for i, row in enumerate(rows):
+    is_first = i % tables.lane_positions == 0
+    before = tables.num_activities if is_first else rows[i - 1, 0]
+    row[0] = drawn(reference_coder.activity_cdf(tables, before))
+    row[1:] = list(map(drawn, reference_coder.channel_cdfs(tables, row[0])))
+  return rows
 
 
 CASES = st.fixed_dictionaries(
@@ -113,12 +95,10 @@ CASES = st.fixed_dictionaries(
 
 
 def draw(case: dict) -> tuple[coding_tables.QualityTables, np.ndarray]:
-  """The tables and symbols of a case."""
+  """The tables and rows of a case."""
   tables = make_tables(
     case["seed"], case["channels"], case["largest"], case["skew"],
     case["lane_positions"], case["activities"],
   )  # fmt: skip
-  symbols = likely_symbols(
-    tables, case["positions"], case["seed"] + 1, case["flat"]
-  )
-  return tables, symbols
+  rows = likely_rows(tables, case["positions"], case["seed"] + 1, case["flat"])
+  return tables, rows

@@ -21,7 +21,7 @@ from tests.conformance import conformance_set
 
 ROOT = pathlib.Path(__file__).parents[3]
 TEXT = (ROOT / "bls2017/format/FORMAT.md").read_text(encoding="utf-8")
-GOLDEN = ROOT / "tests/golden"
+GOLDEN = ROOT / "tests/golden/v3"
 BLOCKS = re.findall(r"^```(\S+)\n(.*?)^```$", TEXT, re.M | re.S)
 
 Step = tuple[int, int, int, int, int]
@@ -31,13 +31,9 @@ def read_tables(path: pathlib.Path) -> dict[str, np.ndarray]:
   """The arrays of tables.npz, with `cdf` in place of its differences."""
   with np.load(path) as f:
     arrays = {name: f[name] for name in f.files}
-  if "cdf_steps" in arrays:
-    arrays["cdf"] = np.cumsum(arrays.pop("cdf_steps"), dtype=np.uint16)
-  if "cdf_steps/0" in arrays:
-    steps = [arrays.pop(f"cdf_steps/{i}") for i in range(len(arrays["gain"]))]
-    parts = [np.cumsum(part, dtype=np.uint16) for part in steps]
-    arrays["cdf"] = np.concatenate(parts)
-  return arrays
+  steps = [arrays.pop(f"cdf_steps/{i}") for i in range(len(arrays["gain"]))]
+  parts = [np.cumsum(part, dtype=np.uint16).ravel() for part in steps]
+  return {**arrays, "cdf": np.concatenate(parts)}
 
 
 class Tables:
@@ -97,9 +93,6 @@ class Decoder:
 
 def _lane_lengths(data: bytes, count: int) -> tuple[list[int], int]:
   """The lengths of the lanes, and where the first one begins."""
-  if data[4] < 3:
-    lengths = np.frombuffer(data, "<u2", count, 26).tolist()
-    return lengths, 26 + 2 * count
   at = 30 + int.from_bytes(data[26:30], "little")
   if count == 1:
     return [len(data) - at], at
@@ -143,12 +136,10 @@ def _decode(model: pathlib.Path, data: bytes) -> tuple[np.ndarray, list[Step]]:
 
 
 @pytest.mark.parametrize("name", ["q1", "q1_5", "q2"])
-@pytest.mark.parametrize("version", [1, 2, 3])
-def test_a_decoder_written_from_the_document_reads_golden_files(version, name):
-  folder = GOLDEN / f"v{version}"
-  data = (folder / f"{name}.bls").read_bytes()
-  symbols, _ = _decode(folder / "model", data)
-  with np.load(folder / f"{name}.npz") as f:
+def test_a_decoder_written_from_the_document_reads_golden_files(name):
+  data = (GOLDEN / f"{name}.bls").read_bytes()
+  symbols, _ = _decode(GOLDEN / "model", data)
+  with np.load(GOLDEN / f"{name}.npz") as f:
     np.testing.assert_array_equal(symbols, f["symbols"])
 
 
@@ -172,19 +163,19 @@ def test_the_bytes_of_the_example_are_those_of_the_files():
   shown = [(name, text) for name, text in BLOCKS if name.endswith(".bls")]
   assert {name for name, _ in shown} == {"q1.bls", "q1_5.bls", "q2.bls"}
   for name, text in shown:
-    data = (GOLDEN / "v3" / name).read_bytes()
+    data = (GOLDEN / name).read_bytes()
     for line in text.splitlines():
       offset, *content = line.split()
       expected = bytes.fromhex("".join(content))
       assert data[int(offset) :].startswith(expected), f"{name}: {line}"
   whole = dict(shown)["q1.bls"]
   content = "".join("".join(line.split()[1:]) for line in whole.splitlines())
-  assert bytes.fromhex(content) == (GOLDEN / "v3/q1.bls").read_bytes()
+  assert bytes.fromhex(content) == (GOLDEN / "q1.bls").read_bytes()
 
 
 def test_the_steps_of_the_example_are_those_of_a_decoder():
-  data = (GOLDEN / "v3/q1.bls").read_bytes()
-  symbols, steps = _decode(GOLDEN / "v3/model", data)
+  data = (GOLDEN / "q1.bls").read_bytes()
+  symbols, steps = _decode(GOLDEN / "model", data)
   positions = symbols.shape[0] * symbols.shape[1]
   taken = {f"activity {i},": steps[i] for i in range(positions)}
   taken |= {f"channel {i} ": steps[positions + i] for i in range(24)}
@@ -203,28 +194,27 @@ def test_the_steps_of_the_example_are_those_of_a_decoder():
 
 
 def test_the_latent_of_the_example_follows_from_the_tables():
-  with np.load(GOLDEN / "v3/model/tables.npz") as f:
+  with np.load(GOLDEN / "model/tables.npz") as f:
     offset, gain = float(f["offset"][0, 0]), float(f["inverse_gain"][0, 0])
   assert (
     f"(15 + {offset:.8f}) x {gain:.8f} = {(15 + offset) * gain:.4f}" in TEXT
   )
 
 
-@pytest.mark.parametrize("version", [1, 2, 3])
-def test_the_model_id_is_what_the_document_says(version):
-  folder = GOLDEN / f"v{version}" / "model"
+def test_the_model_id_is_what_the_document_says():
+  folder = GOLDEN / "model"
   with np.load(folder / "weights.npz") as f:
     arrays = {n: f[n] for n in f.files if n.startswith("synthesis/")}
   tables = read_tables(folder / "tables.npz")
   arrays |= {f"tables/{name}": array for name, array in tables.items()}
-  text = b"format_version:3;" if version == 3 else b""
+  text = b"format_version:3;"
   for name, array in sorted(arrays.items()):
     shape = ",".join(map(str, array.shape))
     text += f"{name}:{array.dtype.str}:{shape};".encode() + array.tobytes()
   expected = hashlib.sha256(text).hexdigest()[:16]
   values = json.loads((folder / "config.json").read_text())
   assert values["model_id"] == expected
-  assert values.get("format_version", version) == version
+  assert values["format_version"] == container.VERSION
 
 
 def test_the_newest_version_is_described():

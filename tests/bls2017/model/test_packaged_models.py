@@ -24,36 +24,36 @@ def test_a_model_is_listed_where_its_directory_is(packaged):
   names = packaged_models.names()
   assert names[0] == packaged_models.DEFAULT
   assert names[1:] == sorted(names[1:])
-  assert {"older", "newer"} <= set(names)
+  assert {"one", "two"} <= set(names)
   (packaged / "notes").mkdir()
-  shutil.rmtree(packaged / "older")
-  assert set(names) - set(packaged_models.names()) == {"older"}
+  shutil.rmtree(packaged / "one")
+  assert set(names) - set(packaged_models.names()) == {"one"}
 
 
 def test_a_name_stands_for_a_directory(packaged, monkeypatch):
-  path = str(packaged / "newer")
-  assert packaged_models.directory("newer") == path
-  by_name, by_path = map(model_directory.load, ("newer", path))
+  path = str(packaged / "two")
+  assert packaged_models.directory("two") == path
+  by_name, by_path = map(model_directory.load, ("two", path))
   assert by_name.model_id == by_path.model_id
-  assert model_directory.read_config("newer") == by_path.config
+  assert model_directory.read_config("two") == by_path.config
   # A directory of the same name is named by a path.
   monkeypatch.chdir(packaged.parent)
-  shutil.copytree(packaged / "older", "newer")
-  assert packaged_models.directory("newer") == path
-  here = model_directory.load(os.path.join(".", "newer"))
-  assert here.model_id == model_directory.load("older").model_id
+  shutil.copytree(packaged / "one", "two")
+  assert packaged_models.directory("two") == path
+  here = model_directory.load(os.path.join(".", "two"))
+  assert here.model_id == model_directory.load("one").model_id
 
 
 def test_an_unknown_name_lists_the_known_ones(packaged):
   for use in (model_directory.load, model_directory.read_config):
-    with pytest.raises(errors.ModelError, match="psnr and .*newer and older"):
+    with pytest.raises(errors.ModelError, match="psnr and .*one and two"):
       use("newest")
 
 
 def test_models_are_found_by_their_config_alone(packaged):
   identities = {
     name: json.loads((packaged / name / "config.json").read_text())["model_id"]
-    for name in ("older", "newer")
+    for name in ("one", "two")
   }
   for path in packaged.glob("*/*"):
     if path.name != packaged_models.CONFIG_FILE:

@@ -9,7 +9,7 @@ import pytest
 
 from bls2017 import errors
 from bls2017.common import config
-from bls2017.encode import options, targets
+from bls2017.encode import request
 from bls2017.images import metrics
 from tests import images
 
@@ -102,14 +102,8 @@ def test_what_makes_no_sense_is_refused(codec, arguments):
 
 
 @pytest.mark.parametrize(
-  "levels, index, quality", [(8, 40, 6.0), (6, 40, 6.0), (3, 16, 3.0)]
+  ("levels", "index"), [(8, 40), (6, 40), (3, 16), (1, 0)]
 )
-def test_no_argument_means_the_default_quality(levels, index, quality):
-  lmbdas = config.LMBDAS["mse"][:levels]
-  target = targets.target(
-    None,
-    options.Options(),
-    pixels=1,
-    model_config=config.ModelConfig(lmbdas=lmbdas),
-  )
-  assert target == targets.QualityTarget(index, quality)
+def test_no_argument_means_the_default_quality(levels, index):
+  model_config = config.ModelConfig(lmbdas=config.LMBDAS["mse"][:levels])
+  assert request.Request().quality_index(model_config) == index
