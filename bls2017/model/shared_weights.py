@@ -1,9 +1,10 @@
 """Graphs without the weights that their model directory has anyway.
 
 LiteRT's graphs hold the weights of a model a second time: its kernels and its
-norms as other axes, other taps and perhaps another type than weights.npz. `cut`
+norms as 32-bit floats in another order, and some as a part of their taps. `cut`
 takes those ranges of bytes out and notes what they were, `splice` puts them
-back. Biases, scaled kernels and whatever else a graph has stay in it.
+back. Biases, scaled kernels and whatever else a graph has stay in it. Weights
+that are stored as 16-bit floats have the same values as 32-bit floats.
 
 A cut graph is a line of JSON, the list of its `Piece`s, and then the bytes that
 are left.
@@ -11,9 +12,9 @@ are left.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,44 +24,32 @@ from bls2017.common import config
 LEAST_BYTES = 1024
 """Shorter ranges stay in the graph."""
 
-TYPES = ("<f2", "<f4")
-"""Types of the numbers in graphs."""
-
-KERNEL_AXES = (3, 0, 1, 2)
-"""A kernel [rows, columns, in, out] as LiteRT has it."""
-
-MATRIX_AXES = (1, 0)
-"""The norm of a GDN, which a graph has as a kernel of one tap."""
-
 Taps = tuple[tuple[int, int], tuple[int, int]]
 
 
-@dataclasses.dataclass(frozen=True)
-class Piece:
+class Piece(NamedTuple):
   """A range of a graph's bytes, as it is found in the weights.
 
   Attributes:
     at: Bytes of the cut graph before it.
-    array: Name of the weights.
+    array: Name of the weights: a kernel, or the norm of a GDN, [in, out].
     taps: First one and step along rows and columns, up to the last tap or down
-      to the first one; None for an array that is no kernel.
-    axes: The order of the array's axes.
-    dtype: One of `TYPES`.
+      to the first one; None for a norm.
   """
 
   at: int
   array: str
   taps: Taps | None
-  axes: tuple[int, ...]
-  dtype: str
 
   def content(self, weights: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Its numbers, in the order of its bytes."""
+    """Its numbers, float32, in the order of its bytes."""
     array = weights[self.array]
-    if self.taps is not None:
-      rows, columns = (slice(first, None, step) for first, step in self.taps)
-      array = array[rows, columns]
-    return np.ascontiguousarray(array.transpose(self.axes), self.dtype)
+    if self.taps is None:
+      return np.ascontiguousarray(array.T, "<f4")
+    rows, columns = (slice(first, None, step) for first, step in self.taps)
+    # From [rows, columns, in, out] to [out, rows, columns, in].
+    array = array[rows, columns].transpose(3, 0, 1, 2)
+    return np.ascontiguousarray(array, "<f4")
 
 
 def cut(graph: bytes, weights: Mapping[str, np.ndarray]) -> bytes:
@@ -81,10 +70,10 @@ def cut(graph: bytes, weights: Mapping[str, np.ndarray]) -> bytes:
   pieces, left, done = [], bytearray(), 0
   for start, (end, piece) in sorted(ends.items()):
     left += graph[done:start]
-    pieces.append(dataclasses.replace(piece, at=len(left)))
+    pieces.append(piece._replace(at=len(left)))
     done = end
   left += graph[done:]
-  header = json.dumps([dataclasses.asdict(piece) for piece in pieces])
+  header = json.dumps([piece._asdict() for piece in pieces])
   result = header.encode() + b"\n" + left
   assert splice(result, weights) == graph
   return result
@@ -108,7 +97,7 @@ def splice(content: bytes, weights: Mapping[str, np.ndarray]) -> bytes:
     pieces = [Piece(**values) for values in json.loads(header)]
     arrays = {name: weights[name] for name in {p.array for p in pieces}}
     for piece in pieces:
-      if not done <= piece.at <= len(left) or piece.dtype not in TYPES:
+      if not done <= piece.at <= len(left):
         raise ValueError(f"there is no piece {piece}")
       parts += [left[done : piece.at], piece.content(arrays).data]
       done = piece.at
@@ -120,14 +109,13 @@ def splice(content: bytes, weights: Mapping[str, np.ndarray]) -> bytes:
 def _possible(weights: Mapping[str, np.ndarray]) -> Iterator[Piece]:
   """All pieces that a graph may have, the largest of each array first."""
   for name, array in weights.items():
-    for dtype in TYPES:
-      if array.size * np.dtype(dtype).itemsize < LEAST_BYTES:
-        continue
-      if array.ndim == len(MATRIX_AXES):
-        yield Piece(0, name, None, MATRIX_AXES, dtype)
-      elif array.ndim == len(KERNEL_AXES):
-        for taps in _possible_taps(*array.shape[:2]):
-          yield Piece(0, name, taps, KERNEL_AXES, dtype)
+    if array.size * np.dtype(np.float32).itemsize < LEAST_BYTES:
+      continue
+    if name.endswith("/gamma"):
+      yield Piece(0, name, None)
+    elif name.endswith("/kernel"):
+      for taps in _possible_taps(*array.shape[:2]):
+        yield Piece(0, name, taps)
 
 
 def _possible_taps(rows: int, columns: int) -> Iterator[Taps]:
