@@ -14,9 +14,6 @@ DEFAULT_MAX_PIXELS = 2**22
 FORMATS = ("serving", "web")
 """What an export is: a model server's version, or a site for browsers."""
 
-RUNTIMES = ("stock", "tfc")
-"""Operations of the range coder: TensorFlow's own, or those of tfc."""
-
 SIGNATURES = (
   "serving_default",
   "compress",

@@ -7,7 +7,7 @@ out at export.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
@@ -19,17 +19,6 @@ PYTHON_OPERATIONS = frozenset(
 )
 """Registered everywhere, but they call back into Python."""
 
-TFC_OPERATIONS = frozenset(
-  (
-    "CreateRangeEncoder",
-    "CreateRangeDecoder",
-    "EntropyEncodeIndex",
-    "EntropyEncodeFinalize",
-    "EntropyDecodeIndex",
-  )
-)
-"""What the runtime "tfc" of the range coder needs beside TensorFlow's own."""
-
 _COMPILED = ("_XlaMustCompile", "_XlaCompile")
 
 
@@ -38,17 +27,16 @@ def stock_operations() -> frozenset[str]:
   return frozenset(dir(tf.raw_ops))
 
 
-def check(path: str, allowed: Iterable[str] = ()) -> None:
+def check(path: str) -> None:
   """Refuses a SavedModel that a stock model server cannot run.
 
   Args:
     path: Its directory.
-    allowed: Further operations that the intended server has.
 
   Raises:
     errors.ModelError: naming what it must not hold.
   """
-  known = stock_operations().union(allowed) - PYTHON_OPERATIONS
+  known = stock_operations() - PYTHON_OPERATIONS
   foreign, compiled = set(), set()
   for graph in _graphs(path):
     functions = {f.signature.name for f in graph.library.function}

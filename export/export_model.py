@@ -32,7 +32,6 @@ def export(
   model: model_directory.FrozenModel,
   output_dir: str,
   version: int | None = None,
-  runtime: str = "stock",
   max_pixels: int = DEFAULT_MAX_PIXELS,
 ) -> str:
   """Exports a model.
@@ -41,7 +40,6 @@ def export(
     model: The model.
     output_dir: The base directory; it is made if it is missing.
     version: Number of the version; one above the highest by default.
-    runtime: "stock" for every server, "tfc" for those with tfc's operations.
     max_pixels: Limit of an image's pixels in the exported graph.
 
   Returns:
@@ -68,8 +66,8 @@ def export(
   except OSError as e:
     raise errors.OutputError(f"cannot write {output_dir}: {e}") from e
   try:
-    _write_version(model, temporary, runtime, max_pixels)
-    write_serving_files(os.path.join(output_dir, SERVING_DIRECTORY), runtime)
+    _write_version(model, temporary, max_pixels)
+    write_serving_files(os.path.join(output_dir, SERVING_DIRECTORY))
     os.chmod(temporary, 0o755)
     os.rename(temporary, target)
   except (OSError, tf.errors.OpError) as e:
@@ -79,22 +77,18 @@ def export(
   return target
 
 
-def write_serving_files(directory: str, runtime: str) -> None:
+def write_serving_files(directory: str) -> None:
   """Writes the configuration of a server, for its operator to edit.
 
   Files that exist are kept, since they may have been edited.
   """
   os.makedirs(directory, exist_ok=True)
-  image = (
-    "tensorflow/serving:2.14.1" if runtime == "stock" else "bls2017-server"
-  )
-  values = {"model_name": MODEL_NAME, "image": image}
   for template in sorted(_TEMPLATES.iterdir()):
     path = os.path.join(directory, template.name)
     if not os.path.exists(path):
       text = string.Template(template.read_text(encoding="utf-8"))
       with open(path, "w", encoding="utf-8") as f:
-        f.write(text.substitute(values))
+        f.write(text.substitute(model_name=MODEL_NAME))
 
 
 def save(
@@ -117,14 +111,11 @@ def save(
 
 
 def _write_version(
-  model: model_directory.FrozenModel,
-  directory: str,
-  runtime: str,
-  max_pixels: int,
+  model: model_directory.FrozenModel, directory: str, max_pixels: int
 ) -> None:
-  module = serving_module.ServingModule(model, runtime, max_pixels)
+  module = serving_module.ServingModule(model, max_pixels)
   save(module, directory, module.signatures())
-  audit.check(directory, audit.TFC_OPERATIONS if runtime == "tfc" else ())
+  audit.check(directory)
   samples = []
   for sides in warmup.sides(max_pixels):
     for quality in _lowest_qualities(model):

@@ -30,18 +30,16 @@ class ServingModule(tf.Module):
   def __init__(
     self,
     model: model_directory.FrozenModel,
-    runtime: str = "stock",
     max_pixels: int = DEFAULT_MAX_PIXELS,
   ):
     """Prepares the graphs.
 
     Args:
       model: The model.
-      runtime: One of `export.RUNTIMES`.
       max_pixels: Limit of width times height, in both directions.
     """
     super().__init__()
-    self._graph = frozen_graph.FrozenGraph(model, runtime, max_pixels)
+    self._graph = frozen_graph.FrozenGraph(model, max_pixels)
 
   def signatures(self) -> dict[str, Any]:
     """Concrete functions by the names of their signatures."""

@@ -2,8 +2,7 @@
 
 --format=serving: BASE/N is the version, a SavedModel that TF Serving loads;
 BASE/serving holds configuration for the server and a README.md that says how to
-start it. With --runtime=stock any TensorFlow and any model server runs it; with
---runtime=tfc only those that have tensorflow-compression's operations.
+start it. Any TensorFlow and any model server runs it.
 
 --format=web: SITE holds static files that any web server serves: a page that
 shows .bls images, the decoder as ES modules, and a README.md that says how to
@@ -17,7 +16,7 @@ from absl import flags
 from bls2017 import errors
 from bls2017.common import packages
 from bls2017.model import packaged_models
-from export import DEFAULT_MAX_PIXELS, FORMATS, RUNTIMES
+from export import DEFAULT_MAX_PIXELS, FORMATS
 
 USAGE = (
   "bls2017 export --output_dir=BASE [FLAGS]\n"
@@ -35,9 +34,6 @@ _VERSION = flags.DEFINE_integer(
   "version",
   None,
   "Number of the version; by default one above the highest. For serving.",
-)
-_RUNTIME = flags.DEFINE_enum(
-  "runtime", None, RUNTIMES, "Operations of the range coder. For serving."
 )
 _TFJS = flags.DEFINE_string(
   "tfjs",
@@ -67,7 +63,7 @@ def run(arguments: list[str]) -> int:
     raise errors.UsageError("--output_dir is needed")
   of_other_format = {
     "serving": (_TFJS,),
-    "web": (_VERSION, _RUNTIME),
+    "web": (_VERSION,),
   }
   for flag in of_other_format[_FORMAT.value]:
     if flag.value is not None:
@@ -84,8 +80,6 @@ def run(arguments: list[str]) -> int:
 
 def _export_version(output_dir: str) -> str:
   packages.require_tensorflow("export")
-  if _RUNTIME.value == "tfc":
-    packages.require_training("export --runtime=tfc")
   from bls2017.model import model_directory
   from export import export_model
 
@@ -93,7 +87,6 @@ def _export_version(output_dir: str) -> str:
     model_directory.load(_MODEL.value),
     output_dir,
     version=_VERSION.value,
-    runtime=_RUNTIME.value or RUNTIMES[0],
     max_pixels=_default(_MAX_PIXELS.value, DEFAULT_MAX_PIXELS),
   )
 

@@ -47,14 +47,11 @@ class FrozenGraph(tf.Module):
     max_pixels: Images of more pixels are refused.
   """
 
-  def __init__(
-    self, model: model_directory.FrozenModel, runtime: str, max_pixels: int
-  ):
+  def __init__(self, model: model_directory.FrozenModel, max_pixels: int):
     """Takes the model; graphs are traced when they are first used.
 
     Args:
       model: The model.
-      runtime: One of `export.RUNTIMES`.
       max_pixels: Limit of width times height.
     """
     super().__init__()
@@ -65,7 +62,7 @@ class FrozenGraph(tf.Module):
     self._transforms = graph_transforms.GraphTransforms(model)
     self._tables = graph_tables.GraphTables(model.tables)
     self._version = model.format_version
-    self._coder = entropy_coders.make(runtime, self._tables)
+    self._coder = entropy_coders.StockCoder(self._tables)
     self._channels = model.config.num_latents
     latents = tf.TensorSpec((None, self._channels), tf.float32)
     self._quantize = _traced(self._quantize_image, _IMAGE, _SCALAR)

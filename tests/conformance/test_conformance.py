@@ -54,7 +54,6 @@ def test_broken_files_are_refused(entry, coder):
 def test_the_exported_graph_agrees(model):
   module = serving_module.ServingModule(
     model_directory.load(str(conformance_set.ROOT / model)),
-    "stock",
     MANIFEST["max_pixels"],
   )
   broken = [e for e in MANIFEST["broken"] if e["model"] == model]

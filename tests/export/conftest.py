@@ -15,7 +15,6 @@ from tests.export import model_server
 
 MODEL = pathlib.Path(__file__).parents[1] / "golden" / "v3" / "model"
 MAX_PIXELS = 128 * 128
-RUNTIMES = ("stock", pytest.param("tfc", marks=pytest.mark.tfc))
 SIZES = ((48, 64), (33, 17), (1, 1), (100, 90))
 
 

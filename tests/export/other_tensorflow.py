@@ -21,11 +21,11 @@ from bls2017.model import model_directory
 from export import export_model
 
 MODEL = pathlib.Path(__file__).parents[1] / "golden" / "v3" / "model"
-LOADER = pathlib.Path(__file__).with_name("load_without_tfc.py")
+LOADER = pathlib.Path(__file__).with_name("load_export.py")
 
 
 def _answers(python: str, path: str) -> dict[str, Any]:
-  """What the signatures of an export give; see `load_without_tfc`."""
+  """What the signatures of an export give; see `load_export`."""
   command = [python, str(LOADER), path]
   output = subprocess.check_output(command, text=True)
   return json.loads(output.splitlines()[-1])

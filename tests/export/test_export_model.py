@@ -23,17 +23,16 @@ from export import export_model, warmup
 from tests import commands
 from tests.export import conftest
 
-_REPLAY = """
+REPLAY = """
 import sys
 from export import warmup
 warmup.replay(sys.argv[1])
 files = [r.inputs for r in warmup.read(sys.argv[1]) if r.signature == "info"]
 print(files[0]["compressed_bytes"][0].hex())
 """
-REPLAY = {"stock": _REPLAY, "tfc": "import tensorflow_compression" + _REPLAY}
-"""Scripts that load an export, replay its requests and print its first file."""
+"""Loads an export, replays its requests and prints its first file."""
 
-LOADER = pathlib.Path(__file__).with_name("load_without_tfc.py")
+LOADER = pathlib.Path(__file__).with_name("load_export.py")
 
 
 def test_importing_the_package_imports_nothing_heavy():
@@ -42,7 +41,7 @@ def test_importing_the_package_imports_nothing_heavy():
   assert output.strip() == "False"
 
 
-def test_an_export_runs_where_tfc_cannot_be_imported(base_dir, codec):
+def test_an_export_runs_without_this_project(base_dir, codec):
   process = subprocess.run(
     [sys.executable, str(LOADER), str(base_dir / "1")],
     capture_output=True,
@@ -91,19 +90,18 @@ def test_kernels_and_tables_are_variables(base_dir, frozen_model):
   assert len(kernels) == (3 + 10 + 6) * len(frozen_model.pairs)
 
 
-@pytest.mark.parametrize("runtime", conftest.RUNTIMES)
-def test_the_command_exports_what_loads_and_answers(tmp_path, codec, runtime):
+def test_the_command_exports_what_loads_and_answers(tmp_path, codec):
   base = tmp_path / "base"
   (base / "3").mkdir(parents=True)
   process = commands.run(
     "export", f"--output_dir={base}", f"--model={conftest.MODEL}",
-    "--max_pixels=4096", f"--runtime={runtime}",
+    "--max_pixels=4096",
   )  # fmt: skip
   assert process.returncode == 0, process.stderr
   assert process.stdout.decode().strip() == str(base / "4")
   assert sorted(p.name for p in base.iterdir()) == ["3", "4", "serving"]
   replayed = subprocess.run(
-    [sys.executable, "-c", REPLAY[runtime], str(base / "4")],
+    [sys.executable, "-c", REPLAY, str(base / "4")],
     capture_output=True,
     check=False,
   )
@@ -178,9 +176,9 @@ def test_the_configuration_of_the_server(base_dir):
 
 
 def test_edited_configuration_is_kept(tmp_path):
-  export_model.write_serving_files(str(tmp_path), "stock")
+  export_model.write_serving_files(str(tmp_path))
   (tmp_path / "models.config").write_text("mine")
-  export_model.write_serving_files(str(tmp_path), "tfc")
+  export_model.write_serving_files(str(tmp_path))
   assert (tmp_path / "models.config").read_text() == "mine"
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
 
 from bls2017 import codec as codec_lib
-from export import audit, export_model, serving_module, warmup
+from export import export_model, warmup
 from tests import images, joined
 from tests.export import model_server
 
@@ -36,21 +36,6 @@ def version_dir(tmp_path_factory) -> pathlib.Path:
 @pytest.fixture(scope="module")
 def stock(version_dir):
   with model_server.SessionModel(str(version_dir)) as model:
-    yield model
-
-
-@pytest.fixture(scope="module")
-def tfc(tmp_path_factory):
-  """Of two signatures, which have all that both runtimes do not share."""
-  path = str(tmp_path_factory.mktemp("joined") / "1")
-  module = serving_module.ServingModule(joined.model(), "tfc", MAX_PIXELS)
-  signatures = {
-    name: getattr(module, name).get_concrete_function()
-    for name in ("compress_image", "decompress_image")
-  }
-  export_model.save(module, path, signatures)
-  audit.check(path, audit.TFC_OPERATIONS)
-  with model_server.SessionModel(path) as model:
     yield model
 
 
@@ -106,20 +91,6 @@ def test_files_of_mixed_pairs_and_sizes_are_those_of_the_library(stock, codec):
     np.testing.assert_array_equal(
       _pixels(part), image[top : top + height, left : left + width]
     )
-
-
-def test_the_tfc_runtime_gives_the_same(tfc, codec):
-  qualities = np.random.default_rng(0).permutation(_qualities(codec))
-  x = images.photograph(50, 70)
-  expected = [codec.compress(x, quality) for quality in qualities]
-  outputs = tfc(
-    "compress_image", image=np.stack([x] * len(qualities)), quality=qualities
-  )
-  assert outputs["compressed_bytes"].tolist() == expected
-  outputs = tfc("decompress_image", compressed_bytes=[*expected, b"x"])
-  assert outputs["status"].tolist() == [0] * len(expected) + [4]
-  for image, data in zip(outputs["image"].astype(int), expected):
-    np.testing.assert_allclose(image, codec.decompress(data), atol=1)
 
 
 def test_sizes_are_kept_by_whichever_pair(stock, codec):

@@ -537,20 +537,19 @@ def test_a_request_that_is_no_batch_fails_alone(session_model, photographs):
     session_model("decompress", compressed_bytes=[[b"x"]])
 
 
-def _without_finite_latents(model, runtime) -> serving_module.ServingModule:
+def _without_finite_latents(model) -> serving_module.ServingModule:
   weights = dict(model.weights)
   bias = weights["analysis/2/bias"].copy()
   bias[0] = np.nan
   weights["analysis/2/bias"] = bias
   pairs = (model_directory.TransformPair(weights),)
   return serving_module.ServingModule(
-    dataclasses.replace(model, pairs=pairs), runtime, conftest.MAX_PIXELS
+    dataclasses.replace(model, pairs=pairs), conftest.MAX_PIXELS
   )
 
 
-@pytest.mark.parametrize("runtime", conftest.RUNTIMES)
-def test_latents_that_are_not_finite_get_a_status(frozen_model, runtime):
-  module = _without_finite_latents(frozen_model, runtime)
+def test_latents_that_are_not_finite_get_a_status(frozen_model):
+  module = _without_finite_latents(frozen_model)
   x = np.stack([images.photograph(20, 20)] * 2)
   outputs = module.compress_image(x, tf.constant([1.0, 9.0]))
   outputs = {k: v.numpy() for k, v in outputs.items()}
@@ -560,7 +559,7 @@ def test_latents_that_are_not_finite_get_a_status(frozen_model, runtime):
 
 
 def test_no_size_is_sought_of_latents_that_are_not_finite(frozen_model):
-  module = _without_finite_latents(frozen_model, "stock")
+  module = _without_finite_latents(frozen_model)
   file = _png(images.photograph(20, 20))
   outputs = module.compress_to_size(tf.constant([file]), tf.constant([2000]))
   outputs = {k: v.numpy() for k, v in outputs.items()}
@@ -578,23 +577,3 @@ def test_latents_beyond_integers_are_clipped_as_in_the_library(frozen_model):
   outputs = module.compress_image(x[None], tf.constant([1.5]))
   expected = codec_lib.Codec(model).compress(x, 1.5)
   assert outputs["compressed_bytes"].numpy()[0] == expected
-
-
-@pytest.mark.tfc
-def test_the_tfc_runtime_gives_the_same(frozen_model, codec, photographs):
-  module = serving_module.ServingModule(
-    frozen_model, "tfc", conftest.MAX_PIXELS
-  )
-  for x in photographs:
-    expected = codec.compress(x, 1.5)
-    outputs = module.compress_image(x[None], tf.constant([1.5]))
-    assert outputs["compressed_bytes"].numpy()[0] == expected
-    size = tf.constant([len(expected)])
-    outputs = module.compress_to_size(tf.constant([_png(x)]), size)
-    assert outputs["status"].numpy().tolist() == [0]
-    assert len(outputs["compressed_bytes"].numpy()[0]) <= len(expected)
-    outputs = module.decompress_image(tf.constant([expected, expected[:-1]]))
-    assert outputs["status"].numpy().tolist() == [0, 4]
-    image = outputs["image"][0].numpy()
-    difference = image - codec.decompress(expected).astype(int)
-    assert np.abs(difference).max() <= 1

@@ -59,13 +59,12 @@ def test_symbols_and_sizes_are_the_librarys(
   assert float(size) > expected.bits / 8 + container.HEADER_BYTES
 
 
-@pytest.mark.parametrize("runtime", conftest.RUNTIMES)
 @pytest.mark.parametrize("version", ["v1", "v2"])
-def test_models_of_older_versions_are_exported_as_well(version, runtime):
+def test_models_of_older_versions_are_exported_as_well(version):
   # Version 1 knows a single activity.
   old = model_directory.load(str(conftest.MODEL.parents[1] / version / "model"))
   codec = codec_lib.Codec(old)
-  module = serving_module.ServingModule(old, runtime, conftest.MAX_PIXELS)
+  module = serving_module.ServingModule(old, conftest.MAX_PIXELS)
   for i, size in enumerate(conftest.SIZES):
     x = images.photograph(*size, seed=i)
     outputs = module.compress_image(x[None], tf.constant([1 + 5 / 8]))

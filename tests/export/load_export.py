@@ -1,26 +1,16 @@
-"""Loads an export where tensorflow-compression cannot be imported.
+"""Loads an export in both ways that TensorFlow has, and uses its signatures.
 
 Run with the path of a version; prints what the signatures gave as JSON. It
-imports nothing of this project, so it also runs under another TensorFlow.
+imports TensorFlow and nothing of this project, so it also runs elsewhere.
 """
 
 from __future__ import annotations
 
-import importlib.abc
 import json
 import sys
 
-
-class _Blocker(importlib.abc.MetaPathFinder):
-  def find_spec(self, name, path=None, target=None):
-    if name.split(".")[0] == "tensorflow_compression":
-      raise ImportError(name)
-
-
-sys.meta_path.insert(0, _Blocker())
-
-import numpy as np  # noqa: E402
-import tensorflow as tf  # noqa: E402
+import numpy as np
+import tensorflow as tf
 
 
 def main(path: str) -> None:
