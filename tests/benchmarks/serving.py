@@ -64,7 +64,7 @@ def _medians(calls: Calls, runs: int) -> dict[tuple[str, str], float]:
 
 
 def _calls(
-  served: dict[str, model_server.SessionModel],
+  served: model_server.SessionModel,
   codec: codec_lib.Codec,
   image: np.ndarray,
   quality: float,
@@ -73,24 +73,22 @@ def _calls(
   plain, tensor = plain_model.PlainModel(codec.model, quality), image
   string, shape = plain.compress(tf.constant(tensor))
   data = codec.compress(image, quality)
-  calls: Calls = {
+  return {
     ("plain", "compress"): lambda: plain.compress(tf.constant(tensor)),
     ("plain", "decompress"): lambda: plain.decompress(string, shape),
     ("library", "compress"): lambda: codec.compress(image, quality),
     ("library", "decompress"): lambda: codec.decompress(data),
-  }
-  for name, model in served.items():
-    calls[name, "compress"] = lambda m=model: m(
+    ("export", "compress"): lambda: served(
       "compress_image", image=image[None], quality=[quality]
-    )
-    calls[name, "decompress"] = lambda m=model: m(
+    ),
+    ("export", "decompress"): lambda: served(
       "decompress_image", compressed_bytes=[data]
-    )
-  return calls
+    ),
+  }
 
 
 def _compare(
-  served: dict[str, model_server.SessionModel],
+  served: model_server.SessionModel,
   codec: codec_lib.Codec,
   qualities: list[float],
   runs: int,
@@ -103,7 +101,7 @@ def _compare(
     count = runs if height < 1000 else large_runs
     for quality in qualities if count else ():
       medians = _medians(_calls(served, codec, image, quality), count)
-      for name in ("plain", "library", *served):
+      for name in ("plain", "library", "export"):
         print(
           f"| {width}x{height} | {quality} | {name} |"
           f" {medians[name, 'compress']:.0f} |"
@@ -124,7 +122,7 @@ def _batch(
 
 
 def _compare_batches(
-  served: dict[str, model_server.SessionModel],
+  served: model_server.SessionModel,
   codec: codec_lib.Codec,
   qualities: list[float],
   runs: int,
@@ -132,31 +130,27 @@ def _compare_batches(
   """Batches of images against the same images one at a time."""
   pixels, chosen, data = _batch(codec, qualities)
 
-  def there(model: model_server.SessionModel, step: int) -> None:
+  def there(step: int) -> None:
     for i in range(0, BATCH, step):
       part = slice(i, i + step)
-      model("compress_image", image=pixels[part], quality=chosen[part])
+      served("compress_image", image=pixels[part], quality=chosen[part])
 
-  def back(model: model_server.SessionModel, step: int) -> None:
+  def back(step: int) -> None:
     for i in range(0, BATCH, step):
-      model("decompress_image", compressed_bytes=data[i : i + step])
+      served("decompress_image", compressed_bytes=data[i : i + step])
 
-  print(
-    "| model | images at a time | compress, ms each | decompress, ms each |"
-  )
-  print("|---|---|---|---|")
-  for name, model in served.items():
-    calls: Calls = {}
-    for step in (1, BATCH):
-      calls["compress", str(step)] = lambda m=model, n=step: there(m, n)
-      calls["decompress", str(step)] = lambda m=model, n=step: back(m, n)
-    medians = _medians(calls, runs)
-    for step in (1, BATCH):
-      print(
-        f"| {name} | {step} | {medians['compress', str(step)] / BATCH:.0f} |"
-        f" {medians['decompress', str(step)] / BATCH:.0f} |",
-        flush=True,
-      )
+  calls: Calls = {}
+  for step in (1, BATCH):
+    calls["compress", str(step)] = lambda n=step: there(n)
+    calls["decompress", str(step)] = lambda n=step: back(n)
+  medians = _medians(calls, runs)
+  print("| images at a time | compress, ms each | decompress, ms each |")
+  print("|---|---|---|")
+  for step in (1, BATCH):
+    cells = [
+      medians[way, str(step)] / BATCH for way in ("compress", "decompress")
+    ]
+    print(f"| {step} | {cells[0]:.0f} | {cells[1]:.0f} |", flush=True)
 
 
 def _compare_coders(
@@ -272,31 +266,20 @@ def main() -> None:
   parser.add_argument("--qualities", type=float, nargs="+", default=[4, 7, 10])
   parser.add_argument("--runs", type=int, default=7)
   parser.add_argument("--large_runs", type=int, default=3)
-  parser.add_argument("--runtimes", nargs="+", default=["stock", "tfc"])
   parser.add_argument("--nomemory", action="store_true")
   arguments = parser.parse_args()
   model = model_directory.load(arguments.model)
   with tempfile.TemporaryDirectory() as directory:
-    paths = {
-      runtime: export_model.export(
-        model,
-        f"{directory}/{runtime}",
-        runtime=runtime,
-        max_pixels=PIXEL_LIMIT,
-      )
-      for runtime in arguments.runtimes
-    }
-    served = {name: model_server.SessionModel(p) for name, p in paths.items()}
+    path = export_model.export(model, directory, max_pixels=PIXEL_LIMIT)
+    served = model_server.SessionModel(path)
     codec = codec_lib.Codec(model)
     qualities = arguments.qualities
     _compare_coders(codec, qualities, arguments.runs)
     _compare_batches(served, codec, qualities, arguments.runs)
     _compare(served, codec, qualities, arguments.runs, arguments.large_runs)
-    _compare_transports(
-      served[arguments.runtimes[0]], codec, qualities, arguments.runs
-    )
+    _compare_transports(served, codec, qualities, arguments.runs)
     if not arguments.nomemory:
-      _memory(paths["stock"], qualities[len(qualities) // 2])
+      _memory(path, qualities[len(qualities) // 2])
 
 
 if __name__ == "__main__":

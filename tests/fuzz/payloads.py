@@ -11,7 +11,7 @@ bytes these are. The runtimes are
   another one must accept with the same symbols (`--compare=N` asks stock, or
   for stock tfc, at each Nth file), and compressing the symbols again must give
   the file;
-- export_tfc, export_stock: the exported graph, compared with `Codec`.
+- export: the exported graph, compared with `Codec`.
 
 From version 3 on, files hold boxes of metadata as well, hostile ones among
 them. Of each file a part is decoded too, which must have the pixels of the
@@ -42,7 +42,7 @@ from PIL import Image
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
 NEWEST = 3
-RUNTIMES = ("tfc", "stock", "numpy", "export_tfc", "export_stock")
+RUNTIMES = ("tfc", "stock", "numpy", "export")
 
 SLOW_SECONDS = 1.0
 """A file that takes more of the processor is a finding."""
@@ -269,12 +269,10 @@ class Worker:
     self._compare = compare
     self._heartbeat = heartbeat
     self._module = None
-    if runtime.startswith("export_"):
+    if runtime == "export":
       from export import serving_module
 
-      self._module = serving_module.ServingModule(
-        self._codec.model, runtime.partition("_")[2], 1 << 22
-      )
+      self._module = serving_module.ServingModule(self._codec.model, 1 << 22)
     other = {"tfc": "stock", "stock": "tfc", "numpy": "stock"}.get(runtime)
     self._other = make_codec(other, version) if other and compare else None
 
@@ -365,7 +363,7 @@ def _work(arguments: argparse.Namespace) -> None:
 
   tf.config.threading.set_intra_op_parallelism_threads(1)
   tf.config.threading.set_inter_op_parallelism_threads(1)
-  if not arguments.runtime.startswith("export_"):
+  if arguments.runtime != "export":
     # Twice as many files in the same time; the graph has its own checksum.
     container.checksum = container_fuzz.quick_checksum
   with open(arguments.heartbeat, "r+b") as f:

@@ -78,8 +78,8 @@ def test_all_that_can_happen_to_a_file(data, sealed_share):
 @pytest.mark.parametrize(
   ("runtime", "version"),
   [
-    ("tfc", 2), ("stock", 2), ("export_stock", 2), ("export_tfc", 2),
-    ("tfc", 3), ("stock", 3), ("export_stock", 3), ("export_tfc", 3),
+    ("tfc", 2), ("stock", 2), ("export", 2),
+    ("tfc", 3), ("stock", 3), ("export", 3),
   ],
 )  # fmt: skip
 def test_hostile_payloads_are_refused_or_one_spelling(runtime, version):
