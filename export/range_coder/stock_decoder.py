@@ -1,4 +1,4 @@
-"""The decoder of `export.range_coder.range_coder_stock`."""
+"""The range decoder; `export.range_coder` says how it works."""
 
 from __future__ import annotations
 

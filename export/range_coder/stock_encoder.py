@@ -1,4 +1,4 @@
-"""The encoder of `export.range_coder.range_coder_stock`."""
+"""The range encoder; `export.range_coder` says how it works."""
 
 from __future__ import annotations
 
