@@ -6,7 +6,7 @@ All but the clients take and give image tensors; these send a PNG and a file
 over gRPC and REST to a server in this process. Runs are interleaved, so that
 whatever else the machine does slows all of them; medians are printed. A batch
 holds images of all the qualities, and is compared with the same images one at a
-time; so is the range coder's part of it.
+time.
 """
 
 from __future__ import annotations
@@ -27,13 +27,10 @@ import tensorflow as tf  # noqa: E402
 
 from bls2017 import codec as codec_lib  # noqa: E402
 from bls2017.evaluation.benchmark import plain_model  # noqa: E402
-from bls2017.format import container  # noqa: E402
 from bls2017.images import image_io  # noqa: E402
 from bls2017.model import model_directory  # noqa: E402
 from export import client, export_model  # noqa: E402
-from export.range_coder import range_coder_stock  # noqa: E402
 from tests import images  # noqa: E402
-from tests.benchmarks import runtimes  # noqa: E402
 from tests.export import model_server  # noqa: E402
 
 SIZES = ((512, 768), (3000, 4000))
@@ -153,41 +150,6 @@ def _compare_batches(
     print(f"| {step} | {cells[0]:.0f} | {cells[1]:.0f} |", flush=True)
 
 
-def _compare_coders(
-  codec: codec_lib.Codec, qualities: list[float], runs: int
-) -> None:
-  """The stock range coder alone, for a batch and for its images in turn."""
-  library, stock = runtimes.CODERS["tfc"], range_coder_stock.StockRangeCoder()
-  tables, streams, positions, rows = [], [], [], []
-  for data in _batch(codec, qualities)[2]:
-    header = container.unpack_header(data)
-    of_quality = codec.model.tables.for_quality(header.quality_index)
-    lanes = container.unpack_lanes(data, header, of_quality.lane_positions)
-    tables.append(of_quality)
-    streams.append(lanes)
-    positions.append(header.positions)
-    rows.append(library.decode(lanes, header.positions, of_quality))
-
-  def in_turn(step: int) -> Calls:
-    parts = [slice(i, i + step) for i in range(0, BATCH, step)]
-    return {
-      ("encode", str(step)): lambda: [
-        stock.encode_together(rows[p], tables[p]) for p in parts
-      ],
-      ("decode", str(step)): lambda: [
-        stock.decode_together(streams[p], positions[p], tables[p])
-        for p in parts
-      ],
-    }
-
-  medians = _medians({**in_turn(1), **in_turn(BATCH)}, runs)
-  print("| images at a time | encode, ms each | decode, ms each |")
-  print("|---|---|---|")
-  for step in (1, BATCH):
-    cells = [medians[name, str(step)] / BATCH for name in ("encode", "decode")]
-    print(f"| {step} | {cells[0]:.1f} | {cells[1]:.1f} |", flush=True)
-
-
 def _compare_transports(
   model: model_server.SessionModel,
   codec: codec_lib.Codec,
@@ -274,7 +236,6 @@ def main() -> None:
     served = model_server.SessionModel(path)
     codec = codec_lib.Codec(model)
     qualities = arguments.qualities
-    _compare_coders(codec, qualities, arguments.runs)
     _compare_batches(served, codec, qualities, arguments.runs)
     _compare(served, codec, qualities, arguments.runs, arguments.large_runs)
     _compare_transports(served, codec, qualities, arguments.runs)

@@ -15,16 +15,14 @@ from bls2017 import errors
 from bls2017.format import range_coder_numpy, range_coder_tfc
 from bls2017.model import model_directory
 from export import serving_module
-from export.range_coder import range_coder_stock
 from tests.conformance import conformance_set
 
 MANIFEST = conformance_set.read_manifest()
 CODERS = {
   "numpy": range_coder_numpy.NumpyRangeCoder,
   "tfc": range_coder_tfc.TfcRangeCoder,
-  "stock": range_coder_stock.StockRangeCoder,
 }
-NAMES = ("numpy", "stock", pytest.param("tfc", marks=pytest.mark.tfc))
+NAMES = ("numpy", pytest.param("tfc", marks=pytest.mark.tfc))
 MODELS = sorted({entry["model"] for entry in MANIFEST["sound"]})
 
 

@@ -14,8 +14,7 @@ import sys
 
 from bls2017 import codec as codec_lib
 from bls2017 import errors
-from bls2017.format import container
-from export.range_coder import range_coder_stock
+from bls2017.format import container, range_coder_numpy
 from tests.fuzz import container as container_fuzz
 from tests.fuzz import payloads
 
@@ -55,7 +54,7 @@ def check(data: bytes, sealed_share: int = 1) -> tuple[int, int]:
   """
   version = data[container.VERSION_OFFSET]
   codec = codec_lib.Codec.load(str(GOLDEN / f"v{version}" / "model"))
-  other = codec_lib.Codec(codec.model, range_coder_stock.StockRangeCoder())
+  other = codec_lib.Codec(codec.model, range_coder_numpy.NumpyRangeCoder())
   refused = decoded = 0
   for kind, files in damaged(data).items():
     for number, changed in enumerate(files):

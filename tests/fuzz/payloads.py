@@ -7,10 +7,9 @@ process decodes them, under a cap on its memory; a watchdog ends it when a file
 takes too long. Each file must end as a typed error or as the one image whose
 bytes these are. The runtimes are
 
-- tfc, stock, numpy: `Codec` with one of the range coders. What it accepts
-  another one must accept with the same symbols (`--compare=N` asks stock, or
-  for stock tfc, at each Nth file), and compressing the symbols again must give
-  the file;
+- tfc, numpy: `Codec` with one of the range coders. What it accepts the other
+  one must accept with the same symbols (`--compare=N` asks it at each Nth
+  file), and compressing the symbols again must give the file;
 - export: the exported graph, compared with `Codec`.
 
 From version 3 on, files hold boxes of metadata as well, hostile ones among
@@ -42,7 +41,7 @@ from PIL import Image
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
 NEWEST = 3
-RUNTIMES = ("tfc", "stock", "numpy", "export")
+RUNTIMES = ("tfc", "numpy", "export")
 
 SLOW_SECONDS = 1.0
 """A file that takes more of the processor is a finding."""
@@ -179,14 +178,12 @@ def make_codec(runtime: str, version: int = NEWEST):
   from bls2017 import codec
   from bls2017.format import range_coder_numpy, range_coder_tfc
   from bls2017.model import model_directory
-  from export.range_coder import range_coder_stock
 
   model = model_directory.load(str(GOLDEN / f"v{version}" / "model"))
   tables = dataclasses.replace(
     model.tables, lane_positions=np.ones_like(model.tables.lane_positions)
   )
   coders = {
-    "stock": range_coder_stock.StockRangeCoder,
     "numpy": range_coder_numpy.NumpyRangeCoder,
   }
   coder = coders.get(runtime, range_coder_tfc.TfcRangeCoder)()
@@ -273,7 +270,7 @@ class Worker:
       from export import serving_module
 
       self._module = serving_module.ServingModule(self._codec.model, 1 << 22)
-    other = {"tfc": "stock", "stock": "tfc", "numpy": "stock"}.get(runtime)
+    other = {"tfc": "numpy", "numpy": "tfc"}.get(runtime)
     self._other = make_codec(other, version) if other and compare else None
 
   def run(self, seed: int, streams: int) -> Tally:

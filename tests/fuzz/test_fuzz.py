@@ -78,8 +78,8 @@ def test_all_that_can_happen_to_a_file(data, sealed_share):
 @pytest.mark.parametrize(
   ("runtime", "version"),
   [
-    ("tfc", 2), ("stock", 2), ("export", 2),
-    ("tfc", 3), ("stock", 3), ("export", 3),
+    ("tfc", 2), ("numpy", 2), ("export", 2),
+    ("tfc", 3), ("numpy", 3), ("export", 3),
   ],
 )  # fmt: skip
 def test_hostile_payloads_are_refused_or_one_spelling(runtime, version):
@@ -92,7 +92,7 @@ def test_hostile_payloads_are_refused_or_one_spelling(runtime, version):
 
 
 def test_hostile_payloads_of_the_first_version():
-  worker = payloads.Worker("stock", 1, version=1)
+  worker = payloads.Worker("numpy", 1, version=1)
   worker.run(seed=0, streams=1)  # Builds the graphs.
   tally = worker.run(seed=1, streams=500)
   assert not tally.failures
