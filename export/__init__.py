@@ -17,7 +17,6 @@ FORMATS = ("serving", "web")
 SIGNATURES = (
   "serving_default",
   "compress",
-  "compress_to_size",
   "decompress",
   "decompress_to_jpeg",
   "decompress_region",

@@ -121,15 +121,6 @@ class Client(abc.ABC):
     inputs = {"image_bytes": image, "quality": float(quality)}
     return self._ask("compress", inputs)["compressed_bytes"]
 
-  def compress_to_size(self, image: bytes, max_bytes: int) -> bytes:
-    """Compresses the bytes of a PNG or JPEG file to at most so many bytes.
-
-    Raises:
-      errors.LimitError: if that cannot be done; says what the smallest takes.
-    """
-    inputs = {"image_bytes": image, "max_bytes": max_bytes}
-    return self._ask("compress_to_size", inputs)["compressed_bytes"]
-
   def decompress(self, data: bytes) -> bytes:
     """Decompresses a file to the bytes of a PNG file."""
     return self._ask("decompress", {"compressed_bytes": data})["image_bytes"]

@@ -47,7 +47,6 @@ class ServingModule(tf.Module):
     return {
       "serving_default": compress,
       "compress": compress,
-      "compress_to_size": self.compress_to_size.get_concrete_function(),
       "decompress": self.decompress.get_concrete_function(),
       "decompress_to_jpeg": self.decompress_to_jpeg.get_concrete_function(),
       "decompress_region": self.decompress_region.get_concrete_function(),
@@ -84,45 +83,6 @@ class ServingModule(tf.Module):
       return pixels, index, faults
 
     values = batches.compress(self._graph, read, (image_bytes, quality))
-    return _named("compressed_bytes", values)
-
-  @tf.function(
-    input_signature=[
-      tf.TensorSpec((None,), tf.string, "image_bytes"),
-      tf.TensorSpec((None,), tf.int32, "max_bytes"),
-    ],
-    autograph=False,
-  )
-  def compress_to_size(
-    self, image_bytes: tf.Tensor, max_bytes: tf.Tensor
-  ) -> Outputs:
-    """PNG or JPEG files to the finest compressed files of at most a size.
-
-    Args:
-      image_bytes: string [N].
-      max_bytes: int32 [N], at least 1.
-
-    Returns:
-      compressed_bytes string [N], status int32 [N], message string [N]; where
-      there is no such file, the status is that of a limit, and the message
-      says how small the smallest is.
-    """
-    _check_lengths(image_bytes, max_bytes)
-
-    def item(inputs: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, ...]:
-      data, size = inputs
-      faults = verdict.first_fault(
-        (size < 1, verdict.USAGE, ("max_bytes must be positive, not ", size))
-      )
-      pixels, faults = self._read_sound(data, faults)
-      return tf.cond(
-        faults.is_ok(),
-        lambda: _flat(*self._graph.encode_within(pixels, size)),
-        lambda: (tf.constant(""), *faults),
-      )
-
-    specs = (batches.STRING, *batches.STATUS)
-    values = batches.map_items(item, (image_bytes, max_bytes), specs)
     return _named("compressed_bytes", values)
 
   @tf.function(
@@ -345,10 +305,6 @@ def _check_lengths(items: tf.Tensor, numbers: tf.Tensor) -> None:
   tf.debugging.assert_equal(
     tf.shape(items)[0], tf.shape(numbers)[0], "an item, a number"
   )
-
-
-def _flat(data: tf.Tensor, faults: verdict.Verdict) -> tuple[tf.Tensor, ...]:
-  return data, *faults
 
 
 def _named(name: str, values: tuple[tf.Tensor, ...]) -> Outputs:

@@ -86,13 +86,6 @@ def requests(samples: Iterable[Sample]) -> list[Request]:
       ),
       Request("compress_image", pixels),
       Request(
-        "compress_to_size",
-        {
-          "image_bytes": _strings(tf.io.encode_png(image).numpy()),
-          "max_bytes": np.array([len(file)], np.int32),
-        },
-      ),
-      Request(
         "decompress_to_jpeg",
         {"compressed_bytes": data, "jpeg_quality": np.array([90], np.int32)},
       ),

@@ -23,7 +23,6 @@ from export.graph import (
   graph_regions,
   graph_tables,
   graph_transforms,
-  sized_encoder,
 )
 from export.range_coder import stock_streams
 
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
   from bls2017.model import model_directory
 
 _SCALAR = tf.TensorSpec((), tf.int32)
-_FRACTION = tf.TensorSpec((), tf.float32)
 _IMAGE = tf.TensorSpec((None, None, 3), tf.uint8)
 _BYTES = tf.TensorSpec((None,), tf.uint8)
 _NUMBERS = tf.TensorSpec((None,), tf.int32)
@@ -64,15 +62,7 @@ class FrozenGraph(tf.Module):
     self._version = model.format_version
     self._coder = entropy_coders.StockCoder(self._tables)
     self._channels = model.config.num_latents
-    latents = tf.TensorSpec((None, self._channels), tf.float32)
     self._quantize = _traced(self._quantize_image, _IMAGE, _SCALAR)
-    self._encode_within = _traced(self._encode_to_size, _IMAGE, _SCALAR)
-    self._expected_size = _traced(
-      self._size_of_latents, latents, _SCALAR, _FRACTION
-    )
-    self._file = _traced(
-      self._file_of_latents, latents, _SCALAR, _FRACTION, _SCALAR, _SCALAR
-    )
     self._encode = _traced(self._encode_rows, *[_NUMBERS] * 4)
     self._decode = _traced(self._decode_streams, _BYTES, *[_NUMBERS] * 3)
     self._synthesise = _traced(
@@ -159,21 +149,6 @@ class FrozenGraph(tf.Module):
       byte_fields.to_string(streams.payload),
       streams.lengths,
     )
-
-  def encode_within(
-    self, image: tf.Tensor, max_bytes: tf.Tensor
-  ) -> tuple[tf.Tensor, verdict.Verdict]:
-    """Compresses an image within the limits to a size.
-
-    Args:
-      image: uint8 [H, W, 3].
-      max_bytes: int32 scalar.
-
-    Returns:
-      A string scalar, the file, empty where the verdict is not sound.
-    """
-    data, faults = self._encode_within(image, max_bytes)
-    return data, verdict.Verdict(*faults)
 
   def open(
     self, data: tf.Tensor
@@ -278,12 +253,10 @@ class FrozenGraph(tf.Module):
     latents = self._transforms.latents(image, pair)
     tables = self._tables.for_quality(index)
     scaled = graph_quantization.scaled(latents, tables)
-    none, no_strength = tf.zeros((0,), tf.int32), tf.constant(0.0)
+    none = tf.zeros((0,), tf.int32)
     return tf.cond(
       tf.reduce_all(tf.math.is_finite(scaled)),
-      lambda: self._split(
-        graph_quantization.quantize(latents, tables, no_strength)
-      ),
+      lambda: self._split(graph_quantization.quantize(scaled, tables)),
       lambda: (none, none),
     )
 
@@ -317,40 +290,6 @@ class FrozenGraph(tf.Module):
       stock_streams.Images(qualities, positions),
     )
     return *rows, sound
-
-  def _encode_to_size(
-    self, image: tf.Tensor, max_bytes: tf.Tensor
-  ) -> tuple[tf.Tensor, verdict.Verdict]:
-    height, width, _ = tf.unstack(tf.shape(image))
-    encoder = sized_encoder.SizedEncoder(
-      len(self._tables),
-      sized_encoder.Analyser(image, self._transforms),
-      self._expected_size,
-      lambda *candidate: self._file(*candidate, height, width),
-    )
-    data, faults, is_finite = encoder.encode(max_bytes)
-    faults = verdict.either(_not_finite(~is_finite), faults)
-    return tf.where(faults.is_ok(), data, ""), faults
-
-  def _size_of_latents(
-    self, latents: tf.Tensor, index: tf.Tensor, strength: tf.Tensor
-  ) -> tf.Tensor:
-    tables = self._tables.for_quality(index)
-    return sized_encoder.expected_size(latents, tables, strength, self._version)
-
-  def _file_of_latents(
-    self,
-    latents: tf.Tensor,
-    index: tf.Tensor,
-    strength: tf.Tensor,
-    height: tf.Tensor,
-    width: tf.Tensor,
-  ) -> tf.Tensor:
-    tables = self._tables.for_quality(index)
-    rows = graph_quantization.quantize(latents, tables, strength)
-    images = stock_streams.Images(index[None], tf.shape(rows)[:1])
-    streams = self.encode(entropy_coders.Rows(*self._split(rows)), images)
-    return self.pack(height, width, index, streams)
 
   def _image_of_row(
     self,

@@ -12,22 +12,20 @@ from export.graph import graph_activities, graph_tables
 
 
 def quantize(
-  latents: tf.Tensor, tables: graph_tables.QualityTables, strength: tf.Tensor
+  scaled_latents: tf.Tensor, tables: graph_tables.QualityTables
 ) -> tf.Tensor:
   """The rows of latents, as a range coder takes them.
 
   Quantization is optimised where the tables know several activities.
 
   Args:
-    latents: float32 [positions, C].
+    scaled_latents: float32 [positions, C], finite, from `scaled`.
     tables: Of the quality.
-    strength: float32 scalar.
 
   Returns:
     int32 [positions, columns].
   """
   minimum = tf.cast(tables.minimum, tf.float32)
-  scaled_latents = scaled(latents, tables)
   nearest = tf.round(scaled_latents)
   if _sets(tables) > 1:
     expected = tf.abs(scaled_latents) >= quantization.DEAD_ZONE
@@ -37,27 +35,35 @@ def quantize(
   )
   rounded = tf.gather(inside - minimum, tables.live, axis=1)
   rows = with_activities(tf.cast(rounded, tf.int32), tables)
+  if _sets(tables) == 1:
+    return rows
+  u = tf.gather(scaled_latents - minimum, tables.live, axis=1)
+  last = tf.gather(tables.maximum - tables.minimum, tables.live)
+  last = tf.cast(last, tf.float32)
+  lower = tf.clip_by_value(tf.floor(u), 0.0, last - 1.0)
+  indices = tf.cast(lower, tf.int32)
+  # Where they stand in the flat tables of their activities.
+  entries = indices + tables.starts + rows[:, :1] * tf.shape(tables.cdf)[1]
+  lengths = tf.reshape(code_lengths(tables.cdf), [-1])
+  increase = tf.gather(lengths, entries + 1) - tf.gather(lengths, entries)
+  symbols = indices + tf.gather(tables.minimum, tables.live)
+  upwards = u - lower > 0.5 + _bends(increase, symbols)
+  return with_activities(indices + tf.cast(upwards, tf.int32), tables)
 
-  def trimmed() -> tf.Tensor:
-    u = tf.gather(scaled_latents - minimum, tables.live, axis=1)
-    last = tf.gather(tables.maximum - tables.minimum, tables.live)
-    last = tf.cast(last, tf.float32)
-    lengths = code_lengths(tables.cdf)
-    lower = tf.clip_by_value(tf.floor(u), 0.0, last - 1.0)
-    indices = tf.cast(lower, tf.int32)
-    entries = _entries(indices, rows, tables)
-    flat = tf.reshape(lengths, [-1])
-    increase = tf.gather(flat, entries + 1) - tf.gather(flat, entries)
-    cost = strength * increase
-    if _sets(tables) > 1:
-      first = tf.gather(tables.minimum, tables.live)
-      cost += quantization.bends(increase, indices + first, tf.where)
-    upwards = u - lower > 0.5 + cost
-    return with_activities(indices + tf.cast(upwards, tf.int32), tables)
 
-  if _sets(tables) > 1:
-    return trimmed()
-  return tf.cond(strength > 0, trimmed, lambda: rows)
+def _bends(increase: tf.Tensor, lower: tf.Tensor) -> tf.Tensor:
+  """What `bls2017.encode.quantization` adds to thresholds: float32 [...].
+
+  Args:
+    increase: float32 [...], bits that the upper symbol costs more.
+    lower: int32 [...], the lower symbol.
+  """
+  outward = tf.where(lower < 0, quantization.OUTWARD, -quantization.OUTWARD)
+  return tf.where(
+    (lower == 0) | (lower == -1),
+    quantization.BEND * increase * tf.abs(increase),
+    outward,
+  )
 
 
 def scaled(latents: tf.Tensor, tables: graph_tables.QualityTables) -> tf.Tensor:
@@ -88,27 +94,6 @@ def with_activities(
   return tf.concat([chosen[:, None], indices], 1)
 
 
-def bits(rows: tf.Tensor, tables: graph_tables.QualityTables) -> tf.Tensor:
-  """The information content of rows under the tables, in bits, float32 scalar.
-
-  Args:
-    rows: int32 [positions, columns].
-    tables: Of the quality.
-  """
-  sets = _sets(tables)
-  indices = rows[:, int(sets > 1) :]
-  lengths = tf.reshape(code_lengths(tables.cdf), [-1])
-  total = tf.reduce_sum(tf.gather(lengths, _entries(indices, rows, tables)))
-  if sets > 1:
-    chosen = rows[:, 0]
-    begins = tf.range(tf.size(chosen)) % tables.lane_positions == 0
-    before = tf.where(begins, sets, tf.roll(chosen, 1, 0))
-    of_activities = code_lengths(tables.activity_cdf)
-    pairs = tf.stack([before, chosen], 1)
-    total += tf.reduce_sum(tf.gather_nd(of_activities, pairs))
-  return total
-
-
 def code_lengths(cdf: tf.Tensor) -> tf.Tensor:
   """`coding_tables.code_lengths`, equal to it: float32, shaped as `cdf`.
 
@@ -123,16 +108,6 @@ def code_lengths(cdf: tf.Tensor) -> tf.Tensor:
     (coding_tables.PRECISION - logarithm) * coding_tables.LENGTH_UNITS
   )
   return tf.cast(units, tf.float32) / coding_tables.LENGTH_UNITS
-
-
-def _entries(
-  indices: tf.Tensor, rows: tf.Tensor, tables: graph_tables.QualityTables
-) -> tf.Tensor:
-  """Where table indices stand in the flat tables of their activities."""
-  entries = indices + tables.starts
-  if _sets(tables) == 1:
-    return entries
-  return entries + rows[:, :1] * tf.shape(tables.cdf)[1]
 
 
 def _sets(tables: graph_tables.QualityTables) -> int:

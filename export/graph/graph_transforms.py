@@ -25,9 +25,6 @@ class GraphTransforms(tf.Module):
 
   Kernels are variables: a server holds a variable once, but a constant several
   times for each signature, since it copies and optimises its graph.
-
-  Attributes:
-    num_pairs: How many pairs there are.
   """
 
   def __init__(self, model: model_directory.FrozenModel):
@@ -39,7 +36,6 @@ class GraphTransforms(tf.Module):
       frozen_transforms.FrozenTransforms(pair.weights, channels, self._hold)
       for pair in model.pairs
     ]
-    self.num_pairs = len(pairs)
     self._pair_of = np.array(
       [model.tables.pair_of(index) for index in range(len(model.tables))],
       np.int32,

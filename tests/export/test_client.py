@@ -76,14 +76,6 @@ def test_files_go_there_and_back(served, codec, photographs, tmp_path):
   served.compress_file(photo, packed, quality=2, overwrite=True)
 
 
-def test_a_size_is_kept(served, codec, photographs):
-  x = photographs[0]
-  size = len(codec.compress(x, 1.25))
-  assert len(served.compress_to_size(_png(x), size)) <= size
-  with pytest.raises(errors.LimitError, match="smallest"):
-    served.compress_to_size(_png(x), 40)
-
-
 def test_a_status_is_a_typed_error(served, codec, photographs):
   png = _png(photographs[0])
   data = codec.compress(photographs[0], 1.5)

@@ -93,33 +93,12 @@ def test_files_of_mixed_pairs_and_sizes_are_those_of_the_library(stock, codec):
     )
 
 
-def test_sizes_are_kept_by_whichever_pair(stock, codec):
-  x = images.photograph(90, 100, seed=2)
-  files = [codec.compress(x, quality) for quality in _qualities(codec)]
-  sizes = [len(data) + 2 for data in files]
-  outputs = stock(
-    "compress_to_size",
-    image_bytes=[_png(x)] * (len(sizes) + 1),
-    max_bytes=[*sizes, 40],
-  )
-  assert outputs["status"].tolist() == [0] * len(sizes) + [5]
-  smallest = int(outputs["message"][-1].split()[-2])
-  assert smallest <= sizes[0]
-  used = set()
-  for data, size in zip(outputs["compressed_bytes"], sizes):
-    assert 0.9 * size < len(data) <= size
-    used.add(_pair(codec, codec.info(data).quality))
-  assert used == {0, 1, 2}
-
-
 def test_every_pair_is_warmed_up(version_dir, codec):
   found = collections.defaultdict(set)
   for request in warmup.read(str(version_dir)):
     quality = request.inputs.get("quality")
     if quality is None:
-      data = request.inputs.get("compressed_bytes")
-      if data is None:  # The search for a size chooses a pair itself.
-        continue
+      data = request.inputs["compressed_bytes"]
       quality = [codec.info(data[0]).quality]
     found[request.signature].add(_pair(codec, float(quality[0])))
   assert len(found) == 8

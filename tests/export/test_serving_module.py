@@ -131,41 +131,6 @@ def test_image_tensors_compress_as_files_do(session_model, photographs):
   assert (outputs["compressed_bytes"] == files["compressed_bytes"]).all()
 
 
-def test_sizes_are_kept_and_used(session_model, codec, photographs):
-  x = photographs[3]
-  ends = [len(codec.compress(x, quality)) for quality in (1, 2)]
-  sizes = np.linspace(*ends, 7).astype(np.int32)
-  outputs = session_model(
-    "compress_to_size", image_bytes=[_png(x)] * len(sizes), max_bytes=sizes
-  )
-  assert _status(outputs) == [0] * len(sizes)
-  found = [len(data) for data in outputs["compressed_bytes"]]
-  assert np.all(found <= sizes)
-  assert np.mean(found / sizes) > 0.95
-  for data, size in zip(outputs["compressed_bytes"], sizes):
-    expected = len(codec.compress(x, max_bytes=int(size)))
-    assert len(data) == pytest.approx(expected, rel=0.1)
-    assert codec.decompress(data).shape == x.shape
-
-
-def test_impossible_sizes_get_a_status(session_model, codec, photographs):
-  x = photographs[0]
-  file = _png(x)
-  outputs = session_model(
-    "compress_to_size",
-    image_bytes=[file, file, file, b"x", file],
-    max_bytes=[40, 0, -1, 1000, 2**30],
-  )
-  assert _status(outputs) == [5, 2, 2, 3, 0]
-  smallest = int(outputs["message"][0].split()[-2])
-  again = session_model(
-    "compress_to_size", image_bytes=[file], max_bytes=[smallest]
-  )
-  assert _status(again) == [0]
-  assert len(again["compressed_bytes"][0]) == smallest
-  assert outputs["compressed_bytes"][4] == codec.compress(x, 2)
-
-
 def test_bad_items_get_a_status_and_leave_their_neighbours_alone(
   session_model, codec, photographs
 ):
@@ -476,10 +441,6 @@ def test_the_signatures_are_the_documented_ones(session_model):
   file = {"image_bytes": (string, [-1])}
   expected = {
     "compress": ({**file, **quality}, {**data, **status}),
-    "compress_to_size": (
-      {**file, "max_bytes": (number, [-1])},
-      {**data, **status},
-    ),
     "decompress": (data, {**file, **status}),
     "decompress_to_jpeg": (
       {**data, "jpeg_quality": (number, [-1])},
@@ -556,16 +517,6 @@ def test_latents_that_are_not_finite_get_a_status(frozen_model):
   assert _status(outputs) == [3, 2]
   assert b"not finite" in outputs["message"][0]
   assert not any(outputs["compressed_bytes"])
-
-
-def test_no_size_is_sought_of_latents_that_are_not_finite(frozen_model):
-  module = _without_finite_latents(frozen_model)
-  file = _png(images.photograph(20, 20))
-  outputs = module.compress_to_size(tf.constant([file]), tf.constant([2000]))
-  outputs = {k: v.numpy() for k, v in outputs.items()}
-  assert _status(outputs) == [3]
-  assert b"not finite" in outputs["message"][0]
-  assert outputs["compressed_bytes"].tolist() == [b""]
 
 
 def test_latents_beyond_integers_are_clipped_as_in_the_library(frozen_model):
