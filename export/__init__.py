@@ -19,7 +19,6 @@ SIGNATURES = (
   "compress",
   "decompress",
   "decompress_to_jpeg",
-  "decompress_region",
   "compress_image",
   "decompress_image",
   "info",

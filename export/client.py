@@ -20,7 +20,6 @@ import numpy as np
 
 from bls2017 import errors, files
 from bls2017.encode import options
-from bls2017.format import container
 
 DEFAULT_MODEL = "bls2017"
 DEFAULT_TIMEOUT = 60.0
@@ -37,7 +36,7 @@ _BY_STATUS = {
   )
 }
 
-_KINDS = {bytes: object, int: np.int32, float: np.float32, tuple: np.int32}
+_KINDS = {bytes: object, int: np.int32, float: np.float32}
 
 T = TypeVar("T")
 _Self = TypeVar("_Self", bound="Client")
@@ -134,26 +133,6 @@ class Client(abc.ABC):
     """
     inputs = {"compressed_bytes": data, "jpeg_quality": jpeg_quality}
     return self._ask("decompress_to_jpeg", inputs)["image_bytes"]
-
-  def decompress_region(
-    self, data: bytes, region: tuple[int, int, int, int]
-  ) -> bytes:
-    """Decompresses a part of an image to the bytes of a PNG file.
-
-    Args:
-      data: The bytes of a file.
-      region: Columns left of the part and rows above it, its width and its
-        height, in pixels.
-
-    Raises:
-      errors.UsageError: if the region is empty or not inside of the image.
-    """
-    numbers = tuple(map(int, region))
-    if max(map(abs, numbers)) > container.MAX_SIDE:
-      # The signature's numbers have 32 bits.
-      raise errors.UsageError(f"no image has the region {numbers}")
-    inputs = {"compressed_bytes": data, "region": numbers}
-    return self._ask("decompress_region", inputs)["image_bytes"]
 
   def info(self, data: bytes) -> FileInfo:
     """Reads what a compressed file says of itself."""

@@ -49,7 +49,6 @@ class ServingModule(tf.Module):
       "compress": compress,
       "decompress": self.decompress.get_concrete_function(),
       "decompress_to_jpeg": self.decompress_to_jpeg.get_concrete_function(),
-      "decompress_region": self.decompress_region.get_concrete_function(),
       "compress_image": self.compress_image.get_concrete_function(),
       "decompress_image": self.decompress_image.get_concrete_function(),
       "info": self.info.get_concrete_function(),
@@ -98,8 +97,14 @@ class ServingModule(tf.Module):
     Returns:
       image_bytes string [N], status int32 [N], message string [N].
     """
-    opened = batches.open_files(self._graph, compressed_bytes)
-    return self._to_png(opened)
+    values = batches.decompress(
+      self._graph,
+      batches.open_files(self._graph, compressed_bytes),
+      lambda _, image: tf.io.encode_png(image, compression=_PNG_COMPRESSION),
+      lambda: tf.constant(""),
+      batches.STRING,
+    )
+    return _named("image_bytes", values)
 
   @tf.function(
     input_signature=[
@@ -138,33 +143,6 @@ class ServingModule(tf.Module):
       batches.STRING,
     )
     return _named("image_bytes", values)
-
-  @tf.function(
-    input_signature=[
-      tf.TensorSpec((None,), tf.string, "compressed_bytes"),
-      tf.TensorSpec((None, 4), tf.int32, "region"),
-    ],
-    autograph=False,
-  )
-  def decompress_region(
-    self, compressed_bytes: tf.Tensor, region: tf.Tensor
-  ) -> Outputs:
-    """Parts of the images of compressed files to PNG files.
-
-    Only the lanes and the latents that a part depends on are decoded, and lanes
-    outside of it are not looked into. Its pixels are those of the whole image.
-
-    Args:
-      compressed_bytes: string [N].
-      region: int32 [N, 4]: for each part the columns left of it and the rows
-        above it, its width and its height, in pixels.
-
-    Returns:
-      image_bytes string [N], status int32 [N], message string [N].
-    """
-    _check_lengths(compressed_bytes, region)
-    opened = batches.open_files(self._graph, compressed_bytes, region)
-    return self._to_png(opened)
 
   @tf.function(
     input_signature=[
@@ -278,16 +256,6 @@ class ServingModule(tf.Module):
     specs = (number, number, fraction, text, fraction, *batches.STATUS)
     values = batches.map_items(item, compressed_bytes, specs)
     return dict(zip((*names, "status", "message"), values))
-
-  def _to_png(self, opened: batches.Opened) -> Outputs:
-    values = batches.decompress(
-      self._graph,
-      opened,
-      lambda _, image: tf.io.encode_png(image, compression=_PNG_COMPRESSION),
-      lambda: tf.constant(""),
-      batches.STRING,
-    )
-    return _named("image_bytes", values)
 
   def _read_sound(
     self, data: tf.Tensor, faults: verdict.Verdict

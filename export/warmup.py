@@ -89,13 +89,6 @@ def requests(samples: Iterable[Sample]) -> list[Request]:
         "decompress_to_jpeg",
         {"compressed_bytes": data, "jpeg_quality": np.array([90], np.int32)},
       ),
-      Request(
-        "decompress_region",
-        {
-          "compressed_bytes": data,
-          "region": np.array([[0, 0, width, height]], np.int32),
-        },
-      ),
       *(
         Request(name, {"compressed_bytes": data})
         for name in ("decompress", "decompress_image", "info")

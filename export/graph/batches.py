@@ -11,15 +11,12 @@ from typing import Any, Callable, NamedTuple
 
 import tensorflow as tf
 
-from bls2017.common import config
 from export import verdict
 from export.graph import (
   byte_fields,
   entropy_coders,
   frozen_graph,
   graph_container,
-  graph_lanes,
-  graph_regions,
 )
 from export.range_coder import stock_streams
 
@@ -37,12 +34,10 @@ class Opened(NamedTuple):
     widths: int32 [N], pixels.
     qualities: int32 [N], indices of the qualities.
     positions: int32 [N], how many the lanes hold.
-    payloads: string [N], all lanes of a file that are to be decoded.
+    payloads: string [N], all lanes of a file.
     lengths: int32 [N, (lanes)], ragged.
     verdicts: int32 [N] and string [N]; where an item has a fault, the other
       fields mean nothing.
-    regions: int32 [N, 4], the parts of the images that are asked for, x, y,
-      width and height in pixels; None for whole images.
   """
 
   heights: tf.Tensor
@@ -52,7 +47,6 @@ class Opened(NamedTuple):
   payloads: tf.Tensor
   lengths: tf.RaggedTensor
   verdicts: verdict.Verdict
-  regions: tf.Tensor | None = None
 
   def refuse(
     self, refused: tf.Tensor, message: Callable[[tf.Tensor], tuple[Any, ...]]
@@ -143,45 +137,21 @@ def compress(
   return files, *verdicts
 
 
-def open_files(
-  graph: frozen_graph.FrozenGraph,
-  files: tf.Tensor,
-  regions: tf.Tensor | None = None,
-) -> Opened:
+def open_files(graph: frozen_graph.FrozenGraph, files: tf.Tensor) -> Opened:
   """Checks and reads all of the files but their symbols.
 
   Args:
     graph: The model.
     files: string [N], any bytes.
-    regions: int32 [N, 4], any numbers: as `Opened.regions`. Lanes outside of
-      them are left out.
   """
 
-  def item(inputs: Any) -> tuple[tf.Tensor, ...]:
-    data, *region = inputs if regions is not None else (inputs,)
+  def item(data: tf.Tensor) -> tuple[tf.Tensor, ...]:
     header, lanes = graph.open(data)
-    height, width = header.height, header.width
-    positions = graph_container.positions(height, width)
-    if region:
-      asked = graph_regions.Region(*tf.unstack(region[0]))
-      faults = verdict.either(lanes.verdict, asked.faults(height, width))
-
-      def selected() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        chosen = graph.select(asked, header.quality_index, height, width)
-        needed = chosen.of_lanes(lanes)
-        return chosen.positions(positions), needed.payload, needed.lengths
-
-      positions, payload, lengths = tf.cond(
-        faults.is_ok(),
-        selected,
-        lambda: (positions, lanes.payload, lanes.lengths),
-      )
-      lanes = graph_lanes.Lanes(payload, lengths, faults)
     return (
-      height,
-      width,
+      header.height,
+      header.width,
       header.quality_index,
-      positions,
+      graph_container.positions(header.height, header.width),
       lanes.payload,
       lanes.lengths,
       *lanes.verdict,
@@ -189,7 +159,7 @@ def open_files(
 
   specs = (*[NUMBER] * 4, STRING, _NUMBERS, *STATUS)
   heights, widths, qualities, positions, payloads, lengths, *verdicts = (
-    map_items(item, files if regions is None else (files, regions), specs)
+    map_items(item, files, specs)
   )
   return Opened(
     heights,
@@ -199,7 +169,6 @@ def open_files(
     payloads,
     lengths,
     verdict.Verdict(*verdicts),
-    regions,
   )
 
 
@@ -248,59 +217,15 @@ def decompress(
     )
 
     def result() -> tf.Tensor:
-      coded = (
+      image = graph.synthesise(
         rows.indices[ends[i] - counts[i] : ends[i]],
         images.qualities[i],
         opened.heights[i],
         opened.widths[i],
       )
-      if opened.regions is None:
-        return finish(i, graph.synthesise(*coded))
-      region = graph_regions.Region(*tf.unstack(opened.regions[i]))
-      return finish(i, _part(graph, region, *coded))
+      return finish(i, image)
 
     return tf.cond(faults.is_ok(), result, fallback), *faults
 
   numbers = tf.range(tf.size(opened.heights))
   return map_items(item, numbers, (spec, *STATUS))
-
-
-def _part(
-  graph: frozen_graph.FrozenGraph,
-  region: graph_regions.Region,
-  indices: tf.Tensor,
-  index: tf.Tensor,
-  height: tf.Tensor,
-  width: tf.Tensor,
-) -> tf.Tensor:
-  """A region of an image, of the rows of the lanes that it needs.
-
-  Args:
-    graph: The model.
-    region: Of pixels, inside of the image.
-    indices: int32 [positions x L], table indices of live channels.
-    index: int32 scalar, index of the quality.
-    height: int32 scalar, pixels of the whole image.
-    width: Likewise.
-
-  Returns:
-    uint8 [region.height, region.width, 3], as in the whole image.
-  """
-  selected = graph.select(region, index, height, width)
-  of_image = graph_container.positions(height, width)
-  rows = tf.reshape(
-    indices,
-    tf.stack([selected.positions(of_image), graph.live_counts(index)]),
-  )
-  rows = tf.gather(rows, selected.places())
-  part, step = selected.part, config.DOWNSAMPLING
-  left, top = part.x * step, part.y * step
-  # Up to the end of the last position, or of the image.
-  image = graph.synthesise(
-    tf.reshape(rows, [-1]),
-    index,
-    tf.minimum(part.height * step, height - top),
-    tf.minimum(part.width * step, width - left),
-  )
-  y, x = region.y - top, region.x - left
-  return image[y : y + region.height, x : x + region.width]

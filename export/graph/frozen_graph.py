@@ -20,7 +20,6 @@ from export.graph import (
   graph_container,
   graph_lanes,
   graph_quantization,
-  graph_regions,
   graph_tables,
   graph_transforms,
 )
@@ -185,28 +184,6 @@ class FrozenGraph(tf.Module):
       header.verdict.is_ok(),
       read,
       lambda: graph_lanes.no_lanes(header.verdict),
-    )
-
-  def select(
-    self,
-    region: graph_regions.Region,
-    index: tf.Tensor,
-    height: tf.Tensor,
-    width: tf.Tensor,
-  ) -> graph_regions.Selection:
-    """The lanes that a region inside of an image needs.
-
-    Args:
-      region: Of pixels.
-      index: int32 scalar, index of the quality.
-      height: int32 scalar, pixels of the whole image.
-      width: Likewise.
-    """
-    return graph_regions.Selection.of(
-      region.positions(height, width),
-      height,
-      width,
-      self._tables.lane_positions(index),
     )
 
   def decode(

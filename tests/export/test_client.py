@@ -60,11 +60,6 @@ def test_files_go_there_and_back(served, codec, photographs, tmp_path):
   assert np.abs(difference).max() <= 1
   jpeg = Image.open(io.BytesIO(served.decompress_to_jpeg(data)))
   assert (jpeg.format, jpeg.size) == ("JPEG", (64, 48))
-  part = served.decompress_region(data, (3, 4, 20, 10))
-  np.testing.assert_array_equal(
-    np.array(Image.open(io.BytesIO(part))),
-    np.array(Image.open(output))[4:14, 3:23],
-  )
   expected = codec.info(data)
   info = served.info(data)
   assert (info.height, info.width) == (expected.height, expected.width)
@@ -84,16 +79,6 @@ def test_a_status_is_a_typed_error(served, codec, photographs):
     (lambda: served.compress(b"x", 1), errors.UnreadableInputError, "neither"),
     (lambda: served.decompress(data[:-1]), errors.BitstreamError, "checksum"),
     (lambda: served.info(b"x"), errors.BitstreamError, "not a bls2017 file"),
-    (
-      lambda: served.decompress_region(data, (60, 0, 5, 1)),
-      errors.UsageError,
-      "region of 5 x 1",
-    ),
-    (
-      lambda: served.decompress_region(data, (0, 0, 2**40, 1)),
-      errors.UsageError,
-      "no image",
-    ),
     (
       lambda: served.compress(_png(images.photograph(200, 200)), 1),
       errors.LimitError,

@@ -75,22 +75,9 @@ def test_files_of_mixed_pairs_and_sizes_are_those_of_the_library(stock, codec):
   )
   data = [codec.compress(x, quality) for x, quality in chosen]
   assert outputs["compressed_bytes"].tolist() == data
-  regions = []
-  for x, _ in chosen:
-    height, width = x.shape[:2]
-    left, top = rng.integers(width), rng.integers(height)
-    right, bottom = rng.integers(left, width), rng.integers(top, height)
-    regions.append((left, top, right - left + 1, bottom - top + 1))
-  whole = stock("decompress", compressed_bytes=data)
-  parts = stock("decompress_region", compressed_bytes=data, region=regions)
-  for png, part, file, (left, top, width, height) in zip(
-    whole["image_bytes"], parts["image_bytes"], data, regions
-  ):
-    image = _pixels(png)
-    np.testing.assert_allclose(image, codec.decompress(file), atol=1)
-    np.testing.assert_array_equal(
-      _pixels(part), image[top : top + height, left : left + width]
-    )
+  outputs = stock("decompress", compressed_bytes=data)
+  for png, file in zip(outputs["image_bytes"], data):
+    np.testing.assert_allclose(_pixels(png), codec.decompress(file), atol=1)
 
 
 def test_every_pair_is_warmed_up(version_dir, codec):
@@ -101,7 +88,7 @@ def test_every_pair_is_warmed_up(version_dir, codec):
       data = request.inputs["compressed_bytes"]
       quality = [codec.info(data[0]).quality]
     found[request.signature].add(_pair(codec, float(quality[0])))
-  assert len(found) == 8
+  assert len(found) == 7
   assert all(pairs == {0, 1, 2} for pairs in found.values())
 
 

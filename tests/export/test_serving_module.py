@@ -214,92 +214,6 @@ def test_jpeg_files_for_those_who_can_show_nothing_else(
     assert np.abs(difference).mean() < 8
 
 
-def _regions(rng, x: np.ndarray, count: int) -> list[tuple[int, ...]]:
-  """Regions of an image: the whole, single pixels, and any others."""
-  height, width = x.shape[:2]
-  regions = [
-    (0, 0, width, height), (0, 0, 1, 1), (width - 1, height - 1, 1, 1),
-    (0, height - 1, width, 1),
-  ]  # fmt: skip
-  while len(regions) < count:
-    left, top = int(rng.integers(width)), int(rng.integers(height))
-    size = int(rng.integers(left, width)), int(rng.integers(top, height))
-    regions.append((left, top, size[0] - left + 1, size[1] - top + 1))
-  return regions
-
-
-@pytest.mark.parametrize("quality", QUALITIES)
-def test_regions_have_the_pixels_of_the_whole(
-  session_model, codec, photographs, quality
-):
-  rng = np.random.default_rng(int(8 * quality))
-  data = [codec.compress(x, quality) for x in photographs]
-  whole = session_model("decompress", compressed_bytes=data)["image_bytes"]
-  asked = [
-    (i, region)
-    for i, x in enumerate(photographs)
-    for region in _regions(rng, x, 12)
-  ]
-  outputs = session_model(
-    "decompress_region",
-    compressed_bytes=[data[i] for i, _ in asked],
-    region=[region for _, region in asked],
-  )
-  assert _status(outputs) == [0] * len(asked)
-  for (i, (x, y, width, height)), part in zip(asked, outputs["image_bytes"]):
-    expected = _pixels(whole[i])[y : y + height, x : x + width]
-    np.testing.assert_array_equal(_pixels(part), expected)
-
-
-def test_regions_outside_of_the_image_get_a_status(
-  session_model, codec, photographs
-):
-  data = codec.compress(photographs[0], 1.5)  # 64 x 48 pixels.
-  most, least = 2**31 - 1, -(2**31)
-  wrong = [
-    (0, 0, 0, 1), (0, 0, 1, 0), (0, 0, 65, 1), (0, 0, 1, 49), (-1, 0, 1, 1),
-    (0, -1, 1, 1), (64, 0, 1, 1), (0, 48, 1, 1), (63, 47, 2, 1),
-    (1, 1, most, most), (most, most, most, most), (least, least, least, least),
-    (least, 0, most, 1), (most, 0, 1, 1), (0, 0, -1, -1),
-  ]  # fmt: skip
-  outputs = session_model(
-    "decompress_region",
-    compressed_bytes=[data] * (len(wrong) + 1) + [data[:-1], b""],
-    region=[*wrong, (3, 4, 20, 10), wrong[0], (0, 0, 1, 1)],
-  )
-  assert _status(outputs) == [2] * len(wrong) + [0, 4, 4]
-  sizes = [bool(file) for file in outputs["image_bytes"]]
-  assert sizes == [not status for status in outputs["status"]]
-  for region, message in zip(wrong, outputs["message"]):
-    with pytest.raises(errors.UsageError) as raised:
-      codec.decompress(data, region=region)
-    assert message.decode() == str(raised.value)
-  with pytest.raises(tf.errors.InvalidArgumentError):
-    session_model(
-      "decompress_region", compressed_bytes=[data] * 2, region=[(0, 0, 1, 1)]
-    )
-
-
-def test_a_region_needs_no_other_lanes(session_model, codec, photographs):
-  data = codec.compress(photographs[3], 1.5)
-  assert codec.info(data).lanes == 2
-  payload = data[:18] + data[26:-2] + b"\0\0"
-  damaged = data[:18] + container.checksum(payload) + data[26:-2] + b"\0\0"
-  regions = [(0, 0, 90, 16), (80, 90, 10, 10), (0, 0, 90, 100)]
-  outputs = session_model(
-    "decompress_region", compressed_bytes=[damaged] * 3, region=regions
-  )
-  assert _status(outputs) == [0, 4, 4]
-  for region, status in zip(regions, outputs["status"]):
-    if status:
-      with pytest.raises(errors.BitstreamError):
-        codec.decompress(damaged, region=region)
-  part = _pixels(outputs["image_bytes"][0]).astype(int)
-  np.testing.assert_allclose(
-    part, codec.decompress(damaged, region=regions[0]), atol=1
-  )
-
-
 @pytest.mark.parametrize("kind", ["cut", "bit", "zero", "appended"])
 def test_every_damage_is_refused(session_model, codec, kind):
   data = codec.compress(images.photograph(20, 20, 9), 1)
@@ -444,10 +358,6 @@ def test_the_signatures_are_the_documented_ones(session_model):
     "decompress": (data, {**file, **status}),
     "decompress_to_jpeg": (
       {**data, "jpeg_quality": (number, [-1])},
-      {**file, **status},
-    ),
-    "decompress_region": (
-      {**data, "region": (number, [-1, 4])},
       {**file, **status},
     ),
     "compress_image": ({**image, **quality}, {**data, **status}),

@@ -13,7 +13,7 @@ bytes these are. The runtimes are
 - export: the exported graph, compared with `Codec`.
 
 From version 3 on, files hold boxes of metadata as well, hostile ones among
-them. Of each file a part is decoded too, which must have the pixels of the
+them. `Codec` decodes a part of each file too, which must have the pixels of the
 whole, and may be sound where a lane that it does not need is not.
 
 A stream is the content of one lane. `--seed` makes other files, `--version`
@@ -283,7 +283,7 @@ class Worker:
         for data, lanes in files:
           self._one(tally, data, lanes, forger.region(data))
       else:
-        self._graph(tally, files, [forger.region(data) for data, _ in files])
+        self._graph(tally, files)
     return tally
 
   def _one(
@@ -301,19 +301,13 @@ class Worker:
     self._count(tally, data, time.process_time() - started)
     tally.streams += lanes
 
-  def _graph(
-    self,
-    tally: Tally,
-    files: list[tuple[bytes, int]],
-    regions: list[tuple[int, ...]],
-  ) -> None:
+  def _graph(self, tally: Tally, files: list[tuple[bytes, int]]) -> None:
     self._beat()
     data = [d for d, _ in files]
     started = time.process_time()
     try:
       outputs = self._module.decompress(data)
       found = outputs["status"].numpy().tolist()
-      parts = self._module.decompress_region(data, regions)
     except Exception as e:  # As above.
       tally.failures.append(f"{type(e).__name__}: {e}: {data[0].hex()} ...")
       return
@@ -324,12 +318,10 @@ class Worker:
       if status != expected:
         tally.failures.append(f"status {status}, not {expected}: {d.hex()}")
       self._count(tally, d, taken)
-    for d, region, png in zip(data, regions, parts["image_bytes"].numpy()):
-      pixels = part(self._codec, d, region)
-      if bool(png) != (pixels is not None):
-        tally.failures.append(f"the part {region} alone: {d.hex()}")
-      elif png and np.abs(_pixels(png) - pixels).max() > 1:
-        tally.failures.append(f"the pixels of {region}: {d.hex()}")
+    for d, png in zip(data, outputs["image_bytes"].numpy()):
+      pixels = self._codec.decompress(d) if png else None
+      if png and np.abs(_pixels(png) - pixels).max() > 1:
+        tally.failures.append(f"the pixels: {d.hex()}")
     tally.accepted += found.count(0)
     tally.streams += sum(lanes for _, lanes in files)
 
