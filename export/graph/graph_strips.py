@@ -1,6 +1,8 @@
 """The transforms of an image in a graph, strip by strip.
 
-The strips are those of `bls2017.model.strips`, and so are the bits.
+A strip is as wide as the image, and so high that its largest tensor takes some
+tens of megabytes. What the strip below needs is carried over, so strips cost no
+product twice, and the bits do not depend on their height.
 """
 
 from __future__ import annotations
@@ -10,7 +12,13 @@ from typing import Any, Callable
 import tensorflow as tf
 
 from bls2017.common import config
-from bls2017.model import frozen_transforms, strips
+from bls2017.model import frozen_transforms
+
+STRIP_POSITIONS = 4096
+"""Latents of a strip, at least; below twice as many, an image is one strip."""
+
+_MIN_STRIP_ROWS = 2
+"""Rows of latents that a strip must have to give any output."""
 
 
 def analysis(
@@ -81,7 +89,7 @@ def _loop(
     The outputs of all strips, one below the other.
   """
   height, width = size
-  count = strips.num_strips(height, width)
+  count = _num_strips(height, width)
 
   def turn(
     i: tf.Tensor, carried: frozen_transforms.Carried, done: tf.TensorArray
@@ -104,3 +112,9 @@ def _loop(
     parallel_iterations=1,
   )
   return done.concat()
+
+
+def _num_strips(height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+  """How many strips so many rows and columns of latents make."""
+  rows = tf.maximum(-(-STRIP_POSITIONS // width), _MIN_STRIP_ROWS)
+  return tf.maximum(height // rows, 1)

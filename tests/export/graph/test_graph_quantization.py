@@ -9,7 +9,7 @@ import tensorflow as tf
 from bls2017 import codec as codec_lib
 from bls2017.encode import quantization
 from bls2017.format import coding_tables
-from bls2017.model import model_directory
+from bls2017.model import frozen_transforms, model_directory
 from export import serving_module
 from export.graph import graph_quantization, graph_tables
 from tests import images
@@ -25,14 +25,12 @@ def test_code_lengths_of_all_frequencies_are_equal():
   )
 
 
-@pytest.fixture(scope="module")
-def latents(codec):
-  y = codec._prepared.transforms(0).latents(images.photograph(80, 100))
-  return y.reshape(-1, y.shape[-1])
-
-
 @pytest.mark.parametrize("index", [0, 3, 8])
-def test_symbols_are_the_librarys(frozen_model, latents, index):
+def test_symbols_are_the_librarys(frozen_model, index):
+  x = images.photograph(80, 112)
+  transforms = frozen_transforms.FrozenTransforms(frozen_model.weights)
+  y = transforms.analysis(x[None]).numpy()
+  latents = y.reshape(-1, y.shape[-1])
   graph = graph_tables.GraphTables(frozen_model.tables).for_quality(
     tf.constant(index)
   )
