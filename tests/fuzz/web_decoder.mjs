@@ -9,15 +9,12 @@ import path from 'node:path';
 import readline from 'node:readline';
 
 const [, , site] = process.argv;
-const decoder = (name) => import(path.join(site, 'decoder', name));
-const {Codec} = await decoder('codec.js');
-const {CodecError} = await decoder('errors.js');
-const {Model} = await decoder('model.js');
+const {Codec} = await import(path.join(site, 'decoder', 'codec.js'));
+const {CodecError} = await import(path.join(site, 'decoder', 'errors.js'));
 
-const model = await Model.load(
+const codec = await Codec.load(
     async (name) =>
         new Uint8Array(fs.readFileSync(path.join(site, 'model', name))));
-const codec = new Codec(model);
 
 async function outcome(data) {
   try {

@@ -4,21 +4,19 @@ import {test} from 'node:test';
 import {ModelError} from '../../../export/web/site/decoder/errors.js';
 import {Model} from '../../../export/web/site/decoder/model.js';
 import {tilesOf} from '../../../export/web/site/decoder/synthesis.js';
-import {QualityTables} from '../../../export/web/site/decoder/tables.js';
-import {input, reader} from './site.mjs';
+import {models, readerOf} from './site.mjs';
 
-const SITE = Object.values(input.sites)[0];
 const PAIRS = 'tests/conformance/pairs';
+const read = readerOf(models[PAIRS].site);
 
 test('a manifest of another format is refused', async () => {
   for (const text of ['{"format": 1}', '{}', '<!doctype html>']) {
-    const read = async () => new TextEncoder().encode(text);
-    await assert.rejects(Model.load(read), ModelError);
+    const other = async () => new TextEncoder().encode(text);
+    await assert.rejects(Model.load(other), ModelError);
   }
 });
 
 test('a damaged file is refused', async () => {
-  const read = reader(SITE);
   const damaged = [
     (bytes) => bytes.subarray(0, -9),
     (bytes) => bytes.map((byte, i) => i === 20 ? byte ^ 255 : byte),
@@ -30,80 +28,44 @@ test('a damaged file is refused', async () => {
             name.endsWith('.json') ? read(name) : damage(await read(name)));
     await assert.rejects(model.tables(0), ModelError);
     await assert.rejects(model.weights(0), ModelError);
+    await assert.rejects(model.rangeCoder(), ModelError);
   }
 });
 
-test('files are read once, and again only after an error', async () => {
+test('files are read when needed, once, again after an error', async () => {
   const names = [];
   let fails = true;
   const model = await Model.load(async (name) => {
     names.push(name);
     if (fails && !name.endsWith('.json')) throw new ModelError('no network');
-    return reader(SITE)(name);
+    return read(name);
   });
+  const {tables, weights} = model.manifest;
+  assert.deepStrictEqual(tables.map(({pair}) => pair), [0, 0, 0, 1, 1]);
   await assert.rejects(model.tables(1), /no network/);
-  await assert.rejects(model.weights(0), /no network/);
+  await assert.rejects(model.weights(1), /no network/);
   fails = false;
   assert.strictEqual(await model.tables(1), await model.tables(1));
-  assert.strictEqual(await model.weights(0), await model.weights(0));
-  assert.strictEqual(names.length, 1 + 2 + 2);
+  assert.strictEqual(await model.weights(1), await model.weights(1));
+  const [table, weight] = [tables[1].file, weights[1].file];
+  assert.deepStrictEqual(names, ['model.json', table, weight, table, weight]);
 });
 
-for (const [name, sums] of Object.entries(input.sums)) {
+for (const [name, {site, sums}] of Object.entries(models)) {
   test(`${name}: weights are the library's`, async () => {
-    const model = await Model.load(reader(input.sites[name]));
+    const model = await Model.load(readerOf(site));
     for (const [pair, sumsOfPair] of sums.entries()) {
-      checkWeights(await model.weights(pair), sumsOfPair);
+      const weights = await model.weights(pair);
+      assert.deepStrictEqual(Object.keys(weights), Object.keys(sumsOfPair));
+      for (const [array, {values, shape}] of Object.entries(weights)) {
+        assert.strictEqual(values.length, shape.reduce((a, b) => a * b), array);
+        const sum = values.reduce((a, b) => a + b, 0);
+        const difference = Math.abs(sum - sumsOfPair[array]);
+        assert(difference < 1e-3 * values.length, array);
+      }
     }
   });
 }
-
-/** Weights are finite, of their shapes, and sum up to what they should. */
-function checkWeights(weights, sums) {
-  assert.strictEqual(Object.keys(weights).length, 12);
-  for (const [name, {values, shape}] of Object.entries(weights)) {
-    assert.strictEqual(values.length, shape.reduce((a, b) => a * b, 1), name);
-    assert(values.every(Number.isFinite), name);
-    const sum = values.reduce((a, b) => a + b, 0);
-    assert(Math.abs(sum - sums[name]) < 1e-3 * values.length, name);
-  }
-}
-
-test('a pair is fetched when a quality of it is asked for', async () => {
-  const names = [];
-  const read = reader(input.sites[PAIRS]);
-  const model = await Model.load(async (name) => {
-    names.push(name);
-    return read(name);
-  });
-  const pairs = model.manifest.tables.map((_, index) => model.pairOf(index));
-  assert.deepStrictEqual(pairs, [0, 0, 0, 1, 1]);
-  await model.weights(1);
-  const fetched = model.manifest.weights.map(({file}) => names.includes(file));
-  assert.deepStrictEqual(fetched, [false, true]);
-  const channels = [];
-  for (const pair of [0, 1]) {
-    const weights = await model.weights(pair);
-    channels.push(weights['synthesis/igdn_in/beta'].values.length);
-  }
-  assert.deepStrictEqual(channels, [12, 21]);
-});
-
-test('tables whose frequencies do not sum up are refused', () => {
-  const arrays = {
-    inverseGain: new Float32Array(1),
-    offset: new Float32Array(1),
-    minimum: new Int16Array(1),
-    size: Uint16Array.of(2),
-    frequencies: Uint16Array.of(65533, 1),
-    activityFrequencies: new Uint16Array(0),
-  };
-  new QualityTables(arrays, 1);
-  for (const frequencies of [[65533, 0], [65534, 1], [65535, 65535]]) {
-    const wrong = {...arrays, frequencies: Uint16Array.from(frequencies)};
-    assert.throws(() => new QualityTables(wrong, 1), ModelError);
-  }
-});
 
 test('tiles cover every position once, with what they depend on', () => {
   for (const [h, w] of [[1, 1], [48, 48], [49, 130], [3, 500]]) {

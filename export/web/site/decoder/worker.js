@@ -7,7 +7,7 @@
 
 import {Codec} from './codec.js';
 import {ModelError} from './errors.js';
-import {kept, MANIFEST_FILE, Model} from './model.js';
+import {kept} from './model.js';
 import {Synthesis} from './synthesis.js';
 import {loadTensorFlow} from './tensorflow.js';
 
@@ -15,8 +15,8 @@ const MODEL_URL = new URL('../model/', import.meta.url);
 
 async function readFile(name, integrity) {
   const address = new URL(name, MODEL_URL);
-  // A name other than the manifest's changes with the content.
-  const cache = name === MANIFEST_FILE ? 'no-cache' : 'force-cache';
+  // These names hold a hash of the content.
+  const cache = name.endsWith('.bin') ? 'force-cache' : 'no-cache';
   try {
     const response = await fetch(address, {integrity, cache});
     if (!response.ok) throw new Error(`status ${response.status}`);
@@ -26,13 +26,13 @@ async function readFile(name, integrity) {
   }
 }
 
-/** The model, TensorFlow.js, and the synthesis of each pair, once loaded. */
+/** The codec, TensorFlow.js, and the synthesis of each pair, once loaded. */
 const loaded = new Map();
 
-const loadModel = () => kept(loaded, 'model', () => Model.load(readFile));
+const loadCodec =
+    () => kept(loaded, 'codec', () => Codec.load(readFile, loadSynthesis));
 
-const loadSynthesis = (pair) => kept(loaded, pair, async () => {
-  const model = await loadModel();
+const loadSynthesis = (pair, model) => kept(loaded, pair, async () => {
   const [tf, weights] = await Promise.all([
     kept(
         loaded, 'tensorflow',
@@ -43,10 +43,10 @@ const loadSynthesis = (pair) => kept(loaded, pair, async () => {
 });
 
 async function work({id, task, bytes, maxPixels}) {
-  const codec = new Codec(await loadModel(), loadSynthesis, maxPixels);
-  if (task === 'info') return codec.info(bytes);
-  return codec.decode(
-      bytes, (progress) => self.postMessage({id, progress}));
+  const codec = await loadCodec();
+  if (task === 'info') return codec.info(bytes, maxPixels);
+  const onProgress = (progress) => self.postMessage({id, progress});
+  return codec.decode(bytes, maxPixels, onProgress);
 }
 
 let last = Promise.resolve();

@@ -1,0 +1,97 @@
+/**
+ * Runs range_coder.wasm, which holds the range coder and the checksum. Its
+ * source is bls2017/format/range_coder.c.
+ */
+
+import {BitstreamError} from './errors.js';
+
+const PAGE_BYTES = 2 ** 16;
+/** An instance whose memory has grown beyond this is dropped. */
+const MAX_KEPT_BYTES = 2 ** 24;
+
+export class RangeCoder {
+  /** @param {WebAssembly.Module} module Of range_coder.wasm. */
+  constructor(module) {
+    this.module = module;
+    this.instance = null;
+  }
+
+  /**
+   * Computes FarmHash's Fingerprint64.
+   *
+   * @param {Uint8Array} data
+   * @return {BigInt} From 0 to 2**64 - 1.
+   */
+  fingerprint64(data) {
+    return this.run([data], (exports, [address]) => {
+      const fingerprint = exports.fingerprint64(address, data.length);
+      return BigInt.asUintN(64, fingerprint);
+    });
+  }
+
+  /**
+   * Decodes the lanes of an image.
+   *
+   * @param {Uint8Array} streams The lanes, one after the other.
+   * @param {Uint32Array} lengths Bytes of each.
+   * @param {number} positions Of the image.
+   * @param {Tables} tables Of its quality.
+   * @return {Uint16Array} [positions, 1 + L]: the row of each position, which
+   *     is its activity and the table indices of the L live channels.
+   * @throws {BitstreamError} if a lane is not what an encoder writes.
+   */
+  decode(streams, lengths, positions, tables) {
+    const {cdf, activityCdf, starts, sizes} = tables;
+    const fields = [
+      tables.activities,
+      starts.length,
+      tables.symbols,
+      tables.lanePositions,
+    ];
+    const rows = new Uint16Array(positions * (1 + starts.length));
+    const struct = new Uint32Array(8);
+    const arrays =
+        [struct, cdf, activityCdf, starts, sizes, streams, lengths, rows];
+    return this.run(arrays, (exports, addresses) => {
+      const {buffer} = exports.memory;
+      const [structAt, cdfAt, activityCdfAt, startsAt, sizesAt] = addresses;
+      const [streamsAt, lengthsAt, rowsAt] = addresses.slice(5);
+      new Uint32Array(buffer, structAt, struct.length)
+          .set([...fields, cdfAt, activityCdfAt, startsAt, sizesAt]);
+      const sound =
+          exports.decode(structAt, positions, streamsAt, lengthsAt, rowsAt);
+      if (!sound) {
+        throw new BitstreamError('a lane is not what an encoder writes');
+      }
+      rows.set(new Uint16Array(buffer, rowsAt, rows.length));
+      return rows;
+    });
+  }
+
+  /** Copies arrays into memory; returns what `work` makes of the addresses. */
+  run(arrays, work) {
+    this.instance ??= new WebAssembly.Instance(this.module);
+    const {memory, __heap_base: base} = this.instance.exports;
+    try {
+      const addresses = [];
+      let end = base.value;
+      for (const {byteLength} of arrays) {
+        addresses.push(end);
+        end += 8 * Math.ceil(byteLength / 8);
+      }
+      const missing = end - memory.buffer.byteLength;
+      if (missing > 0) memory.grow(Math.ceil(missing / PAGE_BYTES));
+      arrays.forEach(({buffer, byteOffset, byteLength}, i) => {
+        new Uint8Array(memory.buffer, addresses[i], byteLength)
+            .set(new Uint8Array(buffer, byteOffset, byteLength));
+      });
+      return work(this.instance.exports, addresses);
+    } catch (e) {
+      if (!(e instanceof WebAssembly.RuntimeError)) throw e;
+      this.instance = null;
+      throw new BitstreamError(`the range coder stopped: ${e.message}`);
+    } finally {
+      if (memory.buffer.byteLength > MAX_KEPT_BYTES) this.instance = null;
+    }
+  }
+}
