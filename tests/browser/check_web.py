@@ -321,6 +321,15 @@ def check_decoder(browser: devtools.Browser, site: Site) -> bool:
     " '<p><img id=added src=data/photograph.bls alt=added></p>')"
   )
   page.wait_for("added.src.startsWith('blob:') && added.complete")
+  can_fetch = "fetch(ADDRESS).then(() => true, () => false)"
+  for name in ("first", "added"):
+    address = json.dumps(page.evaluate(f"{name}.src"))
+    fetches = can_fetch.replace("ADDRESS", address)
+    expect(page.evaluate(fetches), f"{name} is not kept")
+    page.evaluate("document.body.append(document.querySelector('img'))")
+    expect(page.evaluate(fetches), f"{name} is given up when it moves")
+    page.evaluate(f"{name}.closest('p, img').remove()")
+    expect(not page.evaluate(fetches), f"{name} is not given up")
   return expect.report("decoder")
 
 

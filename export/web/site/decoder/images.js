@@ -5,16 +5,12 @@ import {UnreadableInputError} from './errors.js';
 import {fetchBytes} from './fetching.js';
 
 const SUFFIX = /\.bls(?:[?#]|$)/i;
-const SELECTOR = 'img[src]';
 
-/** The address that each image shows or is about to. */
-const sources = new WeakMap();
-
-/** The address of the decoded picture that each image shows. */
-const pictures = new WeakMap();
+/** The object URL that each image shows. */
+const shown = new WeakMap();
 
 /**
- * Shows the .bls images of a document, those that are added later as well.
+ * Shows the .bls images of a document, also those that are added later.
  *
  * An image that cannot be shown keeps its `alt`; it gets the attribute
  * `data-bls-error`, and an event "blserror" whose `detail` is the error.
@@ -23,11 +19,12 @@ const pictures = new WeakMap();
  * @return {function(): void} Stops looking.
  */
 export function showImages(root = document) {
-  for (const image of root.querySelectorAll(SELECTOR)) show(image);
+  imagesIn(root).forEach(show);
   const observer = new MutationObserver((records) => {
-    for (const {type, target, addedNodes} of records) {
+    for (const {type, target, addedNodes, removedNodes} of records) {
       if (type === 'attributes') show(target);
-      for (const node of addedNodes) showAllIn(node);
+      for (const node of addedNodes) imagesIn(node).forEach(show);
+      for (const node of removedNodes) imagesIn(node).forEach(forgetRemoved);
     }
   });
   observer.observe(
@@ -35,25 +32,24 @@ export function showImages(root = document) {
   return () => observer.disconnect();
 }
 
-function showAllIn(node) {
-  if (!(node instanceof Element)) return;
-  if (node.matches(SELECTOR)) show(node);
-  for (const image of node.querySelectorAll(SELECTOR)) show(image);
+/** The images among a node and its descendants. */
+function imagesIn(node) {
+  if (node instanceof HTMLImageElement) return [node];
+  return [...node.querySelectorAll?.('img') ?? []];
 }
 
 async function show(image) {
-  if (!(image instanceof HTMLImageElement) || !SUFFIX.test(image.src)) return;
+  if (!(image instanceof HTMLImageElement)) return;
   const address = image.src;
-  sources.set(image, address);
-  const stillAsked = () =>
-      sources.get(image) === address && image.src === address;
+  if (address !== shown.get(image)) forget(image);
+  if (!SUFFIX.test(address)) return;
+  const stillAsked = () => image.src === address && image.isConnected;
   try {
-    const blob = await picture(await fetchBytes(address));
+    const blob = await toPng(await decode(await fetchBytes(address)));
     if (!stillAsked()) return;
-    image.removeAttribute('data-bls-error');
-    URL.revokeObjectURL(pictures.get(image));
-    pictures.set(image, URL.createObjectURL(blob));
-    image.src = pictures.get(image);
+    delete image.dataset.blsError;
+    shown.set(image, URL.createObjectURL(blob));
+    image.src = shown.get(image);
   } catch (error) {
     if (!stillAsked()) return;
     image.dataset.blsError = error.message;
@@ -62,18 +58,31 @@ async function show(image) {
   }
 }
 
-/** A PNG of a .bls file. */
-async function picture(bytes) {
-  const {width, height, data} = await decode(bytes);
+/** An image that was only moved is in the page again. */
+function forgetRemoved(image) {
+  if (!image.isConnected) forget(image);
+}
+
+function forget(image) {
+  URL.revokeObjectURL(shown.get(image));
+  shown.delete(image);
+}
+
+/**
+ * Makes a PNG file of an image.
+ *
+ * @param {{width: number, height: number, data: Uint8ClampedArray}} image
+ * @return {Promise<Blob>}
+ * @throws {UnreadableInputError} if the browser has no canvas of its size.
+ */
+export async function toPng({width, height, data}) {
   const canvas = document.createElement('canvas');
   canvas.width = width;
   canvas.height = height;
   const pixels = new ImageData(data, width, height);
-  canvas.getContext('2d').putImageData(pixels, 0, 0);
-  return new Promise((resolve, reject) => {
-    canvas.toBlob((blob) => {
-      if (blob) resolve(blob);
-      else reject(new UnreadableInputError('the image is too large to show'));
-    });
-  });
+  canvas.getContext('2d')?.putImageData(pixels, 0, 0);
+  const blob = await new Promise((resolve) => canvas.toBlob(resolve));
+  if (blob) return blob;
+  throw new UnreadableInputError(
+      `an image of ${width} x ${height} pixels is too large for this browser`);
 }
