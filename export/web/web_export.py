@@ -17,6 +17,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import importlib.resources
+import itertools
 import json
 import os
 import pathlib
@@ -28,6 +29,7 @@ from typing import Any
 import numpy as np
 
 from bls2017 import errors
+from bls2017.common import config
 from bls2017.format import coding_tables
 from bls2017.images import image_io
 from bls2017.model import model_directory
@@ -64,6 +66,8 @@ TFJS_FILES = {
 
 _HERE = pathlib.Path(__file__).parent
 _RANGE_CODER = "range_coder.wasm"
+_NORMALIZATIONS = ("synthesis/igdn_in", "synthesis/0/igdn", "synthesis/1/igdn")
+_COLOURS = 3
 
 
 def export(
@@ -135,30 +139,22 @@ def cdn_address(package: str, file: str) -> str:
 
 
 def find_tfjs(folder: str) -> dict[str, pathlib.Path]:
-  """Finds the files of TensorFlow.js.
-
-  Args:
-    folder: Where npm installed it, or where the four files are.
-
-  Returns:
-    The path of each part of `TFJS_FILES`.
+  """Finds each part of TensorFlow.js in a folder, as `export` takes it.
 
   Raises:
     errors.UnreadableInputError: if one is missing.
   """
   paths = {}
   for part, (package, file, _) in TFJS_FILES.items():
-    installed = f"node_modules/@tensorflow/{package}/dist"
-    for path in (
-      pathlib.Path(folder, file),
-      pathlib.Path(folder, installed, file),
-    ):
-      if path.is_file():
-        paths[part] = path
-    if part not in paths:
+    dist = pathlib.Path(folder, "node_modules", "@tensorflow", package, "dist")
+    found = [
+      p for p in (dist / file, pathlib.Path(folder, file)) if p.is_file()
+    ]
+    if not found:
       raise errors.UnreadableInputError(
         f"{folder} does not hold {file} of @tensorflow/{package}"
       )
+    paths[part] = found[0]
   return paths
 
 
@@ -176,18 +172,13 @@ def _write_tfjs(
   """Copies TensorFlow.js, if given; returns its entries in the manifest."""
   entries = {}
   for part, (package, file, known_hash) in TFJS_FILES.items():
+    entry = {"file": cdn_address(package, file), "integrity": known_hash}
     if paths:
       (site / "tfjs").mkdir(exist_ok=True)
-      shutil.copy(paths[part], site / "tfjs")
-      entries[part] = {
-        "file": f"../tfjs/{file}",
-        "integrity": integrity(paths[part].read_bytes()),
-      }
-    else:
-      entries[part] = {
-        "file": cdn_address(package, file),
-        "integrity": known_hash,
-      }
+      data = paths[part].read_bytes()
+      (site / "tfjs" / file).write_bytes(data)
+      entry = {"file": f"../tfjs/{file}", "integrity": integrity(data)}
+    entries[part] = entry
   return entries
 
 
@@ -216,15 +207,52 @@ def _write_model(
 def _synthesis_arrays(
   pair: model_directory.TransformPair,
 ) -> dict[str, np.ndarray]:
-  """The weights of synthesis; kernels and gammas become 16-bit floats."""
+  """The arrays of each stage of synthesis; only 1-D ones stay 32-bit floats."""
+  weights = pair.weights
   arrays = {}
-  for name, array in pair.weights.items():
-    if name.startswith("synthesis/"):
-      dtype = np.float16 if array.ndim > 1 else np.float32
-      with np.errstate(over="ignore"):
-        arrays[name] = array.astype(dtype)
+  for stage, normalization in enumerate(_NORMALIZATIONS):
+    _, stride = config.STAGES[-1 - stage]
+    kernel = _phase_kernel(weights[f"synthesis/{stage}/kernel"], stride)
+    bias = weights[f"synthesis/{stage}/bias"]
+    if len(bias) > _COLOURS:
+      # Odd phases do not depend on the input before.
+      for p, q in itertools.product(range(stride), repeat=2):
+        arrays[f"{stage}/kernel{p}{q}"] = kernel[p:, q:, :, p, q]
+    else:
+      arrays[f"{stage}/kernel"] = kernel.reshape(*kernel.shape[:3], -1)
+      bias = np.tile(bias, stride * stride)
+    arrays[f"{stage}/bias"] = bias
+    arrays[f"{stage}/beta"] = weights[f"{normalization}/beta"]
+    arrays[f"{stage}/gamma"] = weights[f"{normalization}/gamma"][None, None]
+  with np.errstate(over="ignore"):
+    arrays = {
+      name: array.astype(np.float16 if array.ndim > 1 else np.float32)
+      for name, array in arrays.items()
+    }
   model_directory.check_finite(arrays, "as 16-bit floats, ")
   return arrays
+
+
+def _phase_kernel(kernel: np.ndarray, stride: int) -> np.ndarray:
+  """Turns an upsampling kernel into one that computes its output's phases.
+
+  Args:
+    kernel: float [k, k, in, out]. Tap t adds input i to output
+      stride * i + t - k // 2.
+    stride: By which it scales up.
+
+  Returns:
+    float [3, 3, in, stride, stride, out]. Tap t adds input i + t - 1 to phase p
+    of what is output stride * i + p.
+  """
+  half = len(kernel) // 2
+  _, _, channels_in, channels_out = kernel.shape
+  result = np.zeros((3, 3, channels_in, stride, stride, channels_out))
+  for t, u in itertools.product(range(len(kernel)), repeat=2):
+    row, p = divmod(t - half, stride)
+    column, q = divmod(u - half, stride)
+    result[1 - row, 1 - column, :, p, q] = kernel[t, u]
+  return result
 
 
 def _tables_arrays(

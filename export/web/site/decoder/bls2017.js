@@ -6,7 +6,7 @@
  *     const {width, height, data} = await decode(bytes);
  *     showImages();  // From now on <img src="x.bls"> works.
  *
- * The work is done in a worker, which is started with the first file.
+ * A worker does the work; the first file starts it.
  */
 
 import {CodecError, ModelError, revived} from './errors.js';
@@ -19,8 +19,8 @@ export {showImages} from './images.js';
  *
  * @param {Uint8Array|ArrayBuffer|Blob} bytes A whole file.
  * @param {Object} [options]
- * @param {number} [options.maxPixels] Images of more are refused; what the
- *     export says by default.
+ * @param {number} [options.maxPixels] Images of more are refused; the export
+ *     says how many by default.
  * @param {function(number): void} [options.onProgress] Told the share that is
  *     done, from 0 to 1.
  * @return {Promise<{width: number, height: number, data: Uint8ClampedArray}>}
@@ -35,7 +35,7 @@ export function decode(bytes, {maxPixels, onProgress} = {}) {
 }
 
 /**
- * What a file says of itself.
+ * Says what a file is, without decoding it.
  *
  * @param {Uint8Array|ArrayBuffer|Blob} bytes A whole file.
  * @param {Object} [options] As of `decode`.
@@ -48,7 +48,8 @@ export function info(bytes, {maxPixels} = {}) {
   return ask('info', bytes, maxPixels);
 }
 
-const waiting = new Map();
+/** What is asked of the worker, by number. */
+const requests = new Map();
 let worker = null;
 let nextId = 0;
 
@@ -57,7 +58,7 @@ async function ask(task, bytes, maxPixels, onProgress) {
   if (bytes instanceof ArrayBuffer) bytes = new Uint8Array(bytes);
   const id = nextId++;
   return new Promise((resolve, reject) => {
-    waiting.set(id, {resolve, reject, onProgress});
+    requests.set(id, {resolve, reject, onProgress});
     worker ??= startWorker();
     worker.postMessage({id, task, bytes, maxPixels});
   });
@@ -70,34 +71,33 @@ function startWorker() {
   started.addEventListener('error', (event) => {
     event.preventDefault();
     const why = event.message || 'its script cannot be loaded';
-    discard(new ModelError(`the decoder's worker stopped: ${why}`));
+    endWorker(new ModelError(`the decoder's worker stopped: ${why}`));
   });
   return started;
 }
 
 function answer({id, progress, result, error}) {
-  const request = waiting.get(id);
+  const request = requests.get(id);
   if (!request) return;
   if (progress !== undefined) {
     request.onProgress?.(progress);
     return;
   }
-  waiting.delete(id);
-  if (!error) {
+  requests.delete(id);
+  if (result) {
     request.resolve(result);
     return;
   }
   const reason = revived(error);
   request.reject(reason);
-  // Not one of ours: memory ran out, say. TensorFlow.js does not work on after
-  // that; the next file gets a new worker.
-  if (reason.constructor === CodecError) discard(reason);
+  // Memory ran out, say. TensorFlow.js does not recover from that; the next
+  // file gets a new worker.
+  if (reason.constructor === CodecError) endWorker(reason);
 }
 
-/** Ends the worker, and all that wait for it. */
-function discard(reason) {
+function endWorker(reason) {
   worker?.terminate();
   worker = null;
-  for (const {reject} of waiting.values()) reject(reason);
-  waiting.clear();
+  for (const {reject} of requests.values()) reject(reason);
+  requests.clear();
 }

@@ -8,11 +8,14 @@
  */
 
 import {latentShape, openBody, openHeader} from './container.js';
-import {BitstreamError, ForeignModelError, LimitError} from './errors.js';
+import {check, ForeignModelError, LimitError} from './errors.js';
 import {Model} from './model.js';
 import {RangeCoder} from './range_coder.js';
 
-/** Decodes the files of one model. */
+/**
+ * Decodes the files of one model. Its methods throw a BitstreamError,
+ * ForeignModelError, LimitError or ModelError, as bls2017.js describes them.
+ */
 export class Codec {
   constructor(model, coder, loadSynthesis) {
     this.model = model;
@@ -21,11 +24,12 @@ export class Codec {
   }
 
   /**
-   * @param {ReadFile} readFile Reads files of the site's model.
+   * Loads the model of a site.
+   *
+   * @param {ReadFile} readFile
    * @param {function(number, Model): Promise<Synthesis>} loadSynthesis Called
    *     with a pair of transforms once a file of it turned out to be sound.
    * @return {Promise<Codec>}
-   * @throws {ModelError}
    */
   static async load(readFile, loadSynthesis) {
     const model = await Model.load(readFile);
@@ -33,49 +37,37 @@ export class Codec {
     return new Codec(model, coder, loadSynthesis);
   }
 
-  /**
-   * Checks a file and finds what decoding it needs.
-   *
-   * @param {Uint8Array} data
-   * @param {number} [maxPixels] Images of more are refused.
-   * @return {Promise<Object>} header, tables, boxes, lengths and streams.
-   * @throws {BitstreamError|ForeignModelError|LimitError|ModelError}
-   */
+  /** Checks a file and finds what decoding it needs. */
   async open(data, maxPixels = this.model.manifest.max_pixels) {
     const {manifest} = this.model;
     const header = openHeader(data, this.coder);
-    if (header.modelId !== manifest.model_id) {
-      throw new ForeignModelError(
-          `the file was written with model ${header.modelId}, this is model ` +
-          manifest.model_id);
-    }
-    if (header.qualityIndex >= manifest.tables.length) {
-      throw new BitstreamError('the file has a quality the model lacks');
-    }
-    if (header.height * header.width > maxPixels) {
-      throw new LimitError(
-          `the image has ${header.width} x ${header.height} pixels, the limit` +
-          ` is ${maxPixels}`);
-    }
-    const tables = await this.model.tables(header.qualityIndex);
+    const {modelId, qualityIndex, height, width} = header;
+    check(
+        modelId === manifest.model_id,
+        `the file was written with model ${modelId}, this is model ` +
+            manifest.model_id,
+        ForeignModelError);
+    check(
+        qualityIndex < manifest.tables.length,
+        'the file has a quality the model lacks');
+    check(
+        height * width <= maxPixels,
+        `the image has ${width} x ${height} pixels, the limit is ${maxPixels}`,
+        LimitError);
+    const tables = await this.model.tables(qualityIndex);
+    const {lanePositions, live} = tables;
     const {h, w} = latentShape(header);
     const positions = h * w;
-    const lanes = Math.ceil(positions / tables.lanePositions);
-    const body = openBody(data, lanes);
-    checkLengths(body.lengths, positions, tables);
-    return {header, tables, positions, ...body};
+    const body = openBody(data, Math.ceil(positions / lanePositions));
+    body.lengths.forEach((length, lane) => {
+      const left = positions - lane * lanePositions;
+      const most = 2 * Math.min(left, lanePositions) * (1 + live.length) + 4;
+      check(length <= most, 'a lane is longer than its symbols can need');
+    });
+    return {header, tables, ...body};
   }
 
-  /**
-   * Says what a file is, without decoding it.
-   *
-   * @param {Uint8Array} data
-   * @param {number} [maxPixels]
-   * @return {Promise<Object>} version, height and width in pixels, quality,
-   *     modelId, bpp (bits of the whole file per pixel), bytes, payloadBytes
-   *     (of the lanes), lanes (their number) and boxes (the metadata).
-   * @throws As `open`.
-   */
+  /** `info` of bls2017.js. */
   async info(data, maxPixels) {
     const {header, boxes, lengths, streams} = await this.open(data, maxPixels);
     const {version, height, width, qualityIndex, modelId} = header;
@@ -94,13 +86,7 @@ export class Codec {
     };
   }
 
-  /**
-   * Decodes the symbols of a file, which are the same in every decoder.
-   *
-   * @param {Uint8Array} data
-   * @return {Promise<{h: number, w: number, symbols: Int32Array}>} [h, w, C].
-   * @throws As `open`.
-   */
+  /** The symbols of all channels, [h, w, C], the same in every decoder. */
   async symbols(data) {
     const {header, tables, rows} = await this.rows(data);
     const {h, w} = latentShape(header);
@@ -113,72 +99,42 @@ export class Codec {
     return {h, w, symbols};
   }
 
-  /**
-   * Decodes an image.
-   *
-   * @param {Uint8Array} data
-   * @param {number} [maxPixels]
-   * @param {function(number): void} [onProgress] Told the share that is done.
-   * @return {Promise<{width: number, height: number, data: Uint8ClampedArray}>}
-   *     The data are RGBA, as `ImageData` takes them.
-   * @throws As `open`.
-   */
+  /** `decode` of bls2017.js. */
   async decode(data, maxPixels, onProgress) {
     const {header, tables, rows} = await this.rows(data, maxPixels);
-    const {height, width} = header;
-    const {pair} = this.model.manifest.tables[header.qualityIndex];
+    const {height, width, qualityIndex} = header;
+    const {pair} = this.model.manifest.tables[qualityIndex];
     const synthesis = await this.loadSynthesis(pair, this.model);
-    const {channels} = synthesis;
-    const pixels = await synthesis.image(
-        header, (part) => latents(part, rows, header, tables, channels),
-        onProgress);
+    const {w} = latentShape(header);
+    const latentsOf = (rectangle) =>
+        latents(rows, w, rectangle, tables, synthesis.channels);
+    const pixels = await synthesis.image(header, latentsOf, onProgress);
     return {width, height, data: pixels};
   }
 
   async rows(data, maxPixels) {
-    const {header, tables, positions, lengths, streams} =
-        await this.open(data, maxPixels);
-    const rows = this.coder.decode(streams, lengths, positions, tables);
+    const {header, tables, lengths, streams} = await this.open(data, maxPixels);
+    const {h, w} = latentShape(header);
+    const rows = this.coder.decode(streams, lengths, h * w, tables);
     return {header, tables, rows};
   }
-}
-
-/** Refuses lanes that are longer than their positions can need. */
-function checkLengths(lengths, positions, {lanePositions, live}) {
-  lengths.forEach((length, lane) => {
-    const left = positions - lane * lanePositions;
-    const most = 2 * Math.min(lanePositions, left) * (1 + live.length) + 4;
-    if (length > most) {
-      throw new BitstreamError('a lane is longer than its symbols can need');
-    }
-  });
 }
 
 /** Sets the symbols [C] of a position. */
 function setSymbols(symbols, rows, position, {minimum, live}) {
   symbols.set(minimum);
-  // After the activity.
   let next = position * (1 + live.length) + 1;
   for (const channel of live) symbols[channel] += rows[next++];
 }
 
 /**
- * Computes the latents of a part of an image.
+ * The latents [h, w, channels] of a rectangle of positions.
  *
- * Each pair of transforms has the first of the tables' channels, as many as it
- * was pruned to; in its tables the others are dead.
- *
- * @param {{top: number, left: number, h: number, w: number}} part A rectangle
- *     of positions.
- * @param {Uint16Array} rows [positions, 1 + L]
- * @param {Header} header
- * @param {Tables} tables
- * @param {number} channels Of the pair.
- * @return {Float32Array} [h, w, channels]
+ * A pair of transforms may have fewer channels than the tables, the first ones;
+ * in its qualities the others are dead.
  */
-function latents({top, left, h, w}, rows, header, tables, channels) {
+function latents(rows, stride, {top, left, h, w}, tables, channels) {
   const {offset, inverseGain, minimum} = tables;
-  const stride = latentShape(header).w;
   const symbols = new Int32Array(minimum.length);
   const result = new Float32Array(h * w * channels);
   let next = 0;

@@ -5,7 +5,7 @@
  * that it gives, before anything that was read is used.
  */
 
-import {BitstreamError} from './errors.js';
+import {check} from './errors.js';
 
 /** Pixels per position along a side. */
 export const DOWNSAMPLING = 16;
@@ -23,29 +23,12 @@ const MAX_BOXES = 64;
 const BOX_HEADER_BYTES = 8;
 const MAX_LENGTH_BITS = 16;
 const MAX_LANE_BYTES = 0xffff;
-
-/**
- * @typedef {{
- *   version: number,
- *   qualityIndex: number,
- *   height: number,
- *   width: number,
- *   modelId: string,
- * }} Header Height and width are pixels from 1 to 65535; the model id is
- *     hexadecimal; quality 1 has index 0.
- */
-
-/**
- * A piece of metadata.
- *
- * @typedef {{type: string, data: Uint8Array}} Box The type is four printable
- *     characters, such as "Exif" or "XMP ".
- */
+const TOO_SHORT = 'the file is too short';
 
 const viewOf = ({buffer, byteOffset, byteLength}) =>
     new DataView(buffer, byteOffset, byteLength);
 
-/** Rows and columns of positions of an image. */
+/** Rows and columns of an image's positions. */
 export function latentShape({height, width}) {
   return {
     h: Math.ceil(height / DOWNSAMPLING),
@@ -58,44 +41,36 @@ export function latentShape({height, width}) {
  *
  * @param {Uint8Array} data A whole file.
  * @param {RangeCoder} coder Computes the checksum.
- * @return {Header}
+ * @return {{version: number, qualityIndex: number, height: number,
+ *     width: number, modelId: string}} Height and width are pixels, the model
+ *     id is hexadecimal.
  * @throws {BitstreamError} if this is not a whole, unchanged file.
  */
 export function openHeader(data, coder) {
-  if (!data.length) throw new BitstreamError('the file is empty');
-  if (data.subarray(0, MAGIC.length).some((byte, i) => byte !== MAGIC[i])) {
-    throw new BitstreamError(
-        'this is not a bls2017 file (it does not begin with its magic bytes)');
-  }
+  check(data.length, 'the file is empty');
+  const magic = data.subarray(0, MAGIC.length);
+  check(
+      magic.every((byte, i) => byte === MAGIC[i]),
+      'this is not a bls2017 file (it does not begin with its magic bytes)');
   const version = data[MAGIC.length] ?? VERSION;
-  if (version !== VERSION) {
-    throw new BitstreamError(
-        `the file has version ${version}, this program reads ${VERSION}`);
-  }
-  if (data.length < HEADER_BYTES) {
-    throw new BitstreamError(
-        `the file is cut off within its header (${data.length} bytes)`);
-  }
+  check(
+      version === VERSION,
+      `the file has version ${version}, this program reads ${VERSION}`);
+  check(
+      data.length >= HEADER_BYTES,
+      `the file is cut off within its header (${data.length} bytes)`);
   const view = viewOf(data);
-  if (checksum(data, coder) !== view.getBigUint64(CHECKSUM_OFFSET, true)) {
-    throw new BitstreamError(
-        'the checksum is wrong: the file is damaged or cut off');
-  }
+  check(
+      view.getBigUint64(CHECKSUM_OFFSET, true) === checksum(data, coder),
+      'the checksum is wrong: the file is damaged or cut off');
   const height = view.getUint16(6, true);
   const width = view.getUint16(8, true);
-  if (!height || !width) {
-    throw new BitstreamError(`an image of ${width} x ${height} pixels`);
-  }
+  check(height && width, `an image of ${width} x ${height} pixels`);
   const qualityIndex = data[5] - FIRST_QUALITY;
-  if (qualityIndex < 0) throw new BitstreamError('the quality is below 1');
-  const modelId = view.getBigUint64(MODEL_ID_OFFSET);
-  return {
-    version,
-    qualityIndex,
-    height,
-    width,
-    modelId: modelId.toString(16).padStart(16, '0'),
-  };
+  check(qualityIndex >= 0, 'the quality is below 1');
+  const id = view.getBigUint64(MODEL_ID_OFFSET);
+  const modelId = id.toString(16).padStart(16, '0');
+  return {version, qualityIndex, height, width, modelId};
 }
 
 /** The fingerprint of all bytes but the checksum's. */
@@ -111,9 +86,9 @@ function checksum(data, coder) {
  *
  * @param {Uint8Array} data The whole file.
  * @param {number} lanes How many there are.
- * @return {{boxes: Box[], lengths: Uint32Array, streams: Uint8Array}} The
- *     lengths of the lanes in bytes, and the lanes one after the other. Boxes
- *     and streams are views of `data`.
+ * @return {{boxes: {type: string, data: Uint8Array}[], lengths: Uint32Array,
+ *     streams: Uint8Array}} The bytes of each lane, and the lanes one after the
+ *     other. Boxes and streams are views of `data`.
  * @throws {BitstreamError}
  */
 export function openBody(data, lanes) {
@@ -124,29 +99,22 @@ export function openBody(data, lanes) {
 
 function openBoxes(data) {
   const view = viewOf(data);
-  let start = HEADER_BYTES + 4;
-  checkEnd(start <= data.length);
-  const end = start + view.getUint32(HEADER_BYTES, true);
-  if (end > Math.min(data.length, start + MAX_BOXES_BYTES)) {
-    throw new BitstreamError('the metadata is longer than its file');
-  }
   const boxes = [];
+  let start = HEADER_BYTES + 4;
+  check(start <= data.length, TOO_SHORT);
+  const end = start + view.getUint32(HEADER_BYTES, true);
+  check(end <= Math.min(data.length, start + MAX_BOXES_BYTES), TOO_SHORT);
   while (start < end) {
-    if (boxes.length === MAX_BOXES) {
-      throw new BitstreamError(
-          `there are more than ${MAX_BOXES} pieces of metadata`);
-    }
+    check(boxes.length < MAX_BOXES, 'there are too many pieces of metadata');
     const content = start + BOX_HEADER_BYTES;
-    checkEnd(content <= end);
+    check(content <= end, 'the metadata is cut off');
     const type = String.fromCharCode(...data.subarray(start, start + 4));
+    check(
+        /^[ -~]{4}$/.test(type) && (!boxes.length || type > boxes.at(-1).type),
+        'the types of the metadata are not in order');
     const next = content + view.getUint32(start + 4, true);
-    const last = boxes.at(-1)?.type ?? '';
-    if (!/^[ -~]{4}$/.test(type) || type <= last) {
-      throw new BitstreamError('the types of the metadata are not in order');
-    }
-    if (next === content || next > end) {
-      throw new BitstreamError('the metadata does not fill its room');
-    }
+    check(
+        content < next && next <= end, 'the metadata does not fill its room');
     boxes.push({type, data: data.subarray(content, next)});
     start = next;
   }
@@ -158,29 +126,27 @@ function openLengths(data, start, lanes) {
   const stored = lanes - 1;
   if (stored) {
     const view = viewOf(data);
-    checkEnd(start + 3 <= data.length);
+    const first = start + 3;
+    check(first <= data.length, TOO_SHORT);
     const smallest = view.getUint16(start, true);
     const bits = view.getUint8(start + 2);
-    const packedAt = start + 3;
-    start = packedAt + Math.ceil(stored * bits / 8);
-    checkEnd(bits <= MAX_LENGTH_BITS && start <= data.length);
-    const numbers = openNumbers(data.subarray(packedAt, start), stored, bits);
-    numbers.forEach((number, i) => {
-      lengths[i] = smallest + number;
-    });
+    start = first + Math.ceil(stored * bits / 8);
+    check(bits <= MAX_LENGTH_BITS && start <= data.length, TOO_SHORT);
+    const numbers = openNumbers(data.subarray(first, start), stored, bits);
+    lengths.set(numbers.map((number) => smallest + number));
   }
   const last = data.length - start - lengths.reduce((a, b) => a + b, 0);
-  checkEnd(last >= 0);
+  check(last >= 0, TOO_SHORT);
   lengths[stored] = last;
-  if (lengths.some((length) => length > MAX_LANE_BYTES)) {
-    throw new BitstreamError(`a lane is above ${MAX_LANE_BYTES} bytes`);
-  }
+  check(
+      lengths.every((length) => length <= MAX_LANE_BYTES),
+      `a lane is longer than ${MAX_LANE_BYTES} bytes`);
   return {lengths, start};
 }
 
 /** Numbers of equally many bits, the least significant bit first. */
 function openNumbers(packed, count, bits) {
-  const numbers = new Uint16Array(count);
+  const numbers = new Uint32Array(count);
   let window = 0;
   let available = 0;
   let next = 0;
@@ -195,12 +161,8 @@ function openNumbers(packed, count, bits) {
   }
   const smallest = numbers.reduce((a, b) => Math.min(a, b));
   const largest = numbers.reduce((a, b) => Math.max(a, b));
-  if (window || smallest || 32 - Math.clz32(largest) !== bits) {
-    throw new BitstreamError('the lane lengths have a shorter spelling');
-  }
+  check(
+      !window && !smallest && 32 - Math.clz32(largest) === bits,
+      'the lane lengths have a shorter spelling');
   return numbers;
-}
-
-function checkEnd(isInside) {
-  if (!isInside) throw new BitstreamError('the file is too short');
 }

@@ -27,7 +27,6 @@ export class ModelError extends CodecError {}
 export class UnreadableInputError extends CodecError {}
 
 const CLASSES = {
-  CodecError,
   BitstreamError,
   ForeignModelError,
   LimitError,
@@ -35,12 +34,12 @@ const CLASSES = {
   UnreadableInputError,
 };
 
-/**
- * The error that crossed from a worker as its name and message.
- *
- * @param {{name: string, message: string}} plain
- * @return {CodecError}
- */
+/** Makes an error again from its name and message, which workers can send. */
 export function revived({name, message}) {
   return new (CLASSES[name] ?? CodecError)(message);
+}
+
+/** Throws a BitstreamError, or one of another class, unless a file is sound. */
+export function check(isSound, message, Class = BitstreamError) {
+  if (!isSound) throw new Class(message);
 }

@@ -6,12 +6,10 @@
  * then the next, which deflates better.
  */
 
-import {ModelError} from './errors.js';
+import {check, ModelError} from './errors.js';
 import {makeTables} from './tables.js';
 
-export const MANIFEST_FILE = 'model.json';
-
-/** Format of these files. */
+const MANIFEST_FILE = 'model.json';
 const FORMAT = 3;
 
 const ARRAYS = {
@@ -38,39 +36,27 @@ export class Model {
     this.files = new Map();
   }
 
-  /**
-   * @param {ReadFile} readFile
-   * @return {Promise<Model>}
-   * @throws {ModelError}
-   */
   static async load(readFile) {
     const text = new TextDecoder().decode(await readFile(MANIFEST_FILE));
-    let manifest;
     try {
-      manifest = JSON.parse(text);
+      const manifest = JSON.parse(text);
+      if (manifest.format !== FORMAT) throw new Error('of another format');
+      return new Model(manifest, readFile);
     } catch (e) {
-      throw new ModelError(`${MANIFEST_FILE} is damaged: ${e.message}`);
+      throw new ModelError(`${MANIFEST_FILE} is unusable: ${e.message}`);
     }
-    if (manifest.format !== FORMAT) {
-      throw new ModelError(
-          `${MANIFEST_FILE} has format ${manifest.format}, this program reads` +
-          ` ${FORMAT}`);
-    }
-    return new Model(manifest, readFile);
   }
 
-  /** @return {Promise<WebAssembly.Module>} Of range_coder.wasm. */
+  /** Of range_coder.wasm: a WebAssembly.Module. */
   async rangeCoder() {
     const {file, integrity} = this.manifest.range_coder;
     const bytes = await this.readFile(file, integrity);
-    try {
-      return await WebAssembly.compile(bytes);
-    } catch (e) {
+    return WebAssembly.compile(bytes).catch((e) => {
       throw new ModelError(`this browser cannot run ${file}: ${e.message}`);
-    }
+    });
   }
 
-  /** @return {Promise<Tables>} Those of a quality, by its index. */
+  /** The tables of a quality, by its index. */
   tables(index) {
     const entry = this.manifest.tables[index];
     return kept(this.files, entry, async () => {
@@ -79,19 +65,15 @@ export class Model {
     });
   }
 
-  /**
-   * @param {number} pair Number of a pair of transforms.
-   * @return {Promise<Object<string, {values: Float32Array, shape: number[]}>>}
-   *     The arrays of its synthesis, by name.
-   */
+  /** The arrays of the synthesis of a pair of transforms, by its number. */
   weights(pair) {
     const entry = this.manifest.weights[pair];
     return kept(this.files, entry, () => this.arrays(entry));
   }
 
-  /** The arrays of a file, by name; float16 becomes Float32Array. */
+  /** The arrays {values, shape} of a file, by name. */
   async arrays({file, integrity, arrays}) {
-    const bytes = await inflate(await this.readFile(file, integrity), file);
+    const bytes = await inflated(await this.readFile(file, integrity), file);
     const result = {};
     let next = 0;
     for (const {name, type, shape} of arrays) {
@@ -101,23 +83,12 @@ export class Model {
       result[name] = {values, shape};
       next = end;
     }
-    if (next !== bytes.length) {
-      throw new ModelError(`${file} does not have the length it should have`);
-    }
+    check(next === bytes.length, `${file} has another length`, ModelError);
     return result;
   }
 }
 
-/**
- * What is loaded for a key, once; an error is not kept, as another try may find
- * the network again.
- *
- * @param {Map<T, Promise<V>>} promises Those that are kept.
- * @param {T} key
- * @param {function(): Promise<V>} load
- * @return {Promise<V>}
- * @template T, V
- */
+/** What was loaded for a key, or is now; an error is not kept. */
 export function kept(promises, key, load) {
   if (!promises.has(key)) {
     const promise = load();
@@ -127,12 +98,11 @@ export function kept(promises, key, load) {
   return promises.get(key);
 }
 
-/** The bytes of a deflated file (zlib's format). */
-async function inflate(bytes, name) {
+async function inflated(bytes, name) {
   const stream = new Blob([bytes]).stream();
-  const inflated = stream.pipeThrough(new DecompressionStream('deflate'));
+  const inflating = stream.pipeThrough(new DecompressionStream('deflate'));
   try {
-    return new Uint8Array(await new Response(inflated).arrayBuffer());
+    return new Uint8Array(await new Response(inflating).arrayBuffer());
   } catch {
     throw new ModelError(`${name} is damaged`);
   }

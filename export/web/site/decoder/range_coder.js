@@ -3,7 +3,7 @@
  * source is bls2017/format/range_coder.c.
  */
 
-import {BitstreamError} from './errors.js';
+import {BitstreamError, check} from './errors.js';
 
 const PAGE_BYTES = 2 ** 16;
 /** An instance whose memory has grown beyond this is dropped. */
@@ -16,12 +16,7 @@ export class RangeCoder {
     this.instance = null;
   }
 
-  /**
-   * Computes FarmHash's Fingerprint64.
-   *
-   * @param {Uint8Array} data
-   * @return {BigInt} From 0 to 2**64 - 1.
-   */
+  /** FarmHash's Fingerprint64 of bytes, a BigInt from 0 to 2**64 - 1. */
   fingerprint64(data) {
     return this.run([data], (exports, [address]) => {
       const fingerprint = exports.fingerprint64(address, data.length);
@@ -41,28 +36,20 @@ export class RangeCoder {
    * @throws {BitstreamError} if a lane is not what an encoder writes.
    */
   decode(streams, lengths, positions, tables) {
+    const {activities, symbols, lanePositions} = tables;
     const {cdf, activityCdf, starts, sizes} = tables;
-    const fields = [
-      tables.activities,
-      starts.length,
-      tables.symbols,
-      tables.lanePositions,
-    ];
-    const rows = new Uint16Array(positions * (1 + starts.length));
+    const numbers = [activities, starts.length, symbols, lanePositions];
     const struct = new Uint32Array(8);
+    const rows = new Uint16Array(positions * (1 + starts.length));
     const arrays =
-        [struct, cdf, activityCdf, starts, sizes, streams, lengths, rows];
+        [cdf, activityCdf, starts, sizes, struct, streams, lengths, rows];
     return this.run(arrays, (exports, addresses) => {
       const {buffer} = exports.memory;
-      const [structAt, cdfAt, activityCdfAt, startsAt, sizesAt] = addresses;
-      const [streamsAt, lengthsAt, rowsAt] = addresses.slice(5);
-      new Uint32Array(buffer, structAt, struct.length)
-          .set([...fields, cdfAt, activityCdfAt, startsAt, sizesAt]);
-      const sound =
-          exports.decode(structAt, positions, streamsAt, lengthsAt, rowsAt);
-      if (!sound) {
-        throw new BitstreamError('a lane is not what an encoder writes');
-      }
+      const [at, streamsAt, lengthsAt, rowsAt] = addresses.slice(4);
+      new Uint32Array(buffer, at).set([...numbers, ...addresses.slice(0, 4)]);
+      const isSound =
+          exports.decode(at, positions, streamsAt, lengthsAt, rowsAt);
+      check(isSound, 'a lane is not what an encoder writes');
       rows.set(new Uint16Array(buffer, rowsAt, rows.length));
       return rows;
     });
@@ -71,21 +58,22 @@ export class RangeCoder {
   /** Copies arrays into memory; returns what `work` makes of the addresses. */
   run(arrays, work) {
     this.instance ??= new WebAssembly.Instance(this.module);
-    const {memory, __heap_base: base} = this.instance.exports;
+    const {exports} = this.instance;
+    const {memory} = exports;
     try {
-      const addresses = [];
-      let end = base.value;
-      for (const {byteLength} of arrays) {
-        addresses.push(end);
+      let end = exports.__heap_base.value;
+      const addresses = arrays.map(({byteLength}) => {
+        const address = end;
         end += 8 * Math.ceil(byteLength / 8);
-      }
+        return address;
+      });
       const missing = end - memory.buffer.byteLength;
       if (missing > 0) memory.grow(Math.ceil(missing / PAGE_BYTES));
       arrays.forEach(({buffer, byteOffset, byteLength}, i) => {
-        new Uint8Array(memory.buffer, addresses[i], byteLength)
-            .set(new Uint8Array(buffer, byteOffset, byteLength));
+        const bytes = new Uint8Array(buffer, byteOffset, byteLength);
+        new Uint8Array(memory.buffer).set(bytes, addresses[i]);
       });
-      return work(this.instance.exports, addresses);
+      return work(exports, addresses);
     } catch (e) {
       if (!(e instanceof WebAssembly.RuntimeError)) throw e;
       this.instance = null;

@@ -1,33 +1,13 @@
 /** The integer coding tables of a quality. */
 
 /**
- * Tables of C channels, L of them live, with K activities and S symbols of all
- * channels together.
- *
- * @typedef {{
- *   activities: number,
- *   symbols: number,
- *   lanePositions: number,
- *   cdf: Uint16Array,
- *   activityCdf: Uint16Array,
- *   minimum: Int16Array,
- *   offset: Float32Array,
- *   inverseGain: Float32Array,
- *   live: number[],
- *   starts: Uint32Array,
- *   sizes: Uint16Array,
- * }} Tables `activities` is K and `symbols` is S. `cdf` [K, S] and
- *     `activityCdf` [K + 1, K] are without the tables' ends. `minimum` (smallest
- *     symbols), `offset` and `inverseGain` are [C]. Of each live channel, [L],
- *     there are its number, where its table begins among the S, and its size.
- */
-
-/**
  * Makes tables of the arrays of a quality's file.
  *
- * @param {Object<string, {values: TypedArray, shape: number[]}>} arrays
- * @param {number} lanePositions Positions of a lane.
- * @return {Tables}
+ * There are C channels, L of them live, K activities, and S symbols of all
+ * channels together. `cdf` [K, S] and `activityCdf` [K + 1, K] are cumulative
+ * frequencies without the tables' ends. Of each channel [C] there are the
+ * smallest symbol, `minimum`, `offset` and `inverseGain`; of each live channel
+ * [L] its number, `live`, where its table begins among the S, and its size.
  */
 export function makeTables(arrays, lanePositions) {
   const sizes = arrays.size.values;
@@ -56,7 +36,7 @@ export function makeTables(arrays, lanePositions) {
   };
 }
 
-/** Running sums modulo 2**16 of columns [n, sets], which become rows. */
+/** The running sums, modulo 2**16, of columns [n, sets]; these become rows. */
 function summedUp({values, shape: [n, sets]}) {
   const sums = new Uint16Array(values.length);
   for (let set = 0; set < sets; set++) {
