@@ -48,7 +48,7 @@ export function info(bytes, {maxPixels} = {}) {
   return ask('info', bytes, maxPixels);
 }
 
-/** What is asked of the worker, by number. */
+/** What the worker has not answered yet, by number. */
 const requests = new Map();
 let worker = null;
 let nextId = 0;
@@ -65,8 +65,8 @@ async function ask(task, bytes, maxPixels, onProgress) {
 }
 
 function startWorker() {
-  const started = new Worker(
-      new URL('worker.js', import.meta.url), {type: 'module'});
+  const address = new URL('worker.js', import.meta.url);
+  const started = new Worker(address, {type: 'module'});
   started.addEventListener('message', ({data}) => answer(data));
   started.addEventListener('error', (event) => {
     event.preventDefault();

@@ -3,8 +3,7 @@
  *
  * x_hat <- crop <- synthesis <- x inverse gain <- + offset <- symbols
  *
- * This module knows neither TensorFlow.js nor a worker, so that it runs
- * anywhere.
+ * This module runs anywhere: it knows neither TensorFlow.js nor a worker.
  */
 
 import {latentShape, openBody, openHeader} from './container.js';
@@ -26,7 +25,8 @@ export class Codec {
   /**
    * Loads the model of a site.
    *
-   * @param {ReadFile} readFile
+   * @param {function(string, string=): Promise<Uint8Array>} readFile Reads a
+   *     file by its name, relative to the model's folder, and integrity hash.
    * @param {function(number, Model): Promise<Synthesis>} loadSynthesis Called
    *     with a pair of transforms once a file of it turned out to be sound.
    * @return {Promise<Codec>}

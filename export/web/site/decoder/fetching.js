@@ -1,26 +1,16 @@
-/** Reads files from elsewhere, no more of them than memory allows. */
+/** Reads whole files, up to a length that no .bls image needs. */
 
 import {LimitError, UnreadableInputError} from './errors.js';
 
-/** No file of this format within any page's limit is longer. */
-export const MAX_FILE_BYTES = 2 ** 28;
+const MAX_FILE_BYTES = 2 ** 28;
 
-/**
- * Fetches a file.
- *
- * @param {string} address
- * @return {Promise<Uint8Array>}
- * @throws {UnreadableInputError|LimitError}
- */
+/** The bytes at an address. */
 export async function fetchBytes(address) {
-  let response;
-  try {
-    response = await fetch(address);
-  } catch (e) {
+  const response = await fetch(address).catch((e) => {
     throw new UnreadableInputError(
         `cannot fetch ${address}: ${e.message} (there is no such server, or ` +
         'it does not let this site read the file)');
-  }
+  });
   if (!response.ok) {
     throw new UnreadableInputError(
         `cannot fetch ${address}: the server says ${response.status} ` +
@@ -29,41 +19,21 @@ export async function fetchBytes(address) {
   return readAll(response.body, address);
 }
 
-/**
- * Reads a file that was dropped or chosen.
- *
- * @param {File} file
- * @return {Promise<Uint8Array>}
- * @throws {UnreadableInputError|LimitError}
- */
-export async function readFile(file) {
-  try {
-    return await readAll(file.stream(), file.name);
-  } catch (e) {
-    if (e instanceof LimitError) throw e;
-    throw new UnreadableInputError(`cannot read ${file.name}: ${e.message}`);
-  }
-}
-
-async function readAll(stream, name) {
+/** The bytes of a stream; errors call it by the name. */
+export async function readAll(stream, name) {
   const chunks = [];
   let length = 0;
   const reader = stream.getReader();
-  for (;;) {
-    const {done, value} = await reader.read();
-    if (done) break;
-    chunks.push(value);
-    length += value.length;
+  const read = () => reader.read().catch((e) => {
+    throw new UnreadableInputError(`cannot read ${name}: ${e.message}`);
+  });
+  for (let part = await read(); !part.done; part = await read()) {
+    chunks.push(part.value);
+    length += part.value.length;
     if (length > MAX_FILE_BYTES) {
-      await reader.cancel();
+      reader.cancel();
       throw new LimitError(`${name} is longer than ${MAX_FILE_BYTES} bytes`);
     }
   }
-  const bytes = new Uint8Array(length);
-  let next = 0;
-  for (const chunk of chunks) {
-    bytes.set(chunk, next);
-    next += chunk.length;
-  }
-  return bytes;
+  return new Uint8Array(await new Blob(chunks).arrayBuffer());
 }

@@ -24,7 +24,10 @@ export function showImages(root = document) {
     for (const {type, target, addedNodes, removedNodes} of records) {
       if (type === 'attributes') show(target);
       for (const node of addedNodes) imagesIn(node).forEach(show);
-      for (const node of removedNodes) imagesIn(node).forEach(forgetRemoved);
+      for (const node of removedNodes) {
+        // An image that was only moved is in the page again.
+        imagesIn(node).filter((image) => !image.isConnected).forEach(forget);
+      }
     }
   });
   observer.observe(
@@ -58,23 +61,12 @@ async function show(image) {
   }
 }
 
-/** An image that was only moved is in the page again. */
-function forgetRemoved(image) {
-  if (!image.isConnected) forget(image);
-}
-
 function forget(image) {
   URL.revokeObjectURL(shown.get(image));
   shown.delete(image);
 }
 
-/**
- * Makes a PNG file of an image.
- *
- * @param {{width: number, height: number, data: Uint8ClampedArray}} image
- * @return {Promise<Blob>}
- * @throws {UnreadableInputError} if the browser has no canvas of its size.
- */
+/** A Blob of the PNG file of an image, as `decode` gives it. */
 export async function toPng({width, height, data}) {
   const canvas = document.createElement('canvas');
   canvas.width = width;

@@ -1,9 +1,6 @@
 /**
- * The files of a model, as `bls2017 export --format=web` writes them.
- *
- * model.json says what there is. Each other file holds arrays, one after the
- * other, deflated; of numbers of several bytes first the lowest bytes of all,
- * then the next, which deflates better.
+ * The files of a model: model.json says what there is, and export/web/
+ * web_export.py describes the other ones.
  */
 
 import {check, ModelError} from './errors.js';
@@ -18,15 +15,6 @@ const ARRAYS = {
   int16: Int16Array,
   uint16: Uint16Array,
 };
-
-/**
- * Reads a file of the site.
- *
- * @callback ReadFile
- * @param {string} name Relative to the model's folder.
- * @param {string} [integrity] As in the attribute of HTML's elements.
- * @return {Promise<Uint8Array>}
- */
 
 /** A model, whose files are read when they are needed, each once. */
 export class Model {

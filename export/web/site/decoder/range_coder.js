@@ -25,12 +25,8 @@ export class RangeCoder {
   }
 
   /**
-   * Decodes the lanes of an image.
+   * Decodes lanes, `streams`, that follow one another and have `lengths` bytes.
    *
-   * @param {Uint8Array} streams The lanes, one after the other.
-   * @param {Uint32Array} lengths Bytes of each.
-   * @param {number} positions Of the image.
-   * @param {Tables} tables Of its quality.
    * @return {Uint16Array} [positions, 1 + L]: the row of each position, which
    *     is its activity and the table indices of the L live channels.
    * @throws {BitstreamError} if a lane is not what an encoder writes.

@@ -12,8 +12,8 @@
 
 import {DOWNSAMPLING, latentShape} from './container.js';
 
-const STAGES = [0, 1, 2];
-const LAST_STRIDE = 4;
+/** Of the last stage. */
+const STRIDE = 4;
 const COLOURS = 3;
 const MIDDLE = 127.5;
 const RANGE = 255;
@@ -25,36 +25,29 @@ const BORDER_POSITIONS = 2;
 
 /** The synthesis of a pair of transforms, in TensorFlow.js's memory. */
 export class Synthesis {
-  /**
-   * @param {Object} tf TensorFlow.js, its backend ready.
-   * @param {Object<string, {values: Float32Array, shape: number[]}>} weights
-   */
+  /** Takes TensorFlow.js and the arrays {values, shape} of `weights`. */
   constructor(tf, weights) {
     this.tf = tf;
-    const tensors = Object.entries(weights).map(
-        ([name, {values, shape}]) => [name, tf.tensor(values, shape)]);
-    this.stages = STAGES.map((stage) => {
-      const ofStage = (kind) =>
-          tensors.filter(([name]) => name.startsWith(`${stage}/${kind}`))
-              .map(([, tensor]) => tensor);
-      const [[gamma], [beta], [bias]] = ['gamma', 'beta', 'bias'].map(ofStage);
-      return {gamma, beta, bias, kernels: ofStage('kernel')};
-    });
+    const tensors = (start) =>
+        Object.entries(weights).filter(([name]) => name.startsWith(start))
+            .map(([, {values, shape}]) => tf.tensor(values, shape));
+    this.stages = [0, 1, 2].map((stage) => ({
+      gamma: tensors(`${stage}/gamma`)[0],
+      beta: tensors(`${stage}/beta`)[0],
+      bias: tensors(`${stage}/bias`)[0],
+      kernels: tensors(`${stage}/kernel`),
+    }));
     /** Channels of the latents. */
     this.channels = this.stages[0].beta.size;
   }
 
   /**
-   * Makes an image.
-   *
-   * @param {{height: number, width: number}} size Of the image in pixels.
-   * @param {function(Object): Float32Array} latentsOf Gives the latents of a
-   *     rectangle {top, left, h, w} of positions, [h, w, channels].
-   * @param {function(number): void} onProgress Told the share that is done.
-   * @return {Promise<Uint8ClampedArray>} RGBA, [height, width, 4].
+   * The RGBA pixels [height, width, 4] of an image. `latentsOf` gives the
+   * latents [h, w, channels] of a rectangle {top, left, h, w} of positions.
    */
   async image(size, latentsOf, onProgress) {
-    const pixels = new Uint8ClampedArray(4 * size.height * size.width).fill(255);
+    const {height, width} = size;
+    const pixels = new Uint8ClampedArray(4 * height * width).fill(255);
     const tiles = [...tilesOf(latentShape(size))];
     for (const [i, {inner, outer}] of tiles.entries()) {
       const phases = await this.phases(latentsOf(outer), outer);
@@ -93,10 +86,8 @@ export class Synthesis {
 }
 
 /**
- * Cuts an image into tiles.
- *
- * @yields {{inner: Object, outer: Object}} Rectangles {top, left, h, w} of
- *     positions: what the tile gives, and what it is made from.
+ * Yields the tiles of an image, each as two rectangles {top, left, h, w} of
+ * positions: what the tile gives, and what it is made from.
  */
 export function* tilesOf({h, w}) {
   for (let top = 0; top < h; top += TILE_POSITIONS) {
@@ -118,8 +109,8 @@ export function* tilesOf({h, w}) {
 
 /** Rounds a tile's phases to bytes, each at its place in the image. */
 function putPixels(phases, inner, outer, pixels, {height, width}) {
-  const cellSize = LAST_STRIDE ** 2 * COLOURS;
-  const cellsOfRow = outer.w * DOWNSAMPLING / LAST_STRIDE;
+  const cellSize = STRIDE ** 2 * COLOURS;
+  const cellsOfRow = outer.w * DOWNSAMPLING / STRIDE;
   const top = inner.top * DOWNSAMPLING;
   const left = inner.left * DOWNSAMPLING;
   const bottom = Math.min(top + inner.h * DOWNSAMPLING, height);
@@ -128,15 +119,15 @@ function putPixels(phases, inner, outer, pixels, {height, width}) {
     const row = y - outer.top * DOWNSAMPLING;
     for (let x = left; x < right; x++) {
       const column = x - outer.left * DOWNSAMPLING;
-      const cell = ((row / LAST_STRIDE) | 0) * cellsOfRow +
-          ((column / LAST_STRIDE) | 0);
-      const phase = (row % LAST_STRIDE) * LAST_STRIDE + column % LAST_STRIDE;
+      const cell =
+          ((row / STRIDE) | 0) * cellsOfRow + ((column / STRIDE) | 0);
+      const phase = (row % STRIDE) * STRIDE + column % STRIDE;
       const from = cell * cellSize + phase * COLOURS;
       const to = 4 * (y * width + x);
-      for (let colour = 0; colour < COLOURS; colour++) {
-        // The array rounds halves to even numbers, and clips.
-        pixels[to + colour] = RANGE * phases[from + colour] + MIDDLE;
-      }
+      // The array rounds halves to even numbers, and clips.
+      pixels[to] = RANGE * phases[from] + MIDDLE;
+      pixels[to + 1] = RANGE * phases[from + 1] + MIDDLE;
+      pixels[to + 2] = RANGE * phases[from + 2] + MIDDLE;
     }
   }
 }

@@ -1,27 +1,20 @@
-/**
- * Loads TensorFlow.js with its WebAssembly backend.
- *
- * Its scripts are not modules; they set the global `tf`. They run only if they
- * have the integrity hashes that the manifest gives.
- */
-
 import {ModelError} from './errors.js';
 
 /**
- * @param {Object<string, {file: string, integrity: string}>} files Of the
- *     manifest: core, backend, plain and simd.
- * @param {string} base The address that the files are relative to.
- * @return {Promise<Object>} `tf`, ready.
- * @throws {ModelError} if it cannot be fetched or started.
+ * Loads TensorFlow.js with its WebAssembly backend, from the files that the
+ * manifest names. Its scripts are not modules; they set the global `tf`.
  */
-export async function loadTensorFlow(files, base) {
-  const fetched = (entry, type) => fetchVerified(entry, base, type);
+export async function loadTensorFlow(files, readFile) {
+  const copyOf = async ({file, integrity}, type) => {
+    const bytes = await readFile(file, integrity);
+    return URL.createObjectURL(new Blob([bytes], {type}));
+  };
   // A second try must not run the scripts again: they would register the
   // backend twice.
   if (!globalThis.tf?.wasm) {
     const scripts = await Promise.all(
         [files.core, files.backend].map(
-            (entry) => fetched(entry, 'text/javascript')));
+            (entry) => copyOf(entry, 'text/javascript')));
     for (const address of scripts) {
       await import(address);
       URL.revokeObjectURL(address);
@@ -32,7 +25,7 @@ export async function loadTensorFlow(files, base) {
   tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', false);
   const simd = await tf.env().getAsync('WASM_HAS_SIMD_SUPPORT');
   const binary =
-      await fetched(simd ? files.simd : files.plain, 'application/wasm');
+      await copyOf(simd ? files.simd : files.plain, 'application/wasm');
   tf.wasm.setWasmPaths({
     'tfjs-backend-wasm.wasm': binary,
     'tfjs-backend-wasm-simd.wasm': binary,
@@ -44,18 +37,4 @@ export async function loadTensorFlow(files, base) {
   await tf.ready();
   URL.revokeObjectURL(binary);
   return tf;
-}
-
-/** The address of a copy of a file whose integrity was checked. */
-async function fetchVerified({file, integrity}, base, type) {
-  const address = new URL(file, base);
-  try {
-    const response = await fetch(address, {integrity});
-    if (!response.ok) throw new Error(`status ${response.status}`);
-    const bytes = await response.arrayBuffer();
-    return URL.createObjectURL(new Blob([bytes], {type}));
-  } catch (e) {
-    throw new ModelError(
-        `cannot fetch TensorFlow.js from ${address}: ${e.message}`);
-  }
 }

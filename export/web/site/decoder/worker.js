@@ -13,12 +13,15 @@ import {loadTensorFlow} from './tensorflow.js';
 
 const MODEL_URL = new URL('../model/', import.meta.url);
 
+/** Fetches a file of the site; what has an integrity hash never changes. */
 async function readFile(name, integrity) {
   const address = new URL(name, MODEL_URL);
-  // These names hold a hash of the content.
-  const cache = name.endsWith('.bin') ? 'force-cache' : 'no-cache';
+  const fetchBy = (cache) => fetch(address, {integrity, cache});
   try {
-    const response = await fetch(address, {integrity, cache});
+    // A cache may hold the file of an earlier export.
+    const response = integrity ?
+        await fetchBy('force-cache').catch(() => fetchBy('reload')) :
+        await fetchBy('no-cache');
     if (!response.ok) throw new Error(`status ${response.status}`);
     return new Uint8Array(await response.arrayBuffer());
   } catch (e) {
@@ -29,37 +32,30 @@ async function readFile(name, integrity) {
 /** The codec, TensorFlow.js, and the synthesis of each pair, once loaded. */
 const loaded = new Map();
 
-const loadCodec =
-    () => kept(loaded, 'codec', () => Codec.load(readFile, loadSynthesis));
-
 const loadSynthesis = (pair, model) => kept(loaded, pair, async () => {
+  const {tensorflow} = model.manifest;
   const [tf, weights] = await Promise.all([
-    kept(
-        loaded, 'tensorflow',
-        () => loadTensorFlow(model.manifest.tensorflow, MODEL_URL)),
+    kept(loaded, 'tensorflow', () => loadTensorFlow(tensorflow, readFile)),
     model.weights(pair),
   ]);
   return new Synthesis(tf, weights);
 });
 
+const loadCodec =
+    () => kept(loaded, 'codec', () => Codec.load(readFile, loadSynthesis));
+
 async function work({id, task, bytes, maxPixels}) {
-  const codec = await loadCodec();
-  if (task === 'info') return codec.info(bytes, maxPixels);
-  const onProgress = (progress) => self.postMessage({id, progress});
-  return codec.decode(bytes, maxPixels, onProgress);
+  try {
+    const codec = await loadCodec();
+    const result = await codec[task](
+        bytes, maxPixels, (progress) => self.postMessage({id, progress}));
+    self.postMessage({id, result}, result.data ? [result.data.buffer] : []);
+  } catch ({name, message}) {
+    self.postMessage({id, error: {name, message}});
+  }
 }
 
 let last = Promise.resolve();
-
-self.addEventListener('message', ({data: request}) => {
-  last = last.then(async () => {
-    const {id} = request;
-    try {
-      const result = await work(request);
-      const transfer = result.data ? [result.data.buffer] : [];
-      self.postMessage({id, result}, transfer);
-    } catch ({name, message}) {
-      self.postMessage({id, error: {name, message}});
-    }
-  });
+self.addEventListener('message', ({data}) => {
+  last = last.then(() => work(data));
 });

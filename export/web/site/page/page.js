@@ -1,54 +1,52 @@
-/** The page: opens files, shows one of them, and says what it knows of it. */
+/** The page: opens files, shows one of them, and says what it is. */
 
 import {decode, info} from '../decoder/bls2017.js';
-import {fetchBytes, readFile} from '../decoder/fetching.js';
+import {fetchBytes, readAll} from '../decoder/fetching.js';
+import {toPng} from '../decoder/images.js';
 import {Picture} from './picture.js';
 import {factsOf, problemOf} from './texts.js';
 import {Viewer} from './viewer.js';
 
 const $ = (id) => document.getElementById(id);
+const on = (id, type, listener) => $(id).addEventListener(type, listener);
 
-/** Pictures that are kept decoded. */
+/** How many pictures stay in memory beside the one that is shown. */
 const KEPT_PICTURES = 4;
 
-/**
- * A file that was opened.
- *
- * @typedef {{
- *   name: string,
- *   read: function(): Promise<Uint8Array>,
- *   info: ?Object,
- *   seconds: (number|undefined),
- *   picture: ?Picture,
- *   error: ?Error,
- * }} Entry
- */
-
-/** @type {Entry[]} */
+/** The opened files: {name, read, info, seconds, picture, error}. */
 const entries = [];
-/** @type {?Entry} */
+/** The one that is shown. */
 let current = null;
-const viewer = new Viewer($('canvas'));
+const viewer = new Viewer($('canvas'), showView, showPixel);
 
 /** Opens files of the device. */
 function openFiles(files) {
-  openEntries(Array.from(
-      files, (file) => ({name: file.name, read: () => readFile(file)})));
+  openEntries(Array.from(files, (file) => ({
+    name: file.name,
+    read: () => readAll(file.stream(), file.name),
+  })));
 }
 
-/** Opens an address, relative ones as well. */
+/** Opens an address, which may be relative. */
 function openAddress(text) {
-  const address = new URL(text, document.baseURI);
-  const name = decoded(address.pathname.split('/').pop());
-  const shown = new URL(location);
-  shown.searchParams.set('src', text);
-  history.replaceState(null, '', shown);
-  openEntries([
-    {name: name || address.host, read: () => fetchBytes(address.href)},
-  ]);
+  let address;
+  try {
+    address = new URL(text, document.baseURI);
+  } catch {
+    $('address').setCustomValidity('This is not an address.');
+    $('address').reportValidity();
+    $('address').setCustomValidity('');
+    return;
+  }
+  const page = new URL(location);
+  page.searchParams.set('src', text);
+  history.replaceState(null, '', page);
+  const name = nameIn(address.pathname) || address.host;
+  openEntries([{name, read: () => fetchBytes(address.href)}]);
 }
 
-function decoded(name) {
+function nameIn(pathname) {
+  const name = pathname.split('/').pop();
   try {
     return decodeURIComponent(name);
   } catch {
@@ -58,78 +56,72 @@ function decoded(name) {
 
 function openEntries(opened) {
   if (!opened.length) return;
-  for (const {name, read} of opened) {
-    entries.push({name, read, info: null, picture: null, error: null});
-  }
+  entries.push(...opened);
   document.body.dataset.state = 'open';
-  select(entries[entries.length - opened.length]);
+  select(opened[0]);
 }
 
-/** Makes a file the one that is shown, decoding it where needed. */
+/** Makes a file the one that is shown; decodes it if need be. */
 async function select(entry) {
   current = entry;
-  forgetOldPictures();
-  viewer.show(entry.picture);
-  refresh();
+  const others = entries.filter((e) => e.picture && e !== entry);
+  for (const other of others.slice(0, -KEPT_PICTURES)) delete other.picture;
+  show();
   if (entry.picture) return;
-  entry.error = null;
+  delete entry.error;
   try {
     await decodeEntry(entry);
   } catch (error) {
     entry.error = error;
   }
   if (entry !== current) return;
-  viewer.show(entry.picture);
-  refresh();
-  $('status').textContent = entry.error ?
-      problemOf(entry.error).title :
-      `${entry.name} is shown`;
+  show();
+  $('status').textContent = entry.error ? problemOf(entry.error).title :
+                                          `${entry.name} is shown`;
 }
 
 async function decodeEntry(entry) {
-  const progress = (text, share) => {
-    if (entry === current) showProgress(text, share);
-  };
-  progress('Reading the file…');
+  showProgress(entry, 'Reading the file…');
   const bytes = await entry.read();
-  progress('Loading the decoder…');
+  showProgress(entry, 'Loading the decoder…');
   entry.info = await info(bytes);
-  if (entry === current) refresh();
-  progress('Decoding…');
+  if (entry === current) showFacts();
+  const onProgress = (share) => showProgress(entry, 'Decoding…', share);
+  onProgress();
   const started = performance.now();
-  const image = await decode(
-      bytes, {onProgress: (share) => progress('Decoding…', share)});
+  const image = await decode(bytes, {onProgress});
   entry.seconds = (performance.now() - started) / 1000;
-  entry.picture = await Picture.of(image);
+  entry.picture = new Picture(image);
 }
 
-/** Closes pictures of files that were shown longest ago. */
-function forgetOldPictures() {
-  const kept = entries.filter((e) => e.picture && e !== current);
-  for (const entry of kept.slice(0, -KEPT_PICTURES)) {
-    entry.picture.close();
-    entry.picture = null;
-  }
-}
-
-function showProgress(text, share) {
+function showProgress(entry, text, share) {
+  if (entry !== current) return;
   $('waiting').hidden = false;
   $('waiting-text').textContent = text;
   if (share === undefined) $('progress').removeAttribute('value');
   else $('progress').value = share;
 }
 
-/** Brings the page in line with the current file. */
-function refresh() {
+/** Shows the current file. */
+function show() {
   const {name, error, picture} = current;
+  viewer.show(picture ?? null);
   document.title = `${name} · bls viewer`;
   $('name').textContent = name;
   $('canvas').setAttribute('aria-label', name);
   $('waiting').hidden = true;
   showFacts();
-  showProblem(error);
-  showEntries();
-  endComparison();
+  $('problem').hidden = !error;
+  if (error) {
+    const {title, hint, retry} = problemOf(error);
+    $('problem-title').textContent = title;
+    $('problem-hint').textContent = hint;
+    $('problem-detail').textContent = error.message;
+    $('retry').hidden = !retry;
+  }
+  $('list').hidden = entries.length < 2;
+  $('entries').replaceChildren(...entries.map(itemOf));
+  showOriginal(null);
   for (const button of $('tools').querySelectorAll('button')) {
     button.disabled = !picture;
   }
@@ -137,201 +129,139 @@ function refresh() {
 
 function showFacts() {
   const facts = current.info ? factsOf(current.info, current.seconds) : [];
-  $('facts').replaceChildren(...facts.flatMap(([term, value]) => [
-    element('dt', term),
-    element('dd', value),
-  ]));
+  $('facts').replaceChildren(...facts.flatMap(
+      ([name, value]) => [element('dt', name), element('dd', value)]));
 }
 
-function showProblem(error) {
-  $('problem').hidden = !error;
-  if (!error) return;
-  const {title, hint, retry} = problemOf(error);
-  $('problem-title').textContent = title;
-  $('problem-hint').textContent = hint;
-  $('problem-detail').textContent = error.message;
-  $('retry').hidden = !retry;
+function itemOf(entry) {
+  const button = element('button', entry.name);
+  button.type = 'button';
+  button.className = entry.error ? 'failed' : '';
+  button.setAttribute('aria-current', entry === current);
+  button.onclick = () => select(entry);
+  return element('li', button);
 }
 
-function showEntries() {
-  $('list').hidden = entries.length < 2;
-  $('entries').replaceChildren(...entries.map((entry) => {
-    const button = element('button', entry.name);
-    button.type = 'button';
-    button.classList.toggle('failed', entry.error !== null);
-    button.setAttribute('aria-current', entry === current);
-    button.addEventListener('click', () => select(entry));
-    const item = document.createElement('li');
-    item.append(button);
-    return item;
-  }));
-}
-
-function element(tag, text) {
+function element(tag, ...content) {
   const result = document.createElement(tag);
-  result.textContent = text;
+  result.append(...content);
   return result;
 }
 
 /** Reads an original and shows it left of the split. */
 async function compare(file) {
-  const entry = current;
-  let original;
+  const {picture} = current;
   try {
-    original = await Picture.read(file);
+    const original = await Picture.read(file);
+    if (picture !== current.picture) return;
+    const {width, height} = original;
+    if (width !== picture.width || height !== picture.height) {
+      throw new Error(
+          `${file.name} has ${width} × ${height} pixels, the image has ` +
+          `${picture.width} × ${picture.height}: they do not compare.`);
+    }
+    const psnr = picture.psnr(original);
+    const isEqual = psnr === Infinity;
+    const text = isEqual ? 'the same' : `${psnr.toFixed(2)} dB`;
+    $('right-label').textContent = `Decoded: ${text}`;
+    showOriginal(
+        original,
+        isEqual ? `Every pixel equals that of ${file.name}.` :
+                  `PSNR to ${file.name}: ${text}`);
   } catch (error) {
-    note(error.message, true);
-    return;
+    showOriginal(null, error.message, true);
   }
-  if (entry !== current || !entry.picture) return;
-  const {picture} = entry;
-  if (!picture.fits(original)) {
-    note(
-        `${file.name} has ${original.width} × ${original.height} pixels, the ` +
-        `image has ${picture.width} × ${picture.height}: they do not compare.`,
-        true);
-    return;
-  }
+}
+
+/** Shows an original, or none, and a text below the facts. */
+function showOriginal(original, text = '', isBad = false) {
   viewer.compareWith(original);
-  moveSplit(50);
-  setComparing(true);
-  const psnr = picture.psnr(original);
-  const equal = psnr === Infinity;
-  $('right-label').textContent =
-      equal ? 'Decoded: the same' : `Decoded: ${psnr.toFixed(2)} dB`;
-  note(
-      equal ? `Every pixel equals that of ${file.name}.` :
-              `PSNR to ${file.name}: ${psnr.toFixed(2)} dB`);
-}
-
-function endComparison() {
-  if (viewer.original) {
-    viewer.original.close();
-    viewer.compareWith(null);
-  }
-  setComparing(false);
-  $('comparison').hidden = true;
-}
-
-function setComparing(comparing) {
   for (const id of ['split-field', 'left-label', 'right-label']) {
-    $(id).hidden = !comparing;
+    $(id).hidden = !original;
   }
-  $('compare').textContent = comparing ? 'End comparison' : 'Compare…';
-}
-
-function moveSplit(percent) {
-  $('split').value = percent;
-  viewer.setSplit(percent / 100);
-}
-
-function note(text, bad = false) {
+  $('compare').textContent = original ? 'End comparison' : 'Compare…';
   $('comparison').textContent = text;
-  $('comparison').classList.toggle('bad', bad);
-  $('comparison').hidden = false;
-  $('status').textContent = text;
+  $('comparison').hidden = !text;
+  $('comparison').classList.toggle('bad', isBad);
+  if (text) $('status').textContent = text;
 }
 
 async function save() {
   const {name, picture} = current;
   try {
     const link = document.createElement('a');
-    link.href = URL.createObjectURL(await picture.png());
+    link.href = URL.createObjectURL(await toPng(picture));
     link.download = `${name.replace(/\.bls$/i, '')}.png`;
     link.click();
     // The browser has begun to read it by then.
     setTimeout(() => URL.revokeObjectURL(link.href), 60000);
   } catch (error) {
-    note(error.message, true);
+    showOriginal(viewer.original, error.message, true);
   }
+}
+
+function showView() {
+  const {picture, scale, split} = viewer;
+  $('zoom').textContent = picture ? `${Math.round(100 * scale)}%` : '–';
+  $('split').value = 100 * split;
 }
 
 function showPixel(pixel) {
-  const {picture} = current ?? {};
-  const shown = pixel?.original ? viewer.original : picture;
-  const colour = pixel && shown?.pixelAt(pixel.x, pixel.y);
-  $('pixel').hidden = !colour;
-  if (!colour) return;
-  const swatch = document.createElement('span');
+  $('pixel').hidden = !pixel;
+  if (!pixel) return;
+  const colour = pixel.colour.join(' ');
+  const swatch = element('span');
   swatch.className = 'swatch';
-  swatch.style.background = `rgb(${colour.join(' ')})`;
-  $('pixel').replaceChildren(
-      swatch, `${pixel.x}, ${pixel.y}: ${colour.join(' ')}`);
+  swatch.style.background = `rgb(${colour})`;
+  $('pixel').replaceChildren(swatch, `${pixel.x}, ${pixel.y}: ${colour}`);
 }
 
-function listenToButtons() {
-  const chooseFiles = () => $('files').click();
-  for (const id of ['open', 'choose', 'other']) {
-    $(id).addEventListener('click', chooseFiles);
-  }
-  $('files').addEventListener('change', () => {
-    openFiles($('files').files);
-    $('files').value = '';
-  });
-  $('address-form').addEventListener('submit', (event) => {
-    event.preventDefault();
-    openTyped($('address').value.trim());
-  });
-  $('retry').addEventListener('click', () => select(current));
-  $('smaller').addEventListener('click', () => viewer.zoomOut());
-  $('larger').addEventListener('click', () => viewer.zoomIn());
-  $('fit').addEventListener('click', () => viewer.fit());
-  $('actual').addEventListener('click', () => viewer.zoomTo(1));
-  $('save').addEventListener('click', save);
-  $('compare').addEventListener('click', () => {
-    if (viewer.original) endComparison();
-    else $('original-file').click();
-  });
-  $('original-file').addEventListener('change', () => {
-    compare($('original-file').files[0]);
-    $('original-file').value = '';
-  });
-  $('split').addEventListener(
-      'input', () => viewer.setSplit($('split').valueAsNumber / 100));
-}
-
-function openTyped(text) {
-  try {
-    openAddress(text);
-  } catch {
-    $('address').setCustomValidity('This is not an address.');
-    $('address').reportValidity();
-    $('address').setCustomValidity('');
-  }
-}
-
-function listenToDrops() {
-  let depth = 0;
-  const drag = (change) => {
-    depth = Math.max(0, depth + change);
-    document.body.classList.toggle('dragging', depth > 0);
-  };
-  addEventListener('dragenter', () => drag(1));
-  addEventListener('dragleave', () => drag(-1));
-  addEventListener('dragover', (event) => event.preventDefault());
-  addEventListener('drop', (event) => {
-    event.preventDefault();
-    drag(-depth);
-    const files = [...event.dataTransfer.files];
-    const original = files.length === 1 && current?.picture &&
-        !/\.bls$/i.test(files[0].name) && files[0].type.startsWith('image/');
-    // An ordinary image that is dropped on a picture is its original.
-    if (original) {
-      endComparison();
-      compare(files[0]);
-    } else {
-      openFiles(files);
-    }
+/** Gives the chosen files of an input to a function, each time. */
+function onChosen(id, use) {
+  on(id, 'change', () => {
+    use($(id).files);
+    $(id).value = '';
   });
 }
 
-viewer.addEventListener('change', () => {
-  $('zoom').textContent =
-      viewer.picture ? `${Math.round(100 * viewer.scale)}%` : '–';
-  $('split').value = 100 * viewer.split;
+for (const id of ['open', 'choose', 'other']) {
+  on(id, 'click', () => $('files').click());
+}
+onChosen('files', openFiles);
+onChosen('original-file', ([file]) => compare(file));
+on('address-form', 'submit', (event) => {
+  event.preventDefault();
+  openAddress($('address').value.trim());
 });
-viewer.addEventListener('point', ({detail}) => showPixel(detail));
-listenToButtons();
-listenToDrops();
+on('retry', 'click', () => select(current));
+on('smaller', 'click', () => viewer.zoomBy(-1));
+on('larger', 'click', () => viewer.zoomBy(1));
+on('fit', 'click', () => viewer.fit());
+on('actual', 'click', () => viewer.zoomTo(1));
+on('save', 'click', save);
+on('compare', 'click', () => {
+  if (viewer.original) showOriginal(null);
+  else $('original-file').click();
+});
+on('split', 'input', () => viewer.setSplit($('split').valueAsNumber / 100));
+
+addEventListener('dragover', (event) => {
+  event.preventDefault();
+  document.body.classList.add('dragging');
+});
+addEventListener('dragleave', ({relatedTarget}) => {
+  document.body.classList.toggle('dragging', relatedTarget !== null);
+});
+addEventListener('drop', (event) => {
+  event.preventDefault();
+  document.body.classList.remove('dragging');
+  const {files} = event.dataTransfer;
+  // An ordinary image that is dropped on a picture is its original.
+  const isOriginal = files.length === 1 && current?.picture &&
+      !/\.bls$/i.test(files[0].name) && files[0].type.startsWith('image/');
+  if (isOriginal) compare(files[0]);
+  else openFiles(files);
+});
+
 const asked = new URLSearchParams(location.search).get('src');
-if (asked) openTyped(asked);
+if (asked) openAddress(asked);
