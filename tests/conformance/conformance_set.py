@@ -8,24 +8,17 @@ import pathlib
 from typing import Any
 
 import numpy as np
-import pytest
 from PIL import Image
-
-from bls2017 import codec as codec_lib
-from bls2017 import errors
 
 ROOT = pathlib.Path(__file__).parents[2]
 FOLDER = pathlib.Path(__file__).parent
 FILES = FOLDER / "files"
 MANIFEST = FOLDER / "conformance.json"
 PAIRS = FOLDER / "pairs"
-"""A model of two pairs of transforms; those of one pair are the golden ones."""
-
-VERSIONS = (1, 2, 3)
-"""Of the format, all with files of one pair."""
+"""A model of two pairs of transforms; the golden model has one."""
 
 Entry = dict[str, Any]
-"""What the manifest says of a file."""
+"""An entry of the manifest: the facts of a file."""
 
 
 def read_manifest() -> dict[str, Any]:
@@ -49,7 +42,7 @@ def difference(pixels: np.ndarray, entry: Entry) -> tuple[int, float]:
   """How far a decoder's samples are from those of the set.
 
   Args:
-    pixels: uint8 [H, W, 3], what a decoder gave.
+    pixels: uint8 [H, W, 3], from a decoder.
     entry: Of the file.
 
   Returns:
@@ -60,33 +53,3 @@ def difference(pixels: np.ndarray, entry: Entry) -> tuple[int, float]:
   assert digest(recorded) == entry["pixels_sha256"]
   levels = np.abs(pixels.astype(int) - recorded)
   return int(levels.max()), float(np.mean(levels > 0))
-
-
-def check_pixels(
-  pixels: np.ndarray, entry: Entry, nearness: dict[str, float]
-) -> None:
-  """Asserts that a decoder's samples are as near as the manifest says."""
-  largest, share = difference(pixels, entry)
-  assert largest <= nearness["largest_difference"]
-  assert share <= nearness["differing_share"]
-
-
-def check_sound(
-  codec: codec_lib.Codec, entry: Entry, nearness: dict[str, float]
-) -> None:
-  """Asserts that a codec reads a file as the set says."""
-  file = data(entry)
-  info = codec.info(file)
-  for name in ("version", "height", "width", "quality", "lanes", "metadata"):
-    assert getattr(info, name) == entry[name]
-  symbols = codec.symbols(file)
-  assert list(symbols.shape[:2]) == entry["positions"]
-  assert digest(symbols.astype(np.int32)) == entry["symbols_sha256"]
-  check_pixels(codec.decompress(file), entry, nearness)
-
-
-def check_broken(codec: codec_lib.Codec, entry: Entry) -> None:
-  """Asserts that a codec refuses a file as the set says."""
-  with pytest.raises(errors.CodecError) as refusal:
-    codec.decompress(data(entry))
-  assert type(refusal.value).__name__ == entry["error"]

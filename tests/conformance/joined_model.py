@@ -1,7 +1,8 @@
 """The model of two pairs of transforms in the conformance set.
 
-It is made of the golden model of version 3, whose channels it shares out: so it
-needs no training, and its pairs have other numbers of channels.
+It is made of the golden model, whose channels it shares out: so it needs no
+training, and its pairs have other numbers of channels. In one of the channels
+that a pair lacks all symbols are another number than 0.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ QUALITIES = ((0, 2, 4), (6, 8))
 
 UNUSED = (slice(1, None, 2), slice(3))
 """Its channels that each pair lacks; of those that the other lacks, it has."""
+
+CONSTANT = 2
+"""The only symbol of the first of them."""
 
 
 def make(golden: model_directory.FrozenModel) -> model_directory.FrozenModel:
@@ -46,6 +50,7 @@ def _part(
     )
   }  # fmt: skip
   arrays["minimum"][:, unused] = 0
+  arrays["minimum"][:, unused.start or 0] = CONSTANT
   arrays["size"][:, unused] = 1
   config = dataclasses.replace(
     golden.config, lmbdas=golden.config.lmbdas[number:][:1], quality_steps=4

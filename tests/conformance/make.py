@@ -2,7 +2,7 @@
 
     python -m tests.conformance.make
 
-Only a new version of the format needs it; README.md describes what it writes.
+Only a new version of the format needs it; README.md describes the files.
 """
 
 from __future__ import annotations
@@ -10,26 +10,29 @@ from __future__ import annotations
 import json
 import pathlib
 import sys
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from bls2017 import codec as codec_lib
-from bls2017 import errors
+from bls2017 import decode
+from bls2017.encode import request, search
 from bls2017.format import container
-from bls2017.model import model_directory
+from bls2017.model import model_directory, packaged_models
 from bls2017.training import freezing
-from tests import images
+from tests import decoders, images
 from tests.conformance import broken, joined_model
 from tests.conformance.conformance_set import (
   FILES,
   MANIFEST,
   PAIRS,
   ROOT,
-  VERSIONS,
+  Entry,
   digest,
 )
+
+NAME = f"v{container.VERSION}"
+GOLDEN = ROOT / "tests" / "golden" / NAME / "model"
 
 SOUND = (
   # Name, height, width, quality.
@@ -42,13 +45,25 @@ SOUND = (
 )
 """One lane, several, and more positions along a side than a decoder's tile."""
 
-BOXES = (
+OF_PACKAGED = (("photograph", 150, 170, 6.0),)
+
+METADATA = (
   container.Box(container.EXIF, b"II*\0\x08\0\0\0\0\0\0\0\0\0"),
   container.Box(container.XMP, b'<x:xmpmeta xmlns:x="adobe:ns:meta/"/>'),
   container.Box(b"zzz~", b"of a type that no reader knows"),
 )
-WITH_BOXES = ("lanes", "pixel")
-"""The files that hold metadata, from version 3 on."""
+BOXES = {
+  "lanes": METADATA,
+  "pixel": METADATA,
+  "block": tuple(
+    container.Box(b"%04d" % number, b"1")
+    for number in range(container.MAX_BOXES)
+  ),
+}
+"""The files that hold metadata."""
+
+EXTREMES = (48, 64)
+"""Pixels of the files of nothing but first and last table indices."""
 
 PIXELS = {"largest_difference": 1, "differing_share": 0.1}
 """How near a decoder's samples must come to those of the PNG files.
@@ -61,19 +76,44 @@ MAX_PIXELS = 2**26
 """The limit with which the files are to be decoded."""
 
 
-def _sound(model: pathlib.Path, name_of_set: str) -> list[dict[str, Any]]:
-  """Writes the files that a model wrote; returns what the set says of them."""
-  codec = codec_lib.Codec.load(str(model))
-  version = codec.model.format_version
-  entries = []
-  for seed, (name, height, width, quality) in enumerate(SOUND):
-    has_boxes = version >= container.BOXES_VERSION and name in WITH_BOXES
-    data = codec.compress(
-      images.photograph(height, width, seed),
-      quality,
-      metadata=BOXES if has_boxes else (),
+def _files(
+  model: model_directory.FrozenModel, sizes: tuple[tuple[str, int, int, float]]
+) -> dict[str, bytes]:
+  """Compresses photographs; returns files by name."""
+  files = {}
+  for seed, (name, height, width, quality) in enumerate(sizes):
+    pixels = images.photograph(height, width, seed)
+    found = search.encode(
+      pixels, model, request.Request(quality), BOXES.get(name, ())
     )
-    stem = f"{name_of_set}-{name}"
+    files[name] = found.image.file(found.candidate)
+  return files
+
+
+def _extremes(model: model_directory.FrozenModel) -> dict[str, bytes]:
+  """Files whose streams end as others seldom do.
+
+  The base of a stream of first table indices stays 0. The interval of one of
+  last table indices always ends where a number is a multiple of 2^32.
+  """
+  header = container.Header(*EXTREMES, 0, model.model_id)
+  tables = model.quality_tables(0)
+  sizes = (tables.maximum - tables.minimum)[tables.live]
+  last = np.concatenate([[tables.num_activities - 1], sizes])
+  return {
+    name: container.pack(
+      header, np.tile(row, (header.positions, 1)), tables, ()
+    )
+    for name, row in (("first", 0 * last), ("last", last))
+  }
+
+
+def _sound(path: pathlib.Path, prefix: str, files: dict[str, bytes]):
+  """Writes files of a model and their pixels; returns their entries."""
+  codec = codec_lib.Codec.load(str(path))
+  entries: list[Entry] = []
+  for name, data in files.items():
+    stem = f"{prefix}-{name}"
     (FILES / f"{stem}.bls").write_bytes(data)
     symbols, pixels = codec.symbols(data), codec.decompress(data)
     Image.fromarray(pixels).save(FILES / f"{stem}.png")
@@ -81,7 +121,7 @@ def _sound(model: pathlib.Path, name_of_set: str) -> list[dict[str, Any]]:
     entries.append(
       {
         "file": f"{stem}.bls",
-        "model": model.relative_to(ROOT).as_posix(),
+        "model": path.relative_to(ROOT).as_posix(),
         "version": info.version,
         "height": info.height,
         "width": info.width,
@@ -89,7 +129,7 @@ def _sound(model: pathlib.Path, name_of_set: str) -> list[dict[str, Any]]:
         "lanes": info.lanes,
         "metadata": info.metadata,
         "positions": list(symbols.shape[:2]),
-        "symbols_sha256": digest(symbols.astype(np.int32)),
+        "symbols_sha256": digest(symbols),
         "pixels": f"{stem}.png",
         "pixels_sha256": digest(pixels),
       }
@@ -97,25 +137,27 @@ def _sound(model: pathlib.Path, name_of_set: str) -> list[dict[str, Any]]:
   return entries
 
 
-def _broken(model: pathlib.Path, version: int) -> list[dict[str, Any]]:
-  codec = codec_lib.Codec.load(str(model))
-  sound = (FILES / f"v{version}-lanes.bls").read_bytes()
-  entries = []
-  for case in broken.cases(sound, version):
-    file = f"v{version}-broken-{case.name}.bls"
-    (FILES / file).write_bytes(case.data)
-    try:
-      codec.decompress(case.data)
-    except errors.CodecError as e:
-      error = type(e).__name__
-      if error != case.error:
-        raise SystemExit(f"{file}: {error}, not {case.error}: {e}") from e
-    else:
-      raise SystemExit(f"{file} was decoded")
+def _broken(path: pathlib.Path, sound: dict[str, bytes]) -> list[Entry]:
+  """Writes broken files of a model; returns their entries."""
+  model = model_directory.load(str(path))
+  decoder = decoders.library(model, MAX_PIXELS)
+  files = {
+    name: decode.open(data, model, MAX_PIXELS) for name, data in sound.items()
+  }
+  entries: list[Entry] = []
+  for case in (
+    *broken.cases(files["lanes"], len(model.tables)),
+    *broken.endings(files["first"], files["last"]),
+  ):
+    name = f"{NAME}-broken-{case.name}.bls"
+    (FILES / name).write_bytes(case.data)
+    error = decoder(case.data).error
+    if error != case.error:
+      raise SystemExit(f"{name}: {error or 'none'}, not {case.error}")
     entries.append(
       {
-        "file": file,
-        "model": model.relative_to(ROOT).as_posix(),
+        "file": name,
+        "model": path.relative_to(ROOT).as_posix(),
         "fault": case.fault,
         "error": case.error,
       }
@@ -128,19 +170,25 @@ def main() -> int:
   FILES.mkdir(exist_ok=True)
   for path in FILES.iterdir():
     path.unlink()
-  sound, refused = [], []
-  for version in VERSIONS:
-    model = ROOT / f"tests/golden/v{version}/model"
-    sound += _sound(model, f"v{version}")
-    refused += _broken(model, version)
-  golden = model_directory.load(str(model))
-  freezing.save(joined_model.make(golden), str(PAIRS), overwrite=True)
-  sound += _sound(PAIRS, "pairs")
+  golden = model_directory.load(str(GOLDEN))
+  pairs = joined_model.make(golden)
+  freezing.save(pairs, str(PAIRS), overwrite=True)
+  packaged = pathlib.Path(packaged_models.directory())
+  files = {**_files(golden, SOUND), **_extremes(golden)}
+  sound = [
+    *_sound(GOLDEN, NAME, files),
+    *_sound(PAIRS, "pairs", _files(pairs, SOUND)),
+    *_sound(
+      packaged,
+      "packaged",
+      _files(model_directory.load(str(packaged)), OF_PACKAGED),
+    ),
+  ]
   manifest = {
     "max_pixels": MAX_PIXELS,
     "nearness": PIXELS,
     "sound": sound,
-    "broken": refused,
+    "broken": _broken(GOLDEN, files),
   }
   text = json.dumps(manifest, indent=1) + "\n"
   MANIFEST.write_text(text, encoding="utf-8")

@@ -1,93 +1,80 @@
-"""TensorFlow's runtime and the exported graph pass the conformance set.
-
-`tests/light` runs it on LiteRT, `tests/export/web` in JavaScript.
-"""
+"""Every decoder passes the conformance set; JavaScript in tests/export/web."""
 
 from __future__ import annotations
 
 import functools
 
+import numpy as np
 import pytest
-import tensorflow as tf
 
 from bls2017 import codec as codec_lib
-from bls2017 import errors
-from bls2017.format import range_coder_numpy, range_coder_tfc
 from bls2017.model import model_directory
-from export import serving_module
+from tests import decoders
 from tests.conformance import conformance_set
 
 MANIFEST = conformance_set.read_manifest()
-CODERS = {
-  "numpy": range_coder_numpy.NumpyRangeCoder,
-  "tfc": range_coder_tfc.TfcRangeCoder,
-}
-NAMES = ("numpy", pytest.param("tfc", marks=pytest.mark.tfc))
-MODELS = sorted({entry["model"] for entry in MANIFEST["sound"]})
+GOLDEN = MANIFEST["broken"][0]["model"]
+PAIRS = conformance_set.PAIRS.relative_to(conformance_set.ROOT).as_posix()
+
+_each_decoder = pytest.mark.parametrize("decoder", decoders.DECODERS)
+_each_sound_file = pytest.mark.parametrize(
+  "entry", MANIFEST["sound"], ids=lambda entry: entry["file"]
+)
 
 
 @functools.cache
-def _codec(model: str, coder: str) -> codec_lib.Codec:
-  return codec_lib.Codec(
-    model_directory.load(str(conformance_set.ROOT / model)),
-    CODERS[coder](),
-    MANIFEST["max_pixels"],
-  )
+def _model(path: str) -> model_directory.FrozenModel:
+  return model_directory.load(str(conformance_set.ROOT / path))
 
 
-@pytest.mark.parametrize("coder", NAMES)
-@pytest.mark.parametrize("entry", MANIFEST["sound"], ids=lambda e: e["file"])
-def test_sound_files_decode(entry, coder):
-  codec = _codec(entry["model"], coder)
-  conformance_set.check_sound(codec, entry, MANIFEST["nearness"])
+@functools.cache
+def _decoder(name: str, model: str) -> decoders.Decoder:
+  return decoders.DECODERS[name](_model(model), MANIFEST["max_pixels"])
 
 
-@pytest.mark.parametrize("coder", NAMES)
+def _outcome(name: str, entry: conformance_set.Entry) -> decoders.Outcome:
+  return _decoder(name, entry["model"])(conformance_set.data(entry))
+
+
+@_each_decoder
+@_each_sound_file
+def test_sound_files_decode(entry, decoder):
+  error, symbols, pixels = _outcome(decoder, entry)
+  assert not error
+  if symbols is not None:
+    assert list(symbols.shape[:2]) == entry["positions"]
+    found = conformance_set.digest(symbols.astype(np.int32))
+    assert found == entry["symbols_sha256"]
+  if pixels is not None:
+    largest, share = conformance_set.difference(pixels, entry)
+    assert largest <= MANIFEST["nearness"]["largest_difference"]
+    assert share <= MANIFEST["nearness"]["differing_share"]
+
+
+@_each_decoder
 @pytest.mark.parametrize("entry", MANIFEST["broken"], ids=lambda e: e["file"])
-def test_broken_files_are_refused(entry, coder):
-  conformance_set.check_broken(_codec(entry["model"], coder), entry)
+def test_broken_files_are_refused(entry, decoder):
+  assert _outcome(decoder, entry).error == entry["error"]
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_the_exported_graph_agrees(model):
-  module = serving_module.ServingModule(
-    model_directory.load(str(conformance_set.ROOT / model)),
-    MANIFEST["max_pixels"],
-  )
-  broken = [e for e in MANIFEST["broken"] if e["model"] == model]
-  if broken:
-    files = [conformance_set.data(e) for e in broken]
-    statuses = module.decompress(files)["status"].numpy()
-    for entry, status in zip(broken, statuses):
-      assert status == getattr(errors, entry["error"]).exit_code, entry["file"]
-  for entry in MANIFEST["sound"]:
-    if entry["model"] == model:
-      file = conformance_set.data(entry)
-      outputs = module.decompress_image(tf.constant([file]))
-      assert outputs["status"].numpy().tolist() == [0]
-      conformance_set.check_pixels(
-        outputs["image"].numpy()[0], entry, MANIFEST["nearness"]
-      )
+@_each_sound_file
+def test_the_library_tells_what_files_state(entry):
+  codec = codec_lib.Codec(_model(entry["model"]))
+  info = codec.info(conformance_set.data(entry))
+  for name in ("version", "height", "width", "quality", "lanes", "metadata"):
+    assert getattr(info, name) == entry[name]
 
 
-def test_the_set_covers_both_verdicts_of_every_version():
-  for version in conformance_set.VERSIONS:
-    sound = [e for e in MANIFEST["sound"] if e["version"] == version]
-    assert {e["lanes"] > 1 for e in sound} == {False, True}
-    assert len({e["quality"] for e in sound}) >= 4
-  refusals = {e["error"] for e in MANIFEST["broken"]}
+def test_the_set_covers_lanes_qualities_pairs_and_errors():
+  assert {entry["lanes"] > 1 for entry in MANIFEST["sound"]} == {False, True}
+  for path, pairs in ((GOLDEN, {0}), (PAIRS, {0, 1})):
+    model = _model(path)
+    used = {
+      model.config.quality_index(entry["quality"])
+      for entry in MANIFEST["sound"]
+      if entry["model"] == path
+    }
+    assert len(used) >= 4
+    assert {model.tables.pair_of(index) for index in used} == pairs
+  refusals = {entry["error"] for entry in MANIFEST["broken"]}
   assert refusals == {"BitstreamError", "ForeignModelError", "LimitError"}
-
-
-def test_the_set_covers_every_pair_of_transforms():
-  model = str(conformance_set.PAIRS.relative_to(conformance_set.ROOT))
-  codec = _codec(model, "numpy")
-  pairs = [
-    codec.model.tables.pair_of(codec.model.config.quality_index(e["quality"]))
-    for e in MANIFEST["sound"]
-    if e["model"] == model
-  ]
-  assert set(pairs) == {0, 1}
-  first = "synthesis/igdn_in/beta"
-  channels = [len(pair.weights[first]) for pair in codec.model.pairs]
-  assert channels == [12, 21]
