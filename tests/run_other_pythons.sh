@@ -1,10 +1,9 @@
 #!/usr/bin/env bash
 # Installs the package into a new virtual environment of every other Python that
-# is found, with what it brings there, and runs the tests that need no TensorFlow.
-# The newest of 3.12 and later for which there is a TensorFlow then runs the tests
-# of the export and of `bls2017 evaluate` with that one, but for those of
-# tensorflow-compression, and answers as the older TensorFlow does that exported,
-# and the other way round. Says which Pythons it ran. Needs a package index.
+# is found, without extras, and runs the tests that need none. In the newest of
+# them for which there is a TensorFlow, it then installs that one, runs the tests
+# of the export and of `bls2017 evaluate`, and lets both TensorFlows serve what the
+# other one exported. Says which Pythons it ran. Needs a package index.
 #
 #   tests/run_other_pythons.sh [PYTHON...]
 set -euo pipefail
@@ -27,46 +26,52 @@ find_pythons() {
   done
 }
 
+# Runs tests, of the installed package and not of the one beside them.
+#   run_tests VENV ARGUMENT...
+run_tests() {
+  (cd "$temporary" && "$1/bin/python" -m pytest -p no:cacheprovider -p tests.light \
+    -o addopts= -q -m 'not node' "${@:2}")
+}
+
+megabytes() { du -sm "$1" | cut -f1; }
+
 (($#)) || mapfile -t found < <(find_pythons)
 (($#)) || set -- "${found[@]}"
 
-# The installed package is tested, not the one beside the tests.
 cp -r --parents tests .pytest.ini "$temporary"
-trained=  # The environment of a Python that has tensorflow-compression.
-newer=()  # Those of Pythons that have not, the newest first.
+old=    # The environment of a Python for which there is TensorFlow 2.14.1.
+newer=()  # Those of later Pythons, the newest first.
 ran=()
 for python in "$@"; do
   venv="$temporary/venv${#ran[@]}"
   "$python" -m venv "$venv"
   started=$SECONDS
-  "$venv/bin/pip" install -q . 'pytest>=7.4,<10' 'hypothesis>=6.80,<7'
-  took=$((SECONDS - started))
-  (cd "$temporary" &&
-    "$venv/bin/python" -m pytest -p no:cacheprovider -o addopts= -q tests/light)
-  size=$(du -sm "$venv" | cut -f1)
-  ran+=("$("$python" -V): installed in $took s, $size MB")
+  "$venv/bin/pip" install -q .
+  ran+=("$("$python" -V): installed in $((SECONDS - started)) s, $(megabytes "$venv") MB")
+  "$venv/bin/pip" install -q 'pytest>=7.4,<10' 'pytest-timeout>=2.3,<3' \
+    'hypothesis>=6.80,<7'
+  run_tests "$venv" tests/bls2017 tests/conformance tests/fuzz
   if "$venv/bin/python" -c "import sys; sys.exit(sys.version_info < (3, 12))"
   then
     newer=("$venv" "${newer[@]}")
   else
-    trained=$venv
+    old=$venv
   fi
 done
 
 for venv in "${newer[@]}"; do
   # TensorFlow comes to a new Python later than Python does.
   "$venv/bin/pip" install -q '.[export,serving,test]' || continue
-  cd "$temporary"
-  # The joined model is trained; files of several pairs are in the conformance set.
-  "$venv/bin/python" -m pytest -p no:cacheprovider -m 'not node and not tfc' \
-    --ignore=tests/export/test_joined_model.py \
-    tests/export tests/conformance tests/bls2017/commands/test_evaluate_command.py
-  if [[ $trained ]]; then
-    "$trained/bin/python" -m tests.export.other_tensorflow "$venv/bin/python"
-    "$venv/bin/python" -m tests.export.other_tensorflow "$trained/bin/python"
+  run_tests "$venv" tests/export tests/conformance \
+    tests/bls2017/commands/test_evaluate_command.py
+  if [[ $old ]]; then
+    "$old/bin/pip" install -q '.[export]'
+    cd "$temporary"
+    "$old/bin/python" -m tests.export.other_tensorflow "$venv/bin/python"
+    "$venv/bin/python" -m tests.export.other_tensorflow "$old/bin/python"
   fi
   ran+=("$("$venv/bin/python" -V), the export: $("$venv/bin/pip" freeze |
-    grep '^tensorflow=='), $(du -sm "$venv" | cut -f1) MB")
+    grep '^tensorflow=='), $(megabytes "$venv") MB")
   newer=()
   break
 done
