@@ -1,5 +1,5 @@
 """Pictures for tests."""
 
-from bls2017.evaluation.benchmark.photograph import photograph
+from bls2017.commands.photograph import photograph
 
 __all__ = ["photograph"]

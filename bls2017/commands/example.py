@@ -9,8 +9,7 @@ from __future__ import annotations
 from absl import flags
 
 from bls2017 import errors
-from bls2017.commands import coding_flags
-from bls2017.evaluation.benchmark import photograph
+from bls2017.commands import coding_flags, photograph
 from bls2017.images import image_io
 
 USAGE = "bls2017 example OUTPUT [--width=768] [--height=512] [--overwrite]"

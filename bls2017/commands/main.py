@@ -31,7 +31,6 @@ COMMANDS = {
   "freeze": "make a model directory from a training checkpoint",
   "export": "write a SavedModel for TF Serving",
   "evaluate": "compare with JPEG, JPEG 2000 and others: numbers and pictures",
-  "benchmark": "measure this machine's speed and memory, beside other codecs",
 }
 
 ABSL_FLAGS = {"flagfile", "undefok"}

@@ -26,11 +26,11 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 from bls2017 import codec as codec_lib  # noqa: E402
-from bls2017.evaluation.benchmark import plain_model  # noqa: E402
 from bls2017.images import image_io  # noqa: E402
 from bls2017.model import model_directory  # noqa: E402
 from export import client, export_model  # noqa: E402
 from tests import images  # noqa: E402
+from tests.benchmarks import plain_model  # noqa: E402
 from tests.export import model_server  # noqa: E402
 
 SIZES = ((512, 768), (3000, 4000))

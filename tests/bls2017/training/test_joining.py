@@ -15,7 +15,6 @@ from bls2017 import codec as codec_lib
 from bls2017 import errors
 from bls2017.common import config
 from bls2017.encode import analysis
-from bls2017.evaluation.benchmark import plain_model
 from bls2017.images import metrics
 from bls2017.model import frozen_transforms, model_directory, runtimes
 from bls2017.training import (
@@ -355,14 +354,3 @@ def test_the_command_joins_runs(photographs: str, tmp_path) -> None:
     float(sizes[1]), abs=0.02
   )
   assert all(len(pair.graphs["synthesis"]) > 10_000 for pair in model.pairs)
-
-
-@pytest.mark.parametrize("quality", [1.0, 3.0, 6.0])
-def test_the_plain_model_has_the_pair_of_its_quality(
-  codec: codec_lib.Codec, x: np.ndarray, quality: float
-) -> None:
-  plain = plain_model.PlainModel(codec.model, quality)
-  string, shape = plain.compress(tf.constant(x))
-  x_hat = plain.decompress(string, shape).numpy()[:70, :90]
-  expected = codec.decompress(codec.compress(x, quality))
-  assert metrics.psnr(x, x_hat) > metrics.psnr(x, expected) - 0.1

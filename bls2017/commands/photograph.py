@@ -1,4 +1,4 @@
-"""Synthetic photographs: smooth shading, edges and texture, from a seed."""
+"""A synthetic photograph: smooth shading, edges and texture, from a seed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def photograph(height: int, width: int, seed: int = 0) -> np.ndarray:
-  """A picture that a transform coder can work with.
+  """Draws a picture that a transform coder can work with.
 
   Args:
     height: Pixels.
@@ -29,19 +29,3 @@ def photograph(height: int, width: int, seed: int = 0) -> np.ndarray:
     image[inside] += rng.normal(0, 50, 3)
   image += rng.normal(0, 4, (height, width, 1))
   return np.clip(np.rint(image + 128), 0, 255).astype(np.uint8)
-
-
-def tiled(height: int, width: int, side: int = 1000) -> np.ndarray:
-  """A photograph of any size from mirrored copies of a small one.
-
-  Args:
-    height: Pixels.
-    width: Pixels.
-    side: Pixels of the small one's sides.
-
-  Returns:
-    uint8 [height, width, 3], without seams.
-  """
-  tile = photograph(min(height, side), min(width, side))
-  missing = [(0, height - tile.shape[0]), (0, width - tile.shape[1]), (0, 0)]
-  return np.pad(tile, missing, "symmetric")

@@ -1,1 +1,0 @@
-"""What `bls2017 benchmark` measures; nothing else imports this package."""
