@@ -1,182 +1,163 @@
-"""One run of an evaluation: from its configuration to the files it leaves."""
+"""One evaluation: measures, summarizes, draws and writes the report."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 from bls2017 import errors, files
-from bls2017.common import config as config_lib
-from bls2017.common import packages
+from bls2017.common import config, packages
 from bls2017.evaluation import (
-  comparison,
   grid,
+  image_codecs,
+  measurement,
   plots,
   rate_distortion,
   report,
-  results,
   study_results,
   summary,
 )
-from bls2017.evaluation.evaluation_config import EvaluationConfig
+from bls2017.images import image_io
 
 FIGURE_NAME = "figure.jpg"
 STUDIES_DIR = "studies"
 PER_IMAGE_DIR = "per_image"
-DEFAULT_COMPARED = 2
+
+_CAPTION_HEIGHT = 56
+_GAP = 8
+_FIGURE_QUALITY = 88
 
 
-class Outcome(NamedTuple):
-  """What a run leaves.
-
-  Attributes:
-    files: Names of the files written, relative to the output directory.
-    headline: The result in sentences, one for each learned codec and measure.
-  """
-
-  files: tuple[str, ...]
-  headline: tuple[str, ...]
-
-
-def run(config: EvaluationConfig, progress: grid.Progress) -> Outcome:
-  """Does what is asked for.
+def evaluate(
+  images: str,
+  output_dir: str,
+  codecs: Sequence[image_codecs.ImageCodec],
+  progress: grid.Progress,
+  *,
+  workers: int | None = None,
+  compare_images: Sequence[str] | None = None,
+  compare_bpp: Sequence[float] = (0.25, 0.6),
+  figure: str | None = None,
+  figure_bpp: float = 0.113,
+) -> list[str]:
+  """Compares codecs on images: numbers, plots, pictures and the report.
 
   Args:
-    config: What is asked for.
-    progress: Is told how far the work is.
+    images: Pattern of the files.
+    output_dir: Where everything goes; created where it is missing.
+    codecs: From `grid.choose_codecs`.
+    progress: Told how far the work is.
+    workers: Processes; one per core by default.
+    compare_images: Names of the images shown side by side in the report; the
+      first two by default.
+    compare_bpp: Rates at which they are compared.
+    figure: Name of an image to draw under all codecs: figure.jpg.
+    figure_bpp: Rate of the figure.
+
+  Returns:
+    A sentence for each codec that a learned one is compared with.
 
   Raises:
     errors.CodecError: if it cannot be done; see `bls2017.errors`.
   """
-  paths = grid.find_images(config.images)
-  plans = grid.plan_codecs(config.codecs, config.models, config.qualities)
-  try:
-    os.makedirs(os.path.join(config.output_dir, PER_IMAGE_DIR), exist_ok=True)
-  except OSError as e:
-    raise errors.OutputError(
-      f"cannot write {config.output_dir}: {e.strerror}"
-    ) from e
-  study_dir = os.path.join(config.output_dir, STUDIES_DIR)
-  if config.study:
-    study_results.save(_study(config, paths, progress), study_dir)
-  with grid.WorkerProcesses(config.workers) as workers:
-    measured = grid.evaluate(paths, plans, config.output_dir, workers, progress)
+  require_packages()
+  paths = grid.find_images(images)
+  files.make_directory(os.path.join(output_dir, PER_IMAGE_DIR))
+  with grid.worker_processes(workers) as pool:
+    measured = grid.evaluate(paths, codecs, output_dir, pool, progress)
     result = summary.summarize(measured)
-    config_lib.write_json(
-      os.path.join(config.output_dir, summary.FILE_NAME),
-      summary.to_json(result),
+    path = os.path.join(output_dir, summary.FILE_NAME)
+    config.write_json(path, summary.to_json(result))
+    drawn = _charts(result)
+    drawn_files = [os.path.join(output_dir, name) for name in drawn]
+    list(pool.map(plots.draw, drawn.values(), drawn_files))
+    shown = measured.images[:2]
+    if compare_images is not None:
+      shown = tuple(_find(measured.images, name) for name in compare_images)
+    cases = [(image, bpp) for image in shown for bpp in compare_bpp]
+    if figure:
+      cases.append((_find(measured.images, figure), figure_bpp))
+    tasks = [(*case, measured.codecs) for case in cases]
+    matches = pool.map(measurement.match, *zip(*tasks))
+    matched = grid.told(progress, "matching rates", len(cases), matches)
+    compared = [(image, found) for (image, _), found in zip(cases, matched)]
+  if figure:
+    path = os.path.join(output_dir, FIGURE_NAME)
+    files.write(path, draw_figure(*compared[-1]), overwrite=True)
+  answers = study_results.load_all(os.path.join(output_dir, STUDIES_DIR))
+  page = report.render(result, compared, answers)
+  path = os.path.join(output_dir, report.FILE_NAME)
+  files.write(path, page.encode(), overwrite=True)
+  return [str(verdict) for verdict in summary.headline(result)]
+
+
+def require_packages() -> None:
+  """Raises errors.MissingPackageError unless the extra "eval" is installed."""
+  for module in ("bjontegaard", "matplotlib"):
+    packages.require(module, "evaluating", f"{module} ('bls2017[eval]')")
+
+
+def draw_figure(
+  image: measurement.ImageFile, matches: dict[str, measurement.Match]
+) -> bytes:
+  """Draws an image and its reconstructions in two columns, with captions.
+
+  Args:
+    image: The original.
+    matches: Files by the codecs' labels.
+
+  Returns:
+    A JPEG file, fine enough that its own artefacts do not count.
+  """
+  panels = [("Original", "24 bpp", image_io.read_rgb(image.path))]
+  panels += [(name, m.caption, m.decoded) for name, m in matches.items()]
+  width = image.width + _GAP
+  height = image.height + _CAPTION_HEIGHT + _GAP
+  rows = -(-len(panels) // 2)
+  sheet = Image.new("RGB", (2 * width + _GAP, rows * height + _GAP), "white")
+  pen = ImageDraw.Draw(sheet)
+  for i, (label, text, x) in enumerate(panels):
+    left, top = _GAP + (i % 2) * width, _GAP + (i // 2) * height
+    sheet.paste(Image.fromarray(x), (left, top))
+    below = top + image.height
+    pen.text((left, below + 4), label, "black", ImageFont.load_default(22))
+    pen.text((left, below + 30), text, "#333333", ImageFont.load_default(18))
+  jpeg = image_codecs.REGISTRY["jpeg444"]
+  return jpeg.encode(np.array(sheet), _FIGURE_QUALITY).data
+
+
+def _find(
+  images: Sequence[measurement.ImageFile], name: str
+) -> measurement.ImageFile:
+  """The image of a name, with or without its ending."""
+  for image in images:
+    if name in (image.name, os.path.splitext(image.name)[0]):
+      return image
+  raise errors.UsageError(f"no image is called '{name}'")
+
+
+def _charts(result: summary.Summary) -> dict[str, list[plots.Chart]]:
+  """Charts that stand side by side, by the names of their files."""
+
+  def charts(
+    curves: tuple[rate_distortion.Curve, ...], title: str, *distortions: str
+  ) -> list[plots.Chart]:
+    draw = plots.rate_distortion_chart
+    return [draw(curves, distortion, title) for distortion in distortions]
+
+  mean = (result.curves, "Mean over all images")
+  drawn = {
+    "rd_psnr.png": charts(*mean, "psnr_rgb", "psnr_y"),
+    "rd_msssim.png": charts(*mean, "ms_ssim_rgb_db", "ms_ssim_y_db"),
+  }
+  for image in result.measured.images:
+    stem = re.sub(r"[^\w.-]", "_", os.path.splitext(image.name)[0])
+    curves = rate_distortion.measured_curves(result.measured, image)
+    drawn[f"{PER_IMAGE_DIR}/{stem}_{image.hash[:4]}.png"] = charts(
+      curves, image.name, "psnr_rgb", "psnr_y", "ms_ssim_rgb_db"
     )
-    _draw_plots(config, result, workers, progress)
-    compared, drawn = _compare(config, measured, workers, progress)
-  page = report.render(
-    result, [*compared, *drawn], study_results.load_all(study_dir)
-  )
-  files.write(
-    os.path.join(config.output_dir, report.FILE_NAME),
-    page.encode(),
-    overwrite=True,
-  )
-  written = [
-    results.FILE_NAME, summary.FILE_NAME, "rd_psnr.png", "rd_msssim.png",
-    f"{PER_IMAGE_DIR}/", report.FILE_NAME,
-  ]  # fmt: skip
-  for case in drawn:
-    path = os.path.join(config.output_dir, FIGURE_NAME)
-    files.write(path, comparison.draw(case), overwrite=True)
-    written.append(FIGURE_NAME)
-  return Outcome(tuple(written), summary.headline(result))
-
-
-def _compare(
-  config: EvaluationConfig,
-  measured: grid.Measurements,
-  workers: grid.WorkerProcesses,
-  progress: grid.Progress,
-) -> tuple[list[comparison.Comparison], list[comparison.Comparison]]:
-  """The pictures for the report alone, and the one for the figure."""
-  if config.compare_images is None:
-    shown = list(measured.images[:DEFAULT_COMPARED])
-  else:
-    names = [name for name in config.compare_images if name]
-    shown = comparison.choose_images(measured.images, names)
-  compared = comparison.compare(
-    shown, config.compare_bpp, measured.plans, workers, progress
-  )
-  if not config.figure:
-    return compared, []
-  chosen = comparison.choose_images(measured.images, [config.figure])
-  return compared, comparison.compare(
-    chosen, [config.figure_bpp], measured.plans, workers, progress
-  )
-
-
-def _draw_plots(
-  config: EvaluationConfig,
-  result: summary.Summary,
-  workers: grid.WorkerProcesses,
-  progress: grid.Progress,
-) -> None:
-  tasks = []
-
-  def add(
-    curves: Sequence[rate_distortion.Curve],
-    keys: Sequence[str],
-    title: str,
-    *name: str,
-  ) -> None:
-    charts = [plots.rate_distortion_chart(curves, key, title) for key in keys]
-    tasks.append((tuple(charts), os.path.join(config.output_dir, *name)))
-
-  title = "Mean over all images"
-  add(result.curves, ("psnr_rgb", "psnr_y"), title, "rd_psnr.png")
-  keys = ("ms_ssim_rgb_db", "ms_ssim_y_db")
-  add(result.curves, keys, title, "rd_msssim.png")
-  for image in result.evaluation.images:
-    stem = re.sub(r"[^\w.-]", "_", image.name.rpartition(".")[0] or image.name)
-    add(
-      result.evaluation.curves(image.hash),
-      ("psnr_rgb", "psnr_y", "ms_ssim_rgb_db"),
-      image.name,
-      PER_IMAGE_DIR,
-      f"{stem}_{image.hash[:4]}.png",
-    )
-  progress.on_start("drawing", len(tasks), 0)
-  for _ in workers.run(plots.draw_task, tasks):
-    progress.on_done()
-
-
-def _study(
-  config: EvaluationConfig, paths: list[str], progress: grid.Progress
-) -> study_results.Result:
-  photographs = config.train_images or ""
-  train_dir = (config.train_dir or "") if config.study == "relaxation" else ""
-  if not (train_dir or photographs):
-    raise errors.UsageError(
-      f"the study '{config.study}' needs train_images, photographs to train"
-      " small models on"
-      + (", or train_dir" if config.study == "relaxation" else "")
-    )
-  packages.require_training(f"the study '{config.study}'")
-  from bls2017.evaluation import ablation, studies
-  from bls2017.training import checkpoints
-
-  testing = studies.test_patches(paths)
-  if train_dir:
-    model, _ = checkpoints.load_model(train_dir)
-    return studies.relaxation(model, testing)
-  training = studies.train_patches(grid.find_images(photographs))
-  models = {"relaxation": 1, "transforms": 3, "densities": 2}[
-    config.study or ""
-  ]
-  progress.on_start("training", models * config.study_steps, 0)
-  arguments = (training, testing, config.study_steps, progress.on_done)
-  if config.study == "transforms":
-    return studies.transforms(*arguments)
-  if config.study == "densities":
-    return studies.densities(*arguments)
-  small = ablation.train(
-    ablation.Variant(), training, config.study_steps, progress.on_done
-  )
-  return studies.relaxation(small.model, testing)
+  return drawn

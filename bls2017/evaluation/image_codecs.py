@@ -1,6 +1,6 @@
-"""The codecs that are compared, each a small class in one registry.
+"""The codecs that are compared, in one registry.
 
-A codec turns an image into the bytes of a file and back. Every baseline gets a
+A codec turns an image into the bytes of a file and back. Every baseline has a
 setting that is fair under the measures used here:
 
 - JPEG with optimised Huffman tables, at 4:2:0 and at 4:4:4;
@@ -10,147 +10,95 @@ setting that is fair under the measures used here:
 - AVIF at 4:4:4, tuned for PSNR rather than for its own taste, speed 6;
 - JPEG XL at effort 7, where the plug-in `pillow-jxl-plugin` is installed.
 
-To add one: subclass `PillowCodec` (or `ImageCodec`), name its scale, decorate
-it with `register`.
+To add a codec of Pillow, add an `ImageCodec` to `REGISTRY`.
 """
 
 from __future__ import annotations
 
-import abc
+import contextlib
 import dataclasses
+import functools
 import importlib
-import importlib.metadata
-import importlib.util
 import io
-from typing import Any, Callable, ClassVar, TypeVar
+import math
+from collections.abc import Mapping
+from typing import Any, Callable, NamedTuple
 
 import numpy as np
 import PIL
 from PIL import Image, features
 
 import bls2017
-from bls2017 import errors
-from bls2017.common import config
-from bls2017.images import image_io
 from bls2017.model import model_directory
 
-_WARM_UP_SIDE = 64
+LEARNED = "bls2017"
+"""Name of the codec of this package, which `learned` makes."""
+
+Arguments = Mapping[str, Any]
 
 
-@dataclasses.dataclass(frozen=True)
-class CodedImage:
-  """An image as a file.
+def _as_quality(quality: float) -> Arguments:
+  return {"quality": round(quality)}
 
-  Attributes:
-    data: Its bytes.
-    estimated_bits: What the codec's own model says the image should cost; None
-      where a codec has no such model.
+
+def _as_rate(bpp: float) -> Arguments:
+  return {"quality_layers": [24 / bpp]}  # A ratio to 24 bits a pixel.
+
+
+class CodedImage(NamedTuple):
+  """The bytes of a file, and the information content of its symbols.
+
+  The latter is nan bits for a codec that does not tell.
   """
 
   data: bytes
-  estimated_bits: float | None = None
+  estimated_bits: float = math.nan
 
 
-class ImageCodec(abc.ABC):
-  """One codec with fixed settings and one free scale, its quality.
+@dataclasses.dataclass(frozen=True)
+class ImageCodec:
+  """A codec of Pillow with fixed settings and one free scale, its quality.
 
   Attributes:
     name: Name on the command line.
     label: Name for people.
-    version: Versions of the libraries behind it.
-    settings: What is fixed, in words of the library.
-    description: The same in words for people.
-    model_id: The model's, for a learned codec.
-    tuned_for: What its model was trained for, "mse" or "ms_ssim".
-    scale: Smallest and largest quality; a larger quality is a larger file.
-    resolution: Smallest step of the scale that makes a difference.
-    qualities: The qualities of a curve, increasing.
-    media_type: Of its files, if browsers show them; otherwise "".
-  """
-
-  name: ClassVar[str]
-  label: str
-  version: str
-  settings: str
-  description: str
-  model_id: str = ""
-  tuned_for: str = ""
-  scale: tuple[float, float]
-  resolution: float = 1.0
-  qualities: tuple[float, ...]
-  media_type: ClassVar[str] = ""
-
-  @classmethod
-  def is_available(cls) -> bool:
-    """Whether the libraries it needs are here."""
-    return True
-
-  @abc.abstractmethod
-  def encode(self, x: np.ndarray, quality: float) -> CodedImage:
-    """Compresses uint8 [H, W, 3]."""
-
-  @abc.abstractmethod
-  def decode(self, data: bytes) -> np.ndarray:
-    """Decompresses to uint8 [H, W, 3]."""
-
-  def warm_up(self, x: np.ndarray, quality: float) -> None:
-    """Does what only the first call has to do, so that times are steady."""
-    del quality
-    corner = np.ascontiguousarray(x[:_WARM_UP_SIDE, :_WARM_UP_SIDE])
-    self.decode(self.encode(corner, self.scale[1]).data)
-
-
-REGISTRY: dict[str, type[ImageCodec]] = {}
-"""The codecs by name."""
-
-_Class = TypeVar("_Class", bound=type[ImageCodec])
-
-
-def register(cls: _Class) -> _Class:
-  """Adds a codec to the registry."""
-  REGISTRY[cls.name] = cls
-  return cls
-
-
-class PillowCodec(ImageCodec):
-  """A codec that Pillow brings.
-
-  Attributes:
+    description: Its settings, for people.
+    version: Versions of the libraries behind it; "" where they are missing.
+    chroma: Resolution of colour, "4:4:4" or "4:2:0".
     kind: Pillow's name of the format.
-    feature: The library's name in `PIL.features`.
-    options: Fixed arguments of `Image.save`.
-    unlisted: Fixed arguments that change no byte, left out of `settings`.
+    settings: Fixed arguments of `Image.save`.
+    scale: Smallest and largest quality; a larger quality is a larger file.
+    qualities: The qualities of a curve, increasing.
+    resolution: Smallest step of the scale that makes a difference.
+    arguments: The arguments of `Image.save` for a quality.
+    media_type: Of its files, if browsers show them; otherwise "".
+    model_id: Hexadecimal, of a learned codec.
   """
 
-  kind: ClassVar[str]
-  feature: ClassVar[str]
-  options: ClassVar[dict[str, Any]] = {}
-  unlisted: ClassVar[dict[str, Any]] = {}
+  name: str
+  label: str
+  description: str
+  version: str
+  chroma: str
+  kind: str
+  settings: Arguments
+  scale: tuple[float, float]
+  qualities: tuple[float, ...]
+  resolution: float = 1.0
+  arguments: Callable[[float], Arguments] = _as_quality
+  media_type: str = ""
+  model_id: str = ""
 
-  def __init__(self) -> None:
-    library = f"{self.feature} {features.version(self.feature)}"
-    self.version = f"Pillow {PIL.__version__}, {library}"
-    self.settings = ", ".join(f"{k}={v}" for k, v in self.options.items())
-
-  @classmethod
-  def is_available(cls) -> bool:
-    """Whether the libraries it needs are here."""
-    return cls.feature in features.get_supported()
-
-  def arguments(self, quality: float) -> dict[str, Any]:
-    """The arguments of `Image.save` that the quality stands for."""
-    return {"quality": round(quality)}
+  @property
+  def settings_text(self) -> str:
+    """The settings in one line."""
+    return ", ".join(f"{k}={v}" for k, v in self.settings.items())
 
   def encode(self, x: np.ndarray, quality: float) -> CodedImage:
     """Compresses uint8 [H, W, 3]."""
     buffer = io.BytesIO()
-    Image.fromarray(x).save(
-      buffer,
-      self.kind,
-      **self.options,
-      **self.unlisted,
-      **self.arguments(quality),
-    )
+    arguments = {**self.settings, **self.arguments(quality)}
+    Image.fromarray(x).save(buffer, self.kind, **arguments)
     return CodedImage(buffer.getvalue())
 
   def decode(self, data: bytes) -> np.ndarray:
@@ -158,222 +106,216 @@ class PillowCodec(ImageCodec):
     with Image.open(io.BytesIO(data), formats=[self.kind]) as image:
       return np.array(image.convert("RGB"))
 
-
-@register
-class Jpeg(PillowCodec):
-  """JPEG with optimised tables and colour at half resolution."""
-
-  name, label = "jpeg", "JPEG 4:2:0"
-  description = "optimised Huffman tables, colour at half resolution"
-  kind, feature, media_type = "JPEG", "libjpeg_turbo", "image/jpeg"
-  options: ClassVar[dict[str, Any]] = {"optimize": True, "subsampling": "4:2:0"}
-  scale, qualities = (1, 95), (5, 10, 15, 20, 30, 40, 50, 60, 70, 80, 90, 95)
-
-  @classmethod
-  def is_available(cls) -> bool:
-    """Whether the libraries it needs are here."""
-    return "jpg" in features.get_supported()
+  def about(self) -> dict[str, Any]:
+    """Everything that goes with its results, as JSON values."""
+    names = ("name", "description", "version", "chroma", "settings", "model_id")
+    return {name: getattr(self, name) for name in names}
 
 
-@register
-class Jpeg444(Jpeg):
-  """JPEG with optimised tables and colour at full resolution."""
-
-  name, label = "jpeg444", "JPEG 4:4:4"
-  description = "optimised Huffman tables, colour at full resolution"
-  options: ClassVar[dict[str, Any]] = {"optimize": True, "subsampling": "4:4:4"}
-
-
-@register
-class JpegStandardTables(Jpeg):
-  """JPEG as most published curves have it, with the standard's tables."""
-
-  name, label = "jpeg_standard_tables", "JPEG 4:2:0, standard tables"
-  description = "the standard's Huffman tables, colour at half resolution"
-  options: ClassVar[dict[str, Any]] = {"subsampling": "4:2:0"}
-
-
-@register
-class Jpeg2000(PillowCodec):
-  """JPEG 2000 with the 9/7 wavelet; its quality is a rate in bits per pixel."""
-
-  name, label = "jpeg2000", "JPEG 2000"
-  description = "9/7 wavelet and component transform; its quality is a rate"
-  kind, feature = "JPEG2000", "jpg_2000"
-  options: ClassVar[dict[str, Any]] = {
-    "irreversible": True,
-    "mct": 1,
-    "quality_mode": "rates",
-  }
-  scale, resolution = (0.01, 12.0), 0.001
-  qualities = (0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8, 1.1, 1.5, 2, 2.7)
-
-  def arguments(self, quality: float) -> dict[str, Any]:
-    """The arguments of `Image.save` that the rate stands for."""
-    return {"quality_layers": [24 / quality]}  # A ratio to 24 bits a pixel.
-
-
-@register
-class Jpeg2000Reversible(Jpeg2000):
-  """JPEG 2000 with the reversible 5/3 wavelet, as in the published curve."""
-
-  name, label = "jpeg2000_reversible", "JPEG 2000, 5/3 wavelet"
-  description = "5/3 wavelet and component transform; its quality is a rate"
-  options: ClassVar[dict[str, Any]] = {
-    "irreversible": False,
-    "mct": 1,
-    "quality_mode": "rates",
-  }
-
-
-@register
-class WebP(PillowCodec):
-  """WebP, lossy; colour is always at half resolution."""
-
-  name, label = "webp", "WebP"
-  description = "slowest method, colour at half resolution"
-  kind, feature, media_type = "WEBP", "webp", "image/webp"
-  options: ClassVar[dict[str, Any]] = {"method": 6}
-  scale, qualities = (0, 100), (1, 10, 20, 35, 50, 65, 75, 82, 88, 93, 97)
-
-
-@register
-class Avif(PillowCodec):
-  """AVIF, that is AV1's still pictures."""
-
-  name, label = "avif", "AVIF"
-  description = "speed 6, tuned for PSNR, colour at full resolution"
-  kind, feature, media_type = "AVIF", "avif", "image/avif"
-  options: ClassVar[dict[str, Any]] = {
-    "speed": 6,
-    "subsampling": "4:4:4",
-    "advanced": {"tune": "psnr"},
-  }
-  # One thread a process: the images are what is done in parallel.
-  unlisted: ClassVar[dict[str, Any]] = {"max_threads": 1}
-  scale, qualities = (0, 100), (5, 12, 20, 28, 36, 44, 52, 60, 68, 76, 82)
-
-
-@register
-class JpegXl(PillowCodec):
-  """JPEG XL, lossy."""
-
-  name, label = "jpegxl", "JPEG XL"
-  description = "lossy, effort 7"
-  kind, feature = "JXL", ""
-  options: ClassVar[dict[str, Any]] = {"effort": 7, "lossless": False}
-  scale, qualities = (1, 99), (5, 10, 20, 30, 45, 60, 70, 80, 88, 94)
-
-  def __init__(self) -> None:
-    super().__init__()
-    # Importing it is what makes Pillow know the format.
-    importlib.import_module("pillow_jxl")
-    version = importlib.metadata.version("pillow-jxl-plugin")
-    self.version = f"Pillow {PIL.__version__}, pillow-jxl-plugin {version}"
-
-  @classmethod
-  def is_available(cls) -> bool:
-    """Whether the libraries it needs are here."""
-    return importlib.util.find_spec("pillow_jxl") is not None
-
-
-@register
+@dataclasses.dataclass(frozen=True)
 class Learned(ImageCodec):
-  """The codec of this package, with one frozen model."""
+  """The codec of this package with one model; `learned` makes it.
 
-  name, label = "bls2017", "bls2017"
-  resolution = 1 / config.QUALITY_STEPS
+  Attributes:
+    model: As for `Codec.load`.
+    tuned_for: The distortion that the model was trained for.
+    macs: Multiply-accumulates per pixel, each way.
+  """
 
-  def __init__(
-    self, model: str | None = None, max_pixels: int = image_io.MAX_PIXELS
-  ) -> None:
-    """Reads the model.
-
-    Args:
-      model: As for `Codec.load`.
-      max_pixels: Larger images are refused.
-
-    Raises:
-      errors.ModelError: if it cannot be used.
-    """
-    self._model = model_directory.load(model)
-    self._max_pixels = max_pixels
-    self._codec: bls2017.Codec | None = None
-    self._warm: set[tuple[Any, ...]] = set()
-    levels = self._model.config.num_levels
-    self.version = f"bls2017 {bls2017.__version__}"
-    self.model_id = self._model.model_id.hex()
-    self.tuned_for = self._model.config.distortion
-    self.settings = f"{self.tuned_for}, {levels} levels"
-    measure = {"mse": "the mean squared error", "ms_ssim": "MS-SSIM"}
-    self.description = (
-      f"trained for {measure[self.tuned_for]} at {levels} rates,"
-      f" model {self.model_id}"
-    )
-    self.scale = (1, levels)
-    self.resolution = 1 / self._model.config.quality_steps
-    self.qualities = tuple(range(1, levels + 1))
+  model: str | None = None
+  tuned_for: str = ""
+  macs: float = math.nan
 
   def encode(self, x: np.ndarray, quality: float) -> CodedImage:
     """Compresses uint8 [H, W, 3]."""
-    encoded = self._graphs().encode(x, quality)
+    encoded = _loaded(self.model).encode(x, quality)
     return CodedImage(encoded.data, encoded.estimated_bits)
 
   def decode(self, data: bytes) -> np.ndarray:
     """Decompresses to uint8 [H, W, 3]."""
-    return self._graphs().decompress(data)
+    return _loaded(self.model).decompress(data)
 
-  def warm_up(self, x: np.ndarray, quality: float) -> None:
-    """Codes an image once for each size and quality."""
-    # Tables are unpacked once a quality, kernels prepared once a size.
-    key = (quality, x.shape)
-    if key not in self._warm:
-      self._warm.add(key)
-      self.decode(self.encode(x, quality).data)
-
-  def _graphs(self) -> bls2017.Codec:
-    if self._codec is None:
-      self._codec = bls2017.Codec(self._model, max_pixels=self._max_pixels)
-    return self._codec
+  def about(self) -> dict[str, Any]:
+    """Everything that goes with its results, as JSON values."""
+    return {**super().about(), "tuned_for": self.tuned_for, "macs": self.macs}
 
 
-@dataclasses.dataclass(frozen=True)
-class CodecSpec:
-  """Names a codec, so that another process can make the same.
+@functools.cache
+def _loaded(model: str | None) -> bls2017.Codec:
+  return bls2017.Codec.load(model)
 
-  Attributes:
-    name: Its name in the registry.
-    model: Of a learned codec, as for `Codec.load`.
-    label: What to call it in tables and figures.
+
+def learned(model: str | None = None, label: str = LEARNED) -> Learned:
+  """Makes the codec of this package.
+
+  Args:
+    model: As for `Codec.load`.
+    label: Name for people.
+
+  Raises:
+    errors.ModelError: if the model cannot be used.
   """
+  frozen = model_directory.load(model)
+  config, model_id = frozen.config, frozen.model_id.hex()
+  levels, tuned_for = config.num_levels, config.distortion
+  measure = {"mse": "the mean squared error", "ms_ssim": "MS-SSIM"}[tuned_for]
+  return Learned(
+    LEARNED,
+    label,
+    f"trained for {measure} at {levels} rates, model {model_id}",
+    f"bls2017 {bls2017.__version__}",
+    chroma="4:4:4",
+    kind="",
+    settings={"tuned_for": tuned_for, "levels": levels},
+    scale=(1, levels),
+    qualities=tuple(range(1, levels + 1)),
+    resolution=1 / config.quality_steps,
+    model=model,
+    model_id=model_id,
+    tuned_for=tuned_for,
+    macs=macs_per_pixel(config.num_filters, config.num_latents),
+  )
 
-  name: str
-  model: str | None = None
-  label: str = ""
 
-  def make(self) -> ImageCodec:
-    """The codec.
+def macs_per_pixel(filters: int, latents: int) -> float:
+  """Counts multiply-accumulates of the analysis; the synthesis has as many.
 
-    Raises:
-      errors.UsageError: if there is none of this name, or it is not installed.
-      errors.ModelError: if the model cannot be used.
-    """
-    cls = REGISTRY.get(self.name)
-    if cls is None:
-      raise errors.UsageError(
-        f"there is no codec '{self.name}'; there are {', '.join(REGISTRY)}"
-      )
-    if not cls.is_available():
-      raise errors.UsageError(f"the codec '{self.name}' is not installed here")
-    codec = Learned(self.model) if cls is Learned else cls()
-    codec.label = self.label or codec.label
-    return codec
+  Every stage is a convolution and a GDN at one position for 16, 64 or 256
+  pixels (paper, section 3.1).
+  """
+  return (
+    (9 * 9 * 3 * filters + filters**2) / 16
+    + (5 * 5 * filters * filters + filters**2) / 64
+    + (5 * 5 * filters * latents + latents**2) / 256
+  )
+
+
+def _version(feature: str) -> str:
+  """Versions of Pillow and of a library in it; "" where that is missing."""
+  if feature not in features.get_supported():
+    return ""
+  version = f"Pillow {PIL.__version__}, {feature} {features.version(feature)}"
+  if feature == "avif":
+    from PIL import AvifImagePlugin
+
+    # libavif takes the first of these encoders that it was built with.
+    for encoder in ("aom", "rav1e", "svt"):
+      if AvifImagePlugin.get_codec_version(encoder):
+        number = AvifImagePlugin.get_codec_version(encoder)
+        return f"{version}, {encoder} {number}"
+  return version
+
+
+def _jpeg_xl_version() -> str:
+  with contextlib.suppress(ImportError):
+    # Importing the plug-in is what makes Pillow know the format.
+    plugin = importlib.import_module("pillow_jxl")
+    return f"Pillow {PIL.__version__}, pillow_jxl {plugin.__version__}"
+  return ""
+
+
+_JPEG = ImageCodec(
+  "jpeg",
+  "JPEG 4:2:0",
+  "optimised Huffman tables, colour at half resolution",
+  _version("libjpeg_turbo") or _version("jpg"),
+  chroma="4:2:0",
+  kind="JPEG",
+  settings={"optimize": True, "subsampling": "4:2:0"},
+  scale=(1, 95),
+  qualities=(5, 10, 15, 20, 30, 40, 50, 60, 70, 80, 90, 95),
+  media_type="image/jpeg",
+)
+_JPEG_2000 = ImageCodec(
+  "jpeg2000",
+  "JPEG 2000",
+  "9/7 wavelet and component transform; its quality is a rate",
+  _version("jpg_2000"),
+  chroma="4:4:4",
+  kind="JPEG2000",
+  settings={"irreversible": True, "mct": 1, "quality_mode": "rates"},
+  scale=(0.01, 12.0),
+  qualities=(0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8, 1.1, 1.5, 2, 2.7),
+  resolution=0.001,
+  arguments=_as_rate,
+)
+_CODECS = (
+  _JPEG,
+  dataclasses.replace(
+    _JPEG,
+    name="jpeg444",
+    label="JPEG 4:4:4",
+    description="optimised Huffman tables, colour at full resolution",
+    chroma="4:4:4",
+    settings={"optimize": True, "subsampling": "4:4:4"},
+  ),
+  _JPEG_2000,
+  ImageCodec(
+    "webp",
+    "WebP",
+    "slowest method, colour at half resolution",
+    _version("webp"),
+    chroma="4:2:0",
+    kind="WEBP",
+    settings={"method": 6},
+    scale=(0, 100),
+    qualities=(1, 10, 20, 35, 50, 65, 75, 82, 88, 93, 97),
+    media_type="image/webp",
+  ),
+  ImageCodec(
+    "avif",
+    "AVIF",
+    "speed 6, tuned for PSNR, colour at full resolution",
+    _version("avif"),
+    chroma="4:4:4",
+    kind="AVIF",
+    settings={"speed": 6, "subsampling": "4:4:4", "advanced": {"tune": "psnr"}},
+    scale=(0, 100),
+    qualities=(5, 12, 20, 28, 36, 44, 52, 60, 68, 76, 82),
+    media_type="image/avif",
+  ),
+  ImageCodec(
+    "jpegxl",
+    "JPEG XL",
+    "lossy, effort 7",
+    _jpeg_xl_version(),
+    chroma="4:4:4",
+    kind="JXL",
+    settings={"effort": 7, "lossless": False},
+    scale=(1, 99),
+    qualities=(5, 10, 20, 30, 45, 60, 70, 80, 88, 94),
+  ),
+)
+
+DEFAULT = (LEARNED, *(codec.name for codec in _CODECS if codec.version))
+"""The codecs that are compared unless others are named."""
+
+_AS_PUBLISHED = (
+  dataclasses.replace(
+    _JPEG,
+    name="jpeg_standard_tables",
+    label="JPEG 4:2:0, standard tables",
+    description="the standard's Huffman tables, colour at half resolution",
+    settings={"subsampling": "4:2:0"},
+  ),
+  dataclasses.replace(
+    _JPEG_2000,
+    name="jpeg2000_reversible",
+    label="JPEG 2000, 5/3 wavelet",
+    description="5/3 wavelet and component transform; its quality is a rate",
+    settings={"irreversible": False, "mct": 1, "quality_mode": "rates"},
+  ),
+)
+"""Settings of curves that others published, to check ours with."""
+
+REGISTRY = {c.name: c for c in (*_CODECS, *_AS_PUBLISHED) if c.version}
+"""The codecs of Pillow that are installed, by name."""
 
 
 def search_quality(
   codec: ImageCodec, size_of: Callable[[float], int], least_bytes: float
 ) -> float:
-  """The smallest quality whose file has a number of bytes.
+  """Finds the smallest quality whose file has a number of bytes.
 
   Args:
     codec: Whose scale is searched.
@@ -383,7 +325,7 @@ def search_quality(
   Returns:
     The quality; the largest there is where even its file is smaller.
   """
-  low, high = _steps(codec)
+  low, high = (round(end / codec.resolution) for end in codec.scale)
   while low < high:
     middle = (low + high) // 2
     if size_of(middle * codec.resolution) >= least_bytes:
@@ -391,9 +333,3 @@ def search_quality(
     else:
       low = middle + 1
   return low * codec.resolution
-
-
-def _steps(codec: ImageCodec) -> tuple[int, int]:
-  """The scale's ends in steps of its resolution."""
-  low, high = codec.scale
-  return round(low / codec.resolution), round(high / codec.resolution)

@@ -7,60 +7,45 @@ without colour; those of the learned codec are thick, solid, and drawn last.
 
 from __future__ import annotations
 
-import dataclasses
+import io
 import math
-import os
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from bls2017 import errors
+from bls2017 import files
 from bls2017.evaluation import rate_distortion
 
-COLOURS = (
-    "#c1272d", "#1f6fb4", "#2f8f46", "#8a5cb8", "#c77c11", "#0f8b8d",
-    "#6b6b6b", "#a0522d", "#d6468b", "#4b5320",
-)  # fmt: skip
-"""Of the series of a chart, in their order."""
 
-_STARS = (
-  (10, 0.95, 0.0), (4, 0.71, 0.125), (3, 0.5, 0.0), (4, 0.71, 0.0),
-  (3, 0.5, 0.5), (4, 0.3, 0.125), (5, 0.4, 0.0), (4, 0.3, 0.0),
-  (3, 0.5, 0.25), (3, 0.5, 0.75),
-)  # fmt: skip
-"""Markers as stars: points, radius between the points, and part of a turn."""
+class Series(NamedTuple):
+  """One line of a chart, with a remark on each point or none.
 
-_DASHES = ((), (5.0, 1.6), (5.0, 1.4, 1.2, 1.4), (2.4, 1.2))
-_REFERENCE_DASH = (1.0, 1.4)
-
-RATE_LABEL = "bits per pixel"
-
-
-@dataclasses.dataclass(frozen=True)
-class Series:
-  """One line of a chart.
-
-  Attributes:
-    label: Its name.
-    x: Abscissae.
-    y: Ordinates, as many.
-    texts: What to say of each point beside its values, as many or none.
-    line: "solid", "dashed" (a reference) or "none" (points only).
-    emphasised: Whether the chart is about this one.
+  The line is "solid", "dashed" (a reference) or "none" (points only). A chart
+  is about the series that is emphasised.
   """
 
   label: str
-  x: tuple[float, ...]
-  y: tuple[float, ...]
-  texts: tuple[str, ...] = ()
+  x: Sequence[float]
+  y: Sequence[float]
+  texts: Sequence[str] = ()
   line: str = "solid"
   emphasised: bool = False
 
 
+class Chart(NamedTuple):
+  """Lines over a linear or logarithmic abscissa."""
+
+  title: str
+  x_label: str
+  y_label: str
+  series: Sequence[Series]
+  log_x: bool = False
+
+
 class Style(NamedTuple):
-  """How a series is drawn; lengths are points of a page.
+  """The look of a series; lengths are points of a page.
 
   Attributes:
-    colour: As CSS has it.
+    colour: In CSS's notation.
     marker: Corners of a polygon of radius 1, x to the right and y upwards.
     radius: Of the marker.
     width: Of the line, 0 for none.
@@ -74,23 +59,19 @@ class Style(NamedTuple):
   dash: tuple[float, ...]
 
 
-@dataclasses.dataclass(frozen=True)
-class Chart:
-  """A chart.
+_COLOURS = (
+  "#c1272d", "#1f6fb4", "#2f8f46", "#8a5cb8", "#c77c11", "#0f8b8d",
+  "#6b6b6b", "#a0522d", "#d6468b", "#4b5320",
+)  # fmt: skip
+_STARS = (
+  (10, 0.95, 0.0), (4, 0.71, 0.125), (3, 0.5, 0.0), (4, 0.71, 0.0),
+  (3, 0.5, 0.5), (4, 0.3, 0.125), (5, 0.4, 0.0), (4, 0.3, 0.0),
+  (3, 0.5, 0.25), (3, 0.5, 0.75),
+)  # fmt: skip
+"""Markers: points of a star, the radius between them, and part of a turn."""
 
-  Attributes:
-    title: Its title.
-    x_label: Name of the abscissa.
-    y_label: Name of the ordinate.
-    series: The lines.
-    log_x: Whether the abscissa is logarithmic.
-  """
-
-  title: str
-  x_label: str
-  y_label: str
-  series: tuple[Series, ...]
-  log_x: bool = False
+_DASHES = ((), (5.0, 1.6), (5.0, 1.4, 1.2, 1.4), (2.4, 1.2))
+_REFERENCE_DASH = (1.0, 1.4)
 
 
 def style(index: int, series: Series) -> Style:
@@ -100,18 +81,16 @@ def style(index: int, series: Series) -> Style:
   for i in range(2 * points):
     angle = 2 * math.pi * (turn + i / (2 * points))
     radius = inner if i % 2 else 1.0
-    corners.append((radius * math.sin(angle), radius * math.cos(angle)))
+    corner = radius * math.sin(angle), radius * math.cos(angle)
+    corners.append((round(corner[0], 3), round(corner[1], 3)))
+  colour = _COLOURS[index % len(_COLOURS)]
+  if series.emphasised:
+    return Style(colour, tuple(corners), 5.4, 3.2, ())
+  width = 0.0 if series.line == "none" else 1.4
   dash = _DASHES[index % len(_DASHES)]
   if series.line == "dashed":
     dash = _REFERENCE_DASH
-  width = 0.0 if series.line == "none" else 1.4
-  return Style(
-    COLOURS[index % len(COLOURS)],
-    tuple((round(x, 3), round(y, 3)) for x, y in corners),
-    radius=5.4 if series.emphasised else 4.2,
-    width=3.2 if series.emphasised else width,
-    dash=() if series.emphasised else dash,
-  )
+  return Style(colour, tuple(corners), 4.2, width, dash)
 
 
 def rate_distortion_chart(
@@ -127,12 +106,12 @@ def rate_distortion_chart(
     ]
     if points:
       x, y, qualities = zip(*points)
-      texts = tuple("" if q is None else f"quality {q:g}" for q in qualities)
+      texts = ["" if q is None else f"quality {q:g}" for q in qualities]
       line = "dashed" if curve.published else "solid"
       learned = bool(curve.codec.get("model_id"))
       series.append(Series(curve.label, x, y, texts, line, learned))
   name = rate_distortion.DISTORTIONS[distortion]
-  return Chart(title, RATE_LABEL, name, tuple(series), log_x=True)
+  return Chart(title, "bits per pixel", name, series, log_x=True)
 
 
 def draw(charts: Sequence[Chart], path: str) -> None:
@@ -143,26 +122,17 @@ def draw(charts: Sequence[Chart], path: str) -> None:
     path: The file; an old one is replaced.
 
   Raises:
-    errors.UsageError: if matplotlib is not installed.
     errors.OutputError: if the file cannot be written.
   """
-  figure_class = _matplotlib_figure()
-  figure = figure_class(figsize=(6.4 * len(charts), 4.8), layout="constrained")
-  for chart, axes in zip(
-    charts, figure.subplots(1, len(charts), squeeze=False)[0]
-  ):
+  from matplotlib.figure import Figure
+
+  figure = Figure(figsize=(6.4 * len(charts), 4.8), layout="constrained")
+  all_axes = figure.subplots(1, len(charts), squeeze=False)[0]
+  for chart, axes in zip(charts, all_axes):
     _draw_axes(axes, chart)
-  temporary = f"{path}.{os.getpid()}.tmp"
-  try:
-    figure.savefig(temporary, format="png", dpi=110)
-    os.replace(temporary, path)
-  except OSError as e:
-    raise errors.OutputError(f"cannot write {path}: {e.strerror}") from e
-
-
-def draw_task(task: tuple[tuple[Chart, ...], str]) -> None:
-  """`draw`, of one argument."""
-  draw(*task)
+  png = io.BytesIO()
+  figure.savefig(png, format="png", dpi=110)
+  files.write(path, png.getvalue(), overwrite=True)
 
 
 def _draw_axes(axes: Any, chart: Chart) -> None:
@@ -191,13 +161,3 @@ def _draw_axes(axes: Any, chart: Chart) -> None:
   axes.grid(True, which="both", color="#e0e0e0", linewidth=0.6)
   if chart.series:
     axes.legend(fontsize=8, handlelength=4)
-
-
-def _matplotlib_figure() -> Any:
-  try:
-    from matplotlib.figure import Figure
-  except ImportError as e:
-    raise errors.UsageError(
-      "plots need the package matplotlib; pip install 'bls2017[eval]'"
-    ) from e
-  return Figure

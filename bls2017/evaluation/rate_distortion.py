@@ -9,16 +9,17 @@ over the interval both curves have.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import os
 import warnings
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from bls2017 import errors
+from bls2017.evaluation import grid, measurement
+from bls2017.evaluation.measurement import ImageFile, Row
 from bls2017.images import metrics
 
 METHOD = "pchip"
@@ -29,19 +30,15 @@ DISTORTIONS = {
   "ms_ssim_rgb_db": "MS-SSIM RGB (dB)",
   "ms_ssim_y_db": "MS-SSIM Y' (dB)",
 }
-"""What a curve can show over the rate, larger is better; with its name."""
+"""The measures of curves over the rate, with their names; larger is better."""
 
 _REFERENCE = os.path.join(os.path.dirname(__file__), "reference", "kodak.json")
 
 
-@dataclasses.dataclass(frozen=True)
-class Point:
-  """Means over the images at one setting.
+class Point(NamedTuple):
+  """Means over a number of images at one quality, by the names of columns.
 
-  Attributes:
-    quality: The setting; None in a published curve.
-    images: How many there are.
-    values: Means by the name of the column; nan where not known.
+  A published point has no quality; what is not known is nan.
   """
 
   quality: float | None
@@ -49,37 +46,43 @@ class Point:
   values: dict[str, float]
 
 
-@dataclasses.dataclass(frozen=True)
-class Curve:
-  """Points of one codec, in the order of the rate.
+class Curve(NamedTuple):
+  """Points of one codec, by its label, in the order of the rate.
 
-  Attributes:
-    label: The codec's name for people.
-    points: Its points.
-    codec: Name, version, settings and model id; the source if published.
-    published: Whether it was taken from elsewhere.
+  `codec` is `ImageCodec.about`, or name and source of a published curve.
   """
 
   label: str
   points: tuple[Point, ...]
-  codec: dict[str, str]
+  codec: dict[str, Any]
   published: bool = False
 
   def samples(self, distortion: str) -> tuple[np.ndarray, np.ndarray]:
-    """Rates and qualities of the points where both are finite, float64 [n]."""
+    """Rates and qualities where the quality gains over all cheaper points.
+
+    Only such points can be integrated.
+
+    Args:
+      distortion: Key of `DISTORTIONS`.
+
+    Returns:
+      Bits per pixel and dB, float64 [n], both increasing.
+    """
     pairs = [(p.values["bpp"], p.values[distortion]) for p in self.points]
-    kept = [p for p in pairs if all(map(math.isfinite, p))]
-    rate, quality = np.array(kept, np.float64).reshape(-1, 2).T
-    return rate, quality
+    kept: list[tuple[float, float]] = []
+    for rate, quality in sorted(p for p in pairs if all(map(math.isfinite, p))):
+      if not kept or (rate > kept[-1][0] and quality > kept[-1][1]):
+        kept.append((rate, quality))
+    rates, qualities = np.array(kept, np.float64).reshape(-1, 2).T
+    return rates, qualities
 
 
-@dataclasses.dataclass(frozen=True)
-class Delta:
-  """How a curve compares with an anchor.
+class Delta(NamedTuple):
+  """The distance of a curve from an anchor.
 
   Attributes:
     test: Label of the curve.
-    anchor: Label of what it is compared with.
+    anchor: Label of the curve that it is compared with.
     distortion: Key of `DISTORTIONS`.
     bd_rate: Percent of rate at equal quality, negative is better; nan without
       an overlap.
@@ -91,24 +94,43 @@ class Delta:
   test: str
   anchor: str
   distortion: str
-  bd_rate: float
-  bd_quality: float
-  overlap: tuple[float, float]
-  overlap_share: float
+  bd_rate: float = math.nan
+  bd_quality: float = math.nan
+  overlap: tuple[float, float] = (math.nan, math.nan)
+  overlap_share: float = 0.0
 
 
-def mean_point(quality: float | None, rows: list[dict[str, float]]) -> Point:
-  """Averages measurements of several images at one setting.
+def measured_curves(
+  measured: grid.Measurements, *images: ImageFile
+) -> tuple[Curve, ...]:
+  """Averages over images, by default all of them; a curve for each codec.
+
+  A quality counts only where it was measured on every image.
+  """
+  curves = []
+  for codec in measured.codecs:
+    points = []
+    for quality in codec.qualities:
+      keys = [
+        measurement.key(image, codec, quality)
+        for image in images or measured.images
+      ]
+      rows = [measured.rows[key] for key in keys if key in measured.rows]
+      if len(rows) == len(keys):
+        points.append(mean_point(quality, rows))
+    curves.append(Curve(codec.label, tuple(points), codec.about()))
+  return tuple(curves)
+
+
+def mean_point(quality: float, rows: Sequence[Row]) -> Point:
+  """Averages measurements of several images at one quality.
 
   MS-SSIM is averaged as it is and turned into dB afterwards, as published
   curves have it; all other columns are averaged directly.
-
-  Args:
-    quality: The setting.
-    rows: Values by the name of the column, the same columns in each.
   """
   values = {
-    name: float(np.mean([row[name] for row in rows])) for name in rows[0]
+    name: float(np.mean([getattr(row, name) for row in rows]))
+    for name in measurement.MEASURES
   }
   for name in ("ms_ssim_rgb", "ms_ssim_y"):
     values[f"{name}_db"] = metrics.ms_ssim_db(values[name])
@@ -116,29 +138,23 @@ def mean_point(quality: float | None, rows: list[dict[str, float]]) -> Point:
 
 
 def compare(test: Curve, anchor: Curve, distortion: str) -> Delta:
-  """The Bjontegaard deltas of a curve to an anchor.
+  """Computes the Bjontegaard deltas of a curve to an anchor.
 
   Args:
     test: The curve in question.
-    anchor: What it is compared with.
+    anchor: The curve that it is compared with.
     distortion: Key of `DISTORTIONS`.
-
-  Raises:
-    errors.UsageError: if the package `bjontegaard` is not installed.
   """
-  bd = _bjontegaard()
-  a, t = (
-    _monotone(*anchor.samples(distortion)),
-    _monotone(*test.samples(distortion)),
-  )
-  names = (test.label, anchor.label, distortion)
+  import bjontegaard as bd
+
+  none = Delta(test.label, anchor.label, distortion)
+  a, t = anchor.samples(distortion), test.samples(distortion)
   if min(len(a[0]), len(t[0])) < 2:
-    return Delta(*names, math.nan, math.nan, (math.nan, math.nan), 0.0)
-  overlap = max(a[1][0], t[1][0]), min(a[1][-1], t[1][-1])
+    return none
+  low, high = max(a[1][0], t[1][0]), min(a[1][-1], t[1][-1])
+  if high <= low:
+    return none
   union = max(a[1][-1], t[1][-1]) - min(a[1][0], t[1][0])
-  share = max(overlap[1] - overlap[0], 0.0) / union
-  if share == 0:
-    return Delta(*names, math.nan, math.nan, (math.nan, math.nan), 0.0)
   options = {
     "method": METHOD,
     "require_matching_points": False,
@@ -147,15 +163,17 @@ def compare(test: Curve, anchor: Curve, distortion: str) -> Delta:
   with warnings.catch_warnings():
     # The rates may still lie apart; the answer then is nan.
     warnings.simplefilter("ignore")
-    rate = float(bd.bd_rate(*a, *t, **options))
-    quality = float(bd.bd_psnr(*a, *t, **options))
-  return Delta(*names, rate, quality, overlap, share)
+    return none._replace(
+      bd_rate=float(bd.bd_rate(*a, *t, **options)),
+      bd_quality=float(bd.bd_psnr(*a, *t, **options)),
+      overlap=(float(low), float(high)),
+      overlap_share=float((high - low) / union),
+    )
 
 
 def published_curves() -> list[Curve]:
   """Published curves of the Kodak set: the paper's own come first."""
-  with open(_REFERENCE, encoding="utf-8") as f:
-    stored = json.load(f)
+  stored = _reference()
   curves = []
   for entry in stored["curves"]:
     points = []
@@ -171,57 +189,22 @@ def published_curves() -> list[Curve]:
 
 def kodak_hashes() -> set[str]:
   """Content hashes of the images the published curves were measured on."""
-  with open(_REFERENCE, encoding="utf-8") as f:
-    return set(json.load(f)["images"])
-
-
-def differences_at_equal_rate(
-  test: Curve, reference: Curve, distortion: str
-) -> list[tuple[float, float]]:
-  """How far each point of a curve lies above a densely sampled one.
-
-  Returns:
-    Pairs of bpp and dB, for the points within the rates of the reference.
-  """
-  x, y = _monotone(*reference.samples(distortion))
-  return [
-    (float(r), float(q - np.interp(math.log(r), np.log(x), y)))
-    for r, q in zip(*test.samples(distortion))
-    if x[0] <= r <= x[-1]
-  ]
+  return set(_reference()["images"])
 
 
 def to_json(value: Any) -> Any:
-  """Plain JSON values; what is not finite becomes null."""
-  if dataclasses.is_dataclass(value) and not isinstance(value, type):
-    value = dataclasses.asdict(value)
+  """Plain JSON values: NamedTuples are objects; what is not finite is None."""
+  if hasattr(value, "_asdict"):
+    value = value._asdict()
   if isinstance(value, dict):
-    return {str(k): to_json(v) for k, v in value.items()}
+    return {k: to_json(v) for k, v in value.items()}
   if isinstance(value, (list, tuple)):
     return [to_json(v) for v in value]
-  if isinstance(value, float):
-    return value if math.isfinite(value) else None
+  if isinstance(value, float) and not math.isfinite(value):
+    return None
   return value
 
 
-def _monotone(
-  rate: np.ndarray, quality: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-  """The points that gain quality over all cheaper ones, which integrate."""
-  kept: list[int] = []
-  for i in np.argsort(rate, kind="stable"):
-    if not kept or (
-      quality[i] > quality[kept[-1]] and rate[i] > rate[kept[-1]]
-    ):
-      kept.append(int(i))
-  return rate[kept], quality[kept]
-
-
-def _bjontegaard() -> Any:
-  try:
-    import bjontegaard
-  except ImportError as e:
-    raise errors.UsageError(
-      "BD-rates need the package bjontegaard; pip install 'bls2017[eval]'"
-    ) from e
-  return bjontegaard
+def _reference() -> dict[str, Any]:
+  with open(_REFERENCE, encoding="utf-8") as f:
+    return json.load(f)

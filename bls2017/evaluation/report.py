@@ -1,29 +1,28 @@
 """The file `report.html`: everything on one page that needs nothing else.
 
-Curves, tables and pictures are in the page itself, as JSON and as base64; its
-script draws. JPEG, WebP and AVIF pictures are the very files that were
-measured. What browsers do not show is decoded and embedded as a fine AVIF file,
-which the eye cannot tell from the decoded pixels; all figures are of those.
+Curves, tables and pictures are in the page itself; its script draws. JPEG, WebP
+and AVIF pictures are the very files that were measured. What browsers do not
+show is decoded and embedded as a fine AVIF file, which the eye cannot tell from
+the decoded pixels; all figures are of those.
 """
 
 from __future__ import annotations
 
 import base64
-import dataclasses
 import html
 import json
 import math
 import os
 import string
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 import bls2017
 from bls2017.evaluation import (
-  comparison,
   image_codecs,
+  measurement,
   plots,
   rate_distortion,
   study_results,
@@ -32,6 +31,9 @@ from bls2017.evaluation import (
 from bls2017.images import image_io
 
 FILE_NAME = "report.html"
+
+Comparison = tuple[measurement.ImageFile, dict[str, measurement.Match]]
+"""An image, and its files at one rate by the codecs' labels."""
 
 _TEMPLATE = os.path.join(os.path.dirname(__file__), "templates", "report.html")
 _PICTURE_QUALITY = 90
@@ -52,14 +54,15 @@ _MEASURES = (
   ("estimated_bpp", "estimated bpp", ".3f"),
   ("gap_percent", "gap %", ".2f"),
 )
+_UNKNOWN = "\u2013"
 
 
 def render(
   result: summary.Summary,
-  comparisons: Sequence[comparison.Comparison] = (),
+  comparisons: Sequence[Comparison] = (),
   answers: Sequence[study_results.Result] = (),
 ) -> str:
-  """The page.
+  """Makes the page.
 
   Args:
     result: The evaluation.
@@ -68,14 +71,13 @@ def render(
   """
   with open(_TEMPLATE, encoding="utf-8") as f:
     template = string.Template(f.read())
-  shared = _Shared()
+  pictures: dict[str, int] = {}
   data = {
     "distortions": rate_distortion.DISTORTIONS,
-    "curves": _curves(result, shared),
-    "comparisons": [_comparison(c, shared) for c in comparisons],
-    "studies": [_study(s, shared) for s in answers],
-    "styles": [style._asdict() for style in shared.styles],
-    "pictures": list(shared.pictures),
+    "curves": _curves(result),
+    "comparisons": [_comparison(*c, pictures) for c in comparisons],
+    "studies": [[_chart(c) for c in answer.charts] for answer in answers],
+    "pictures": list(pictures),
   }
   text = json.dumps(rate_distortion.to_json(data), allow_nan=False)
   return template.substitute(
@@ -84,8 +86,8 @@ def render(
     note=html.escape(result.note),
     headline=_headline(result),
     deltas=_delta_tables(result),
-    means=_mean_tables(result),
-    checks=_check_table(result),
+    means="".join(map(_mean_table, result.curves)),
+    studies="".join(map(_study, answers)),
     codecs=_codec_table(result),
     failures=_failures(result),
     # No string in a script element may end it.
@@ -93,58 +95,28 @@ def render(
   )
 
 
-class _Shared:
-  """What the page holds once; its parts name it by an index.
-
-  Attributes:
-    styles: Styles of series, with their indices.
-    pictures: Files as data URIs, with their indices.
-  """
-
-  def __init__(self) -> None:
-    self.styles: dict[plots.Style, int] = {}
-    self.pictures: dict[str, int] = {}
-
-  def chart(self, chart: plots.Chart) -> dict[str, Any]:
-    """A chart whose series name their styles."""
-    values = dataclasses.asdict(chart)
-    for i, series in enumerate(chart.series):
-      index = self.styles.setdefault(plots.style(i, series), len(self.styles))
-      values["series"][i]["style"] = index
-      for axis in ("x", "y"):
-        numbers = values["series"][i][axis]
-        values["series"][i][axis] = [float(f"{v:.6g}") for v in numbers]
-    return values
-
-  def picture(self, media_type: str, file: bytes) -> int:
-    """The index of a picture."""
-    uri = f"data:{media_type};base64,{base64.b64encode(file).decode()}"
-    return self.pictures.setdefault(uri, len(self.pictures))
-
-
 def _subtitle(result: summary.Summary) -> str:
-  images = result.evaluation.images
-  sizes = sorted({(i.width, i.height) for i in images})
-  size = " and ".join(f"{w}\u00d7{h}" for w, h in sizes) + " pixels"
-  if len(sizes) > 2:
-    mean = sum(i.width * i.height for i in images) / len(images) / 1e6
-    size = f"{mean:.2g} megapixels on average"
+  images = result.measured.images
+  sizes = sorted({f"{i.width}\u00d7{i.height}" for i in images})
+  size = f"{len(sizes)} sizes"
+  if len(sizes) < 3:
+    size = " and ".join(sizes) + " pixels"
   count = f"{len(images)} image{'s' if len(images) != 1 else ''}"
   return f"{count} of {size}, compressed by bls2017 {bls2017.__version__}."
 
 
-def _curves(result: summary.Summary, shared: _Shared) -> list[dict[str, Any]]:
-  groups = [("Mean over all images", list(result.curves))]
-  if len(result.evaluation.images) > 1:
-    groups += [
-      (image.name, result.evaluation.curves(image.hash))
-      for image in result.evaluation.images
-    ]
+def _curves(result: summary.Summary) -> list[dict[str, Any]]:
+  """Charts of all distortions: of the means, then of each image."""
+  groups = [("Mean over all images", result.curves)]
+  images = result.measured.images
+  for image in images if len(images) > 1 else ():
+    curves = rate_distortion.measured_curves(result.measured, image)
+    groups.append((image.name, curves))
   return [
     {
       "name": name,
       "charts": {
-        key: shared.chart(plots.rate_distortion_chart(curves, key, name))
+        key: _chart(plots.rate_distortion_chart(curves, key, name))
         for key in rate_distortion.DISTORTIONS
       },
     }
@@ -152,195 +124,157 @@ def _curves(result: summary.Summary, shared: _Shared) -> list[dict[str, Any]]:
   ]
 
 
-def _study(result: study_results.Result, shared: _Shared) -> dict[str, Any]:
-  charts = [shared.chart(chart) for chart in result.charts]
-  return dataclasses.asdict(result) | {"charts": charts}
+def _chart(chart: plots.Chart) -> dict[str, Any]:
+  """A chart with the style of each series, and no more digits than count."""
+
+  def rounded(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.6g}")
+
+  series = [
+    {
+      **one._asdict(),
+      **plots.style(i, one)._asdict(),
+      "x": list(map(rounded, one.x)),
+      "y": list(map(rounded, one.y)),
+    }
+    for i, one in enumerate(chart.series)
+  ]
+  return {**chart._asdict(), "series": series}
 
 
-def _comparison(case: comparison.Comparison, shared: _Shared) -> dict[str, Any]:
-  original = _browser_file(image_io.read_rgb(case.image.path))
-  panels = [("Original", "24 bpp", original)]
-  for label, match in case.matches.items():
-    media_type = image_codecs.REGISTRY[match.row.codec].media_type
-    file = (media_type, match.data)
-    if not media_type:
-      file = _browser_file(match.decoded)
-    panels.append((label, comparison.caption(match), file))
-  first = next(iter(case.matches.values()), None)
-  bpp = first.row.bpp if first else case.bpp
+def _comparison(
+  image: measurement.ImageFile,
+  matches: dict[str, measurement.Match],
+  pictures: dict[str, int],
+) -> dict[str, Any]:
+  """One comparison; `pictures` gets each picture once, with its number."""
+
+  def item(label: str, caption: str, picture: str) -> dict[str, Any]:
+    number = pictures.setdefault(picture, len(pictures))
+    return {"label": label, "caption": caption, "picture": number}
+
+  original = _browser_file(image_io.read_rgb(image.path))
+  items = [item("Original", "24 bpp", original)]
+  for label, match in matches.items():
+    codec = image_codecs.REGISTRY.get(match.row.codec)
+    if codec and codec.media_type:
+      picture = _data_uri(codec, match.data)
+    else:
+      picture = _browser_file(match.decoded)
+    items.append(item(label, match.caption, picture))
+  rates = [f" at {match.row.bpp:.3f} bpp" for match in matches.values()]
   return {
-    "name": f"{case.image.name} at {bpp:.3f} bpp",
-    "width": case.image.width,
-    "height": case.image.height,
-    "items": [
-      {"label": label, "caption": text, "picture": shared.picture(*file)}
-      for label, text, file in panels
-    ],
+    "name": image.name + "".join(rates[:1]),
+    "width": image.width,
+    "height": image.height,
+    "items": items,
   }
 
 
-def _browser_file(x: np.ndarray) -> tuple[str, bytes]:
-  """A picture as a file that browsers show, with its media type before it.
+def _browser_file(x: np.ndarray) -> str:
+  """A picture as browsers show it; lossless ones are several times larger."""
+  codecs = image_codecs.REGISTRY
+  codec = codecs.get("avif", codecs["jpeg444"])
+  return _data_uri(codec, codec.encode(x, _PICTURE_QUALITY).data)
 
-  Lossless files would make the page several times as large.
-  """
-  codec: image_codecs.PillowCodec = image_codecs.Jpeg444()
-  if image_codecs.Avif.is_available():
-    codec = image_codecs.Avif()
-  return codec.media_type, codec.encode(x, _PICTURE_QUALITY).data
+
+def _data_uri(codec: image_codecs.ImageCodec, file: bytes) -> str:
+  return f"data:{codec.media_type};base64,{base64.b64encode(file).decode()}"
 
 
 def _headline(result: summary.Summary) -> str:
   """A card for each rival of each learned codec, the easiest one first."""
-  parts = []
-  for test in dict.fromkeys(d.test for d in result.deltas):
-    (name, rates), *others = [
-      (name, summary.headline_rates(result, test, key))
-      for key, name in summary.HEADLINE_MEASURES.items()
-    ]
-    cards = []
-    for anchor, rate in rates.items():
-      also = "".join(
-        f"<small>{other}: {_fewer(values[anchor])}</small>"
-        for other, values in others
-        if anchor in values
-      )
-      cards.append(
-        f'<li class="{"fewer" if rate < 0 else "more"}">'
-        f"<b>{_fewer(rate)}</b> than {html.escape(anchor)}{also}</li>"
-      )
-    if cards:
-      parts.append(
-        f"<h2>Bits that {html.escape(test)} needs at equal {name}</h2>"
-        f'<ul class="cards">{"".join(cards)}</ul>'
-      )
-  return "".join(parts)
-
-
-def _fewer(rate: float) -> str:
-  return f"{abs(rate):.1f}% {'fewer' if rate < 0 else 'more'}"
+  cards: dict[str, str] = {}
+  for test, anchor, psnr, ms_ssim in summary.headline(result):
+    kind = "fewer" if psnr < 0 else "more"
+    card = f"<b>{summary.fewer(psnr)}</b> than {html.escape(anchor)}"
+    if not math.isnan(ms_ssim):
+      card += f"<small>MS-SSIM: {summary.fewer(ms_ssim)}</small>"
+    cards[test] = cards.get(test, "") + f'<li class="{kind}">{card}</li>'
+  return "".join(
+    f"<h2>Bits that {html.escape(test)} needs at equal PSNR</h2>"
+    f'<ul class="cards">{items}</ul>'
+    for test, items in cards.items()
+  )
 
 
 def _delta_tables(result: summary.Summary) -> str:
   if not result.deltas:
     return "<p>No learned codec was evaluated.</p>"
-  tests = list(dict.fromkeys(d.test for d in result.deltas))
-  parts = []
-  for test in tests:
-    for key, name in rate_distortion.DISTORTIONS.items():
-      rows = [
-        [html.escape(d.anchor), *_delta_cells(d)]
-        for d in result.deltas
-        if (d.test, d.distortion) == (test, key)
-      ]
-      measure = name.removesuffix(" (dB)")
-      caption = f"{test}: {measure}" if len(tests) > 1 else measure
-      head = ["against", "BD-rate", "gain, dB", "range, dB", "share"]
-      parts.append(_table(head, rows, html.escape(caption), numeric=True))
-  return f'<div class="deltas">{"".join(parts)}</div>'
+  tables: dict[tuple[str, str], list[list[str]]] = {}
+  for d in result.deltas:
+    cells = [_UNKNOWN] * 4
+    if not math.isnan(d.bd_rate):
+      low, high = d.overlap
+      cells = [
+        f"{d.bd_rate:+.1f}%", f"{d.bd_quality:+.2f}",
+        f"{low:.1f}\u2013{high:.1f}", f"{d.overlap_share:.0%}",
+      ]  # fmt: skip
+    tables.setdefault((d.test, d.distortion), []).append([d.anchor, *cells])
+  head = ("against", "BD-rate", "gain, dB", "range, dB", "share")
+  several = len({test for test, _ in tables}) > 1
+  text = ""
+  for (test, distortion), rows in tables.items():
+    name = rate_distortion.DISTORTIONS[distortion].removesuffix(" (dB)")
+    text += _table(head, rows, f"{test}: {name}" if several else name)
+  return f'<div class="numeric deltas">{text}</div>'
 
 
-def _delta_cells(delta: rate_distortion.Delta) -> list[str]:
-  if math.isnan(delta.bd_rate):
-    return ["\u2013"] * 4
-  low, high = delta.overlap
-  return [
-    f"<b>{delta.bd_rate:+.1f}%</b>",
-    f"{delta.bd_quality:+.2f}",
-    f"{low:.1f}\u2013{high:.1f}",
-    f"{delta.overlap_share:.0%}",
+def _mean_table(curve: rate_distortion.Curve) -> str:
+  points = [{**p.values, "quality": p.quality} for p in curve.points]
+
+  def cell(point: dict[str, Any], name: str, form: str) -> str:
+    value = point.get(name)
+    known = value is not None and not math.isnan(value)
+    return format(value, form) if known else _UNKNOWN
+
+  columns = [
+    (label, [cell(point, name, form) for point in points])
+    for name, label, form in _MEASURES
   ]
-
-
-def _mean_tables(result: summary.Summary) -> str:
-  parts = []
-  for curve in result.curves:
-    values = [{**p.values, "quality": p.quality} for p in curve.points]
-    columns = [c for c in _MEASURES if any(_known(v.get(c[0])) for v in values)]
-    rows = [
-      [
-        format(v[key], form) if _known(v.get(key)) else "–"
-        for key, _, form in columns
-      ]
-      for v in values
-    ]
-    head = [html.escape(name) for _, name, _ in columns]
-    table = _table(head, rows, numeric=True)
-    parts.append(
-      f"<details><summary>{html.escape(curve.label)}</summary>{table}</details>"
-    )
-  return "".join(parts)
-
-
-def _check_table(result: summary.Summary) -> str:
-  if not result.checks:
-    return ""
-  rows = [
-    [
-      html.escape(check["curve"]),
-      html.escape(check["reference"]),
-      html.escape(rate_distortion.DISTORTIONS[check["distortion"]]),
-      ", ".join(
-        f"{d['db']:+.2f}&nbsp;dB at {d['bpp']:.2f}"
-        for d in check["db_above_reference"]
-      ),
-    ]
-    for check in result.checks
-  ]
-  head = [
-    "measured",
-    "published",
-    "measure",
-    "above the published curve, at bpp",
-  ]
-  return "<h3>Baselines against published curves</h3>" + _table(head, rows)
+  known = [(label, cells) for label, cells in columns if {*cells} - {_UNKNOWN}]
+  rows = zip(*(cells for _, cells in known))
+  return (
+    f'<details class="numeric"><summary>{html.escape(curve.label)}</summary>'
+    f"{_table([label for label, _ in known], rows)}</details>"
+  )
 
 
 def _codec_table(result: summary.Summary) -> str:
   rows = []
   for curve in result.curves:
-    codec = curve.codec
-    settings = codec.get("description", codec.get("source", ""))
-    cells = (curve.label, settings, codec.get("version", "published"))
-    rows.append([html.escape(c) for c in cells])
-  return _table(["codec", "settings", "version"], rows)
+    about = {"version": "published", "chroma": "", **curve.codec}
+    settings = about.get("description") or about["source"]
+    macs = f"{about['macs']:,.0f}" if "macs" in about else ""
+    cells = (curve.label, settings, about["chroma"], macs, about["version"])
+    rows.append(cells)
+  head = ("codec", "settings", "chroma", "MACs a pixel", "version")
+  return _table(head, rows)
+
+
+def _study(answer: study_results.Result) -> str:
+  findings = "".join(f"<p>{html.escape(text)}</p>" for text in answer.findings)
+  return (
+    f"<h2>{html.escape(answer.title)}</h2>{findings}"
+    f'<div class="charts study"></div>{_table(answer.columns, answer.rows)}'
+  )
 
 
 def _failures(result: summary.Summary) -> str:
-  failures = result.evaluation.failures
-  if not failures:
-    return ""
-  items = "".join(
-    f"<li>{html.escape(f.what)}: {html.escape(f.reason)}</li>" for f in failures
-  )
-  return f"<h2>Skipped</h2><ul>{items}</ul>"
-
-
-def _known(value: float | None) -> bool:
-  return value is not None and not math.isnan(value)
+  failures = [f"{f.what}: {f.reason}" for f in result.measured.failures]
+  items = "".join(f"<li>{html.escape(text)}</li>" for text in failures)
+  return f"<h2>Skipped</h2><ul>{items}</ul>" if items else ""
 
 
 def _table(
-  head: Sequence[str],
-  rows: Sequence[Sequence[str]],
-  caption: str = "",
-  numeric: bool = False,
+  head: Sequence[str], rows: Iterable[Sequence[str]], caption: str = ""
 ) -> str:
-  """A table of cells that are HTML already.
+  def line(cells: Sequence[str], tag: str) -> str:
+    texts = (f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells)
+    return f"<tr>{''.join(texts)}</tr>"
 
-  Args:
-    head: Names of the columns.
-    rows: Cells.
-    caption: Stands above the table.
-    numeric: Whether all columns but the first one hold numbers.
-  """
-  top = "".join(f"<th>{cell}</th>" for cell in head)
-  body = "".join(
-    "<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>"
-    for row in rows
-  )
+  body = "".join(line(row, "td") for row in rows)
   return (
-    f'<div class="scroll"><table{" class=numeric" if numeric else ""}>'
-    f"<caption>{caption}</caption><thead><tr>{top}</tr></thead>"
-    f"<tbody>{body}</tbody></table></div>"
+    f'<div class="scroll"><table><caption>{html.escape(caption)}</caption>'
+    f"<thead>{line(head, 'th')}</thead><tbody>{body}</tbody></table></div>"
   )

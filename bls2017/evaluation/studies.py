@@ -5,45 +5,108 @@
 - transforms: whether GDN makes the latents more Gaussian and the code shorter
   than ReLU or a linear transform does, at equal training;
 - densities: the deep factorized density against the piecewise-linear one.
+
+The last two train small models that differ in one choice. They see the same
+patches in the same order, start from the same random kernels, and take the same
+number of steps.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Iterable, Sequence
-from typing import Callable, NamedTuple
+import time
 
 import numpy as np
 import tensorflow as tf
 
 from bls2017 import errors
-from bls2017.evaluation import (
-  ablation,
-  latent_statistics,
-  plots,
-  rate_distortion,
-)
+from bls2017.common.config import LMBDAS, ModelConfig
+from bls2017.evaluation import grid, plots, rate_distortion
 from bls2017.evaluation.study_results import Result
 from bls2017.images import metrics
-from bls2017.training import data
-from bls2017.training import model as model_lib
+from bls2017.training import checkpoints, data
+from bls2017.training.model import BLS2017Model
+from bls2017.training.train_config import TrainConfig
+from bls2017.training.training_step import TrainingStep
 
-TEST_PATCH = 256
-_DENSITIES = ("deep_factorized", "piecewise_linear")
-_MAX_TEST_PATCHES = 32
-_MAX_TRAIN_PATCHES = 4096
+# Four levels are enough for a curve.
+SMALL = ModelConfig(num_filters=48, num_latents=96, lmbdas=LMBDAS["mse"][::2])
+"""The small models, but for the choice in question."""
 
-OnStep = Callable[[], None]
+_GDN = ("gdn", "deep_factorized")
+CHOICES = {
+  "transforms": {
+    "GDN": _GDN,
+    "ReLU": ("relu", "deep_factorized"),
+    "linear": ("linear", "deep_factorized"),
+  },
+  "densities": {
+    "deep factorized": _GDN,
+    "piecewise linear": ("gdn", "piecewise_linear"),
+  },
+}
+"""The nonlinearity and the prior of the small models of a study."""
+
+_TITLES = {
+  "transforms": "Does GDN make the latents more Gaussian and the code shorter?",
+  "densities": "Deep factorized or piecewise-linear density?",
+}
+_TRAIN_PATCH, _MAX_TRAIN_PATCHES, _MAX_PER_IMAGE = 128, 4096, 8
+_TEST_PATCH, _MAX_TEST_PATCHES = 256, 32
+_WARMUP_STEPS = 100
+_SEED = 0
+
+_LIVE_DEVIATION = 0.5
+"""Below it, nearly all latents of a channel round to one value."""
+
+_EDGES = np.linspace(-5.0, 5.0, 62)
+"""Of the bins of histograms, in standard deviations."""
 
 
-def read_patches(
-  paths: Iterable[str], size: int, limit: int, per_image: int = 1
-) -> np.ndarray:
-  """Patches of the images, uint8 [n, size, size, 3]; see `data.read_patches`.
+def run(
+  study: str,
+  images: str,
+  progress: grid.Progress,
+  train_images: str | None = None,
+  train_dir: str | None = None,
+  steps: int = 3000,
+) -> Result:
+  """Answers a question.
+
+  Args:
+    study: One of `study_results.STUDIES`.
+    images: Pattern of the images to test on.
+    progress: Told how far the training is.
+    train_images: Pattern of photographs to train small models on.
+    train_dir: Run of a model to ask about relaxation, instead of a small one.
+    steps: Steps of each small model.
 
   Raises:
-    errors.UnreadableInputError: if there is none.
+    errors.UsageError: if there is neither model nor photographs.
+    errors.UnreadableInputError: if no image is large enough.
+    errors.TrainingError: if a small model does not train.
   """
+  testing = _patches(images, _TEST_PATCH, _MAX_TEST_PATCHES, 1)
+  if study == "relaxation" and train_dir:
+    return relaxation(checkpoints.load_model(train_dir)[0], testing)
+  if not train_images:
+    raise errors.UsageError(
+      f"the study '{study}' needs photographs to train small models on"
+    )
+  training = _patches(
+    train_images, _TRAIN_PATCH, _MAX_TRAIN_PATCHES, _MAX_PER_IMAGE
+  )
+  if study in CHOICES:
+    return compare_choices(study, training, testing, steps, progress)
+  model = make(SMALL, *_GDN)
+  train(model, training, steps, progress, "training")
+  return relaxation(model, testing)
+
+
+def _patches(pattern: str, size: int, limit: int, per_image: int) -> np.ndarray:
+  paths = grid.find_images(pattern)
+  per_image = max(1, min(per_image, limit // len(paths)))
   patches = data.read_patches(paths, size, limit, per_image)
   if not len(patches):
     raise errors.UnreadableInputError(
@@ -52,18 +115,68 @@ def read_patches(
   return patches
 
 
-def train_patches(paths: Sequence[str]) -> np.ndarray:
-  """Patches for the small models, several of each image where there are few."""
-  per_image = max(1, min(8, _MAX_TRAIN_PATCHES // max(len(paths), 1)))
-  return read_patches(paths, ablation.PATCH_SIZE, _MAX_TRAIN_PATCHES, per_image)
+def make(small: ModelConfig, nonlinearity: str, prior: str) -> BLS2017Model:
+  """Makes an untrained model.
+
+  Args:
+    small: Its shape.
+    nonlinearity: "gdn", "relu" (between the stages, none at the latents) or
+      "linear".
+    prior: One of `config.PRIORS`.
+  """
+  model = BLS2017Model(dataclasses.replace(small, prior=prior), seed=_SEED)
+  if nonlinearity != "gdn":
+    inner = tf.nn.relu if nonlinearity == "relu" else tf.identity
+    # A ReLU at the latents would forbid their signs.
+    ends = {"2/gdn", "igdn_in"}
+    for transform in (model.analysis, model.synthesis):
+      transform.gdns = {
+        name: tf.identity if name in ends else inner for name in transform.gdns
+      }
+  return model
 
 
-def test_patches(paths: Sequence[str]) -> np.ndarray:
-  """The middles of the images to test on."""
-  return read_patches(paths, TEST_PATCH, _MAX_TEST_PATCHES)
+def train(
+  model: BLS2017Model,
+  patches: np.ndarray,
+  steps: int,
+  progress: grid.Progress,
+  stretch: str,
+) -> float:
+  """Trains a model, and returns the median seconds of a step.
+
+  Args:
+    model: Untrained.
+    patches: uint8 [n, P, P, 3]; steps draw from them.
+    steps: How many, at least 1.
+    progress: Told each step.
+    stretch: Name of this work.
+
+  Raises:
+    errors.TrainingError: if the loss is not finite in the end.
+  """
+  settings = TrainConfig(steps=steps, warmup_steps=_WARMUP_STEPS)
+  training_step = TrainingStep(model, settings)
+
+  @tf.function(autograph=False)
+  def step(x: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+    seed = tf.stack([tf.constant(_SEED, tf.int64), number])
+    return training_step(x, seed).loss
+
+  rng = np.random.default_rng(_SEED)
+  order = rng.integers(len(patches), size=(steps, model.config.num_levels))
+  seconds = []
+  for number, chosen in enumerate(grid.told(progress, stretch, steps, order)):
+    started = time.perf_counter()
+    x = tf.constant(patches[chosen][None], tf.float32)
+    loss = float(step(x, tf.constant(number, tf.int64)))
+    seconds.append(time.perf_counter() - started)
+  if not math.isfinite(loss):
+    raise errors.TrainingError(f"{stretch} ended with a loss of {loss}")
+  return float(np.median(seconds))
 
 
-def relaxation(model: model_lib.BLS2017Model, patches: np.ndarray) -> Result:
+def relaxation(model: BLS2017Model, patches: np.ndarray) -> Result:
   """Compares noisy with rounded latents, level by level.
 
   Args:
@@ -72,124 +185,161 @@ def relaxation(model: model_lib.BLS2017Model, patches: np.ndarray) -> Result:
   """
   relaxed = _rate_distortion(model, patches, noisy=True)
   rounded = _rate_distortion(model, patches, noisy=False)
-  rows, worst = [], [0.0, 0.0]
-  for k, lmbda in enumerate(model.config.lmbdas):
-    noisy, hard = relaxed[:, k].mean(0), rounded[:, k].mean(0)
-    change = 100 * (noisy / hard - 1)
-    worst = [max(w, abs(c)) for w, c in zip(worst, change)]
-    rows.append(
-      (
-        f"{lmbda:.4g}",
-        f"{noisy[0]:.4f}", f"{hard[0]:.4f}", f"{change[0]:+.2f}%",
-        f"{noisy[1]:.2f}", f"{hard[1]:.2f}", f"{change[1]:+.2f}%",
-      )
-    )  # fmt: skip
+  change = 100 * (relaxed.mean(0) / rounded.mean(0) - 1)
+  rows, lmbdas = [], [f"{lmbda:.4g}" for lmbda in model.config.lmbdas]
+  for k, lmbda in enumerate(lmbdas):
+    row = [lmbda]
+    for i, digits in enumerate((4, 2)):
+      row += [f"{m[:, k, i].mean():.{digits}f}" for m in (relaxed, rounded)]
+      row.append(f"{change[k, i]:+.2f}%")
+    rows.append(row)
+  worst = np.abs(change).max(0)
   finding = (
     f"Means over {len(patches)} patches: the relaxed rate is within"
     f" {worst[0]:.1f}% of the quantized one at every lambda, the relaxed"
     f" squared error within {worst[1]:.1f}%. On the dashed line both are equal."
   )
+  psnr = np.vectorize(metrics.mse_to_psnr)
+  charts = []
+  for title, unit, x, y in (
+    ("Rate", "bits per pixel", rounded[..., 0], relaxed[..., 0]),
+    ("Distortion", "PSNR (dB)", psnr(rounded[..., 1]), psnr(relaxed[..., 1])),
+  ):
+    series = [
+      plots.Series(f"λ = {lmbda}", hard, noisy, line="none")
+      for lmbda, hard, noisy in zip(lmbdas, x.T.tolist(), y.T.tolist())
+    ]
+    ends = [float(x.min()), float(x.max())]
+    series.append(plots.Series("equal", ends, ends, line="dashed"))
+    labels = f"quantized: {unit}", f"relaxed: {unit}"
+    charts.append(plots.Chart(f"{title} of each image", *labels, series))
   return Result(
     "relaxation",
     "How well does the relaxed problem match the quantized one?",
-    (finding,),
-    (
+    [finding],
+    [
       "λ", "relaxed bpp", "quantized bpp", "difference",
       "relaxed MSE", "quantized MSE", "difference",
-    ),
-    tuple(rows),
-    _relaxation_charts(model.config.lmbdas, relaxed, rounded),
+    ],
+    rows,
+    charts,
   )  # fmt: skip
 
 
-def transforms(
-  training: np.ndarray, testing: np.ndarray, steps: int, on_step: OnStep
+def compare_choices(
+  study: str,
+  training: np.ndarray,
+  testing: np.ndarray,
+  steps: int,
+  progress: grid.Progress,
+  small: ModelConfig = SMALL,
 ) -> Result:
-  """Compares GDN, ReLU and a linear transform at equal training.
+  """Trains small models alike but for one choice, and compares them.
 
   Args:
+    study: One of `CHOICES`.
     training: uint8 [n, P, P, 3].
     testing: uint8 [n, P, P, 3].
     steps: Steps of each model.
-    on_step: Called after each step.
+    progress: Told each step.
+    small: Shape of the models.
   """
-  variants = {
-    name: ablation.Variant(nonlinearity=name)
-    for name in ablation.NONLINEARITIES
-  }
-  outcomes = _train_all(variants, training, testing, steps, on_step)
-  statistics = {
-    o.curve.label: latent_statistics.measure(o.model, testing) for o in outcomes
-  }
-  rows = [
-    (
-      o.curve.label,
-      *o.deltas,
-      f"{latents.excess_kurtosis:.2f}",
-      f"{latents.negentropy:.3f}",
-      o.milliseconds,
-    )
-    for o, latents in zip(outcomes, statistics.values())
-  ]
+  middles = (_EDGES[1:] + _EDGES[:-1]) / 2
+  rows, curves, histograms = [], [], []
+  for name, choice in CHOICES[study].items():
+    model = make(small, *choice)
+    seconds = train(model, training, steps, progress, f"training {name}")
+    curves.append(_curve(name, model, testing))
+    kurtosis, negentropy, density = latent_statistics(_latents(model, testing))
+    histograms.append(plots.Series(name, middles.tolist(), density.tolist()))
+    delta = rate_distortion.compare(curves[-1], curves[0], "psnr_rgb")
+    bd = [f"{delta.bd_rate:+.1f}%", f"{delta.bd_quality:+.2f} dB"]
+    if math.isnan(delta.bd_rate):
+      bd = ["no overlap", "no overlap"]
+    figures = [f"{kurtosis:.2f}", f"{negentropy:.3f}", f"{1000 * seconds:.0f}"]
+    rows.append([name, *bd, *figures])
+  gaussian = -0.5 * (math.log10(2 * math.pi) + middles**2 * math.log10(math.e))
+  histograms.append(
+    plots.Series("Gaussian", middles.tolist(), gaussian.tolist(), line="dashed")
+  )
   return Result(
-    "transforms",
-    "Does GDN make the latents more Gaussian and the code shorter?",
-    (
-      _training_sentence(steps, training, testing),
+    study,
+    _TITLES[study],
+    [
+      f"Models of {small.num_filters} filters and {small.num_latents} latents,"
+      f" each trained for {steps} steps from the same random kernels on the"
+      f" same {len(training)} patches, tested on {len(testing)} others. Rates"
+      " are the prior's estimates for rounded latents.",
       "Excess kurtosis and negentropy are medians of the live channels, both 0"
       " for a Gaussian. The negentropy is how many bits fewer a latent costs"
       " than a Gaussian one of its variance.",
-    ),
-    (
-      "transform", "BD-rate to GDN", "BD-PSNR to GDN", "excess kurtosis",
+    ],
+    [
+      "model", f"BD-rate to {rows[0][0]}", "BD-PSNR", "excess kurtosis",
       "negentropy (bits)", "ms a step",
-    ),
-    tuple(rows),
-    (_curve_chart(outcomes), _density_chart(statistics)),
+    ],
+    rows,
+    [
+      plots.rate_distortion_chart(
+        curves, "psnr_rgb", "Held-out patches, estimated rate"
+      ),
+      plots.Chart(
+        "Latents, each channel at unit variance",
+        "standard deviations",
+        "log10 of the density",
+        histograms,
+      ),
+    ],
   )  # fmt: skip
 
 
-def densities(
-  training: np.ndarray, testing: np.ndarray, steps: int, on_step: OnStep
-) -> Result:
-  """Compares the two priors at equal training.
+def _latents(model: BLS2017Model, patches: np.ndarray) -> np.ndarray:
+  """Latents of the live channels, at zero mean and unit variance."""
+  x = patches.astype(np.float32)
+  latents = np.concatenate([model.analysis(p[None]).numpy() for p in x])
+  y = latents.reshape(-1, latents.shape[-1]).astype(np.float64)
+  y = y[:, y.std(0) * model.gains()[0].numpy()[-1] > _LIVE_DEVIATION]
+  if not y.shape[1]:
+    raise errors.TrainingError("no latent carries anything; train for longer")
+  return (y - y.mean(0)) / y.std(0)
+
+
+def latent_statistics(z: np.ndarray) -> tuple[float, float, np.ndarray]:
+  """Tells how far latents are from Gaussian.
 
   Args:
-    training: uint8 [n, P, P, 3].
-    testing: uint8 [n, P, P, 3].
-    steps: Steps of each model.
-    on_step: Called after each step.
+    z: float64 [n, channels], each channel of zero mean and unit variance.
+
+  Returns:
+    Excess kurtosis, and the bits that a Gaussian would cost more, both medians
+    over the channels and 0 for a Gaussian; and log10 of the mean density in 61
+    bins from -5 to 5, nan in empty ones.
   """
-  variants = {
-    prior.replace("_", " "): ablation.Variant(prior=prior)
-    for prior in _DENSITIES
-  }
-  outcomes = _train_all(variants, training, testing, steps, on_step)
-  rows = [
-    (
-      o.curve.label,
-      *o.deltas,
-      o.milliseconds,
-      *(
-        f"{p.values['bpp']:.3f}, {p.values['psnr_rgb']:.2f}"
-        for p in o.curve.points
-      ),
-    )
-    for o in outcomes
-  ]
-  levels = tuple(f"bpp, dB at λ = {lmbda:.4g}" for lmbda in ablation.LMBDAS)
-  return Result(
-    "densities",
-    "Deep factorized or piecewise-linear density?",
-    (_training_sentence(steps, training, testing),),
-    ("density", "BD-rate", "BD-PSNR", "ms a step", *levels),
-    tuple(rows),
-    (_curve_chart(outcomes),),
-  )
+  width = _EDGES[1] - _EDGES[0]
+  counts = np.stack([np.histogram(channel, _EDGES)[0] for channel in z.T])
+  share = counts / len(z)
+  entropy = -(share * np.log2(np.where(share, share / width, 1))).sum(1)
+  density = share.mean(0) / width
+  density[density == 0] = math.nan
+  kurtosis = np.median((z**4).mean(0) - 3)
+  negentropy = np.median(0.5 * math.log2(2 * math.pi * math.e) - entropy)
+  return float(kurtosis), float(negentropy), np.log10(density)
+
+
+def _curve(
+  label: str, model: BLS2017Model, patches: np.ndarray
+) -> rate_distortion.Curve:
+  measured = _rate_distortion(model, patches, noisy=False)
+  points = []
+  for k in range(model.config.num_levels):
+    psnr = np.mean([metrics.mse_to_psnr(mse) for mse in measured[:, k, 1]])
+    values = {"bpp": float(measured[:, k, 0].mean()), "psnr_rgb": float(psnr)}
+    points.append(rate_distortion.Point(k + 1, len(patches), values))
+  return rate_distortion.Curve(label, tuple(points), {"name": label})
 
 
 def _rate_distortion(
-  model: model_lib.BLS2017Model, patches: np.ndarray, noisy: bool
+  model: BLS2017Model, patches: np.ndarray, noisy: bool
 ) -> np.ndarray:
   """Rate and squared error, float64 [n, levels, 2], estimated by the prior."""
   levels = model.config.num_levels
@@ -201,135 +351,3 @@ def _rate_distortion(
     rd = function(tf.constant(x), *arguments)
     measured.append(np.stack([rd.bpp.numpy(), rd.mse.numpy()], -1))
   return np.array(measured, np.float64)
-
-
-def _relaxation_charts(
-  lmbdas: Sequence[float], relaxed: np.ndarray, rounded: np.ndarray
-) -> tuple[plots.Chart, ...]:
-  """A point for each patch and lambda; float64 [n, levels, 2] both."""
-  charts = []
-  for title, name, i in (
-    ("Rate of each image", "bits per pixel", 0),
-    ("Distortion of each image", "PSNR (dB)", 1),
-  ):
-    hard, noisy = rounded[..., i], relaxed[..., i]
-    if i == 1:
-      hard, noisy = (
-        np.vectorize(metrics.mse_to_psnr)(m) for m in (hard, noisy)
-      )
-    series = [
-      plots.Series(
-        f"λ = {lmbda:.4g}",
-        _floats(hard[:, k]),
-        _floats(noisy[:, k]),
-        line="none",
-      )
-      for k, lmbda in enumerate(lmbdas)
-    ]
-    ends = (float(hard.min()), float(hard.max()))
-    series.append(plots.Series("equal", ends, ends, line="dashed"))
-    charts.append(
-      plots.Chart(
-        title, f"quantized: {name}", f"relaxed: {name}", tuple(series)
-      )
-    )
-  return tuple(charts)
-
-
-class _Outcome(NamedTuple):
-  """A small model after its training.
-
-  Attributes:
-    model: The model.
-    curve: Its rates, as the prior estimates them, and PSNRs.
-    deltas: BD-rate and BD-PSNR to the first model, for a table.
-    milliseconds: Of a training step, for a table.
-  """
-
-  model: model_lib.BLS2017Model
-  curve: rate_distortion.Curve
-  deltas: tuple[str, str]
-  milliseconds: str
-
-
-def _train_all(
-  variants: dict[str, ablation.Variant],
-  training: np.ndarray,
-  testing: np.ndarray,
-  steps: int,
-  on_step: OnStep,
-) -> list[_Outcome]:
-  """Trains small models, and compares all of them with the first."""
-  outcomes: list[_Outcome] = []
-  for label, variant in variants.items():
-    model, seconds = ablation.train(variant, training, steps, on_step)
-    curve = _curve(label, model, testing)
-    deltas = _bd_cells(curve, outcomes[0].curve if outcomes else curve)
-    outcomes.append(_Outcome(model, curve, deltas, f"{1000 * seconds:.0f}"))
-  return outcomes
-
-
-def _curve(
-  label: str, model: model_lib.BLS2017Model, patches: np.ndarray
-) -> rate_distortion.Curve:
-  measured = _rate_distortion(model, patches, noisy=False)
-  points = []
-  for k in range(model.config.num_levels):
-    psnr = np.mean([metrics.mse_to_psnr(mse) for mse in measured[:, k, 1]])
-    values = {"bpp": float(measured[:, k, 0].mean()), "psnr_rgb": float(psnr)}
-    points.append(rate_distortion.Point(k + 1, len(patches), values))
-  return rate_distortion.Curve(label, tuple(points), {"name": label})
-
-
-def _curve_chart(outcomes: list[_Outcome]) -> plots.Chart:
-  title = "Held-out patches, estimated rate"
-  curves = [o.curve for o in outcomes]
-  return plots.rate_distortion_chart(curves, "psnr_rgb", title)
-
-
-def _density_chart(
-  statistics: dict[str, latent_statistics.LatentStatistics],
-) -> plots.Chart:
-  middles = latent_statistics.MIDDLES
-  gaussian = np.log10(np.exp(-0.5 * middles**2) / math.sqrt(2 * math.pi))
-  densities = {name: s.log_density for name, s in statistics.items()}
-  series = [
-    plots.Series(name, _floats(middles), _floats(density))
-    for name, density in densities.items()
-  ]
-  series.append(
-    plots.Series("Gaussian", _floats(middles), _floats(gaussian), line="dashed")
-  )
-  return plots.Chart(
-    "Latents, each channel at unit variance",
-    "standard deviations",
-    "log10 of the density",
-    tuple(series),
-  )
-
-
-def _bd_cells(
-  curve: rate_distortion.Curve, anchor: rate_distortion.Curve
-) -> tuple[str, str]:
-  if curve is anchor:
-    return "0", "0"
-  delta = rate_distortion.compare(curve, anchor, "psnr_rgb")
-  if math.isnan(delta.bd_rate):
-    return "no overlap", "no overlap"
-  return f"{delta.bd_rate:+.1f}%", f"{delta.bd_quality:+.2f} dB"
-
-
-def _training_sentence(
-  steps: int, training: np.ndarray, testing: np.ndarray
-) -> str:
-  v = ablation.Variant()
-  return (
-    f"Models of {v.num_filters} filters and {v.num_latents} latents, each"
-    f" trained for {steps} steps from the same random kernels on the same"
-    f" {len(training)} patches, tested on {len(testing)} others. Rates are the"
-    " prior's estimates for rounded latents."
-  )
-
-
-def _floats(values: np.ndarray) -> tuple[float, ...]:
-  return tuple(float(v) for v in values)

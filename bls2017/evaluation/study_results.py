@@ -5,33 +5,26 @@ They are read where no model can be trained, too; `studies` gives them.
 
 from __future__ import annotations
 
-import dataclasses
 import os
+from collections.abc import Sequence
+from typing import NamedTuple
 
-from bls2017 import errors
+from bls2017 import files
 from bls2017.common import config
-from bls2017.evaluation import evaluation_config, plots, rate_distortion
+from bls2017.evaluation import plots, rate_distortion
+
+STUDIES = ("relaxation", "transforms", "densities")
 
 
-@dataclasses.dataclass(frozen=True)
-class Result:
-  """An answer.
-
-  Attributes:
-    name: One of `evaluation_config.STUDIES`.
-    title: The question.
-    findings: The answer in sentences.
-    columns: Head of a table.
-    rows: Its cells.
-    charts: Its plots.
-  """
+class Result(NamedTuple):
+  """One of `STUDIES`: question, and answer in sentences, table and charts."""
 
   name: str
   title: str
-  findings: tuple[str, ...]
-  columns: tuple[str, ...]
-  rows: tuple[tuple[str, ...], ...]
-  charts: tuple[plots.Chart, ...]
+  findings: Sequence[str]
+  columns: Sequence[str]
+  rows: Sequence[Sequence[str]]
+  charts: Sequence[plots.Chart]
 
 
 def save(result: Result, directory: str) -> None:
@@ -40,26 +33,21 @@ def save(result: Result, directory: str) -> None:
   Raises:
     errors.OutputError: if they cannot be written.
   """
-  try:
-    os.makedirs(directory, exist_ok=True)
-    config.write_json(
-      os.path.join(directory, f"{result.name}.json"),
-      rate_distortion.to_json(result),
-    )
-  except OSError as e:
-    raise errors.OutputError(f"cannot write {directory}: {e.strerror}") from e
-  plots.draw(result.charts, os.path.join(directory, f"{result.name}.png"))
+  files.make_directory(directory)
+  path = os.path.join(directory, result.name)
+  config.write_json(f"{path}.json", rate_distortion.to_json(result))
+  plots.draw(result.charts, f"{path}.png")
 
 
 def load_all(directory: str) -> list[Result]:
   """The results that were saved in a directory."""
   saved = []
-  for name in evaluation_config.STUDIES:
+  for name in STUDIES:
     path = os.path.join(directory, f"{name}.json")
     if os.path.exists(path):
       values = config.read_json(path)
       for chart in values["charts"]:
-        chart["series"] = tuple(plots.Series(**s) for s in chart["series"])
-      values["charts"] = tuple(plots.Chart(**c) for c in values["charts"])
+        chart["series"] = [plots.Series(**s) for s in chart["series"]]
+      values["charts"] = [plots.Chart(**chart) for chart in values["charts"]]
       saved.append(Result(**values))
   return saved

@@ -1,48 +1,17 @@
 from __future__ import annotations
 
+import csv
+import dataclasses
 import pathlib
 import shutil
+from concurrent import futures
 
-import numpy as np
 import pytest
 from PIL import Image
 
 from bls2017 import errors
-from bls2017.evaluation import (
-  grid,
-  image_codecs,
-  measurement,
-  rate_distortion,
-  results,
-  summary,
-)
+from bls2017.evaluation import grid, image_codecs, measurement, rate_distortion
 from tests import images
-
-
-class InProcess(grid.WorkerProcesses):
-  """Does the work here, one task after the other, and counts it."""
-
-  def __init__(self) -> None:
-    super().__init__(1)
-    self.tasks: list = []
-
-  def run(self, function, tasks):
-    for task in tasks:
-      self.tasks.append(task)
-      yield task, function(task)
-
-
-class NotedProgress:
-  """Notes the stretches of work."""
-
-  def __init__(self) -> None:
-    self.started: list[tuple[str, int, int]] = []
-
-  def on_start(self, what: str, total: int, done: int) -> None:
-    self.started.append((what, total, done))
-
-  def on_done(self) -> None:
-    pass
 
 
 def _save(path: pathlib.Path, seed: int, size=(40, 48)) -> str:
@@ -50,153 +19,161 @@ def _save(path: pathlib.Path, seed: int, size=(40, 48)) -> str:
   return str(path)
 
 
-def _evaluate(paths, plans, output_dir):
-  workers, progress = InProcess(), NotedProgress()
-  measured = grid.evaluate(paths, plans, str(output_dir), workers, progress)
-  return measured, workers, progress
+def _evaluate(paths, codecs, output_dir) -> tuple[grid.Measurements, int]:
+  """What was measured, and how much of it just now."""
+  told = []
+  with futures.ThreadPoolExecutor(1) as pool:
+    measured = grid.evaluate(
+      paths, codecs, str(output_dir), pool, lambda *work: told.append(work)
+    )
+  stretch, done, total = told[-1]
+  assert stretch == "measuring"
+  assert done == total
+  return measured, total
 
 
-PLANS = {"jpeg": (20.0, 60.0)}
+@pytest.fixture(scope="module")
+def codecs() -> tuple[image_codecs.ImageCodec, ...]:
+  return grid.choose_codecs(["jpeg"], [], {"jpeg": (60.0, 20.0)})
 
 
-@pytest.fixture
-def plans():
-  return grid.plan_codecs(["jpeg"], [], PLANS)
-
-
-def test_only_what_is_missing_is_measured(tmp_path, plans) -> None:
+def test_only_what_is_missing_is_measured(tmp_path, codecs) -> None:
   paths = [_save(tmp_path / f"{i}.png", i) for i in range(2)]
-  first, _, progress = _evaluate(paths, plans, tmp_path)
-  assert progress.started[-1] == ("measuring", 4, 0)
+  first, count = _evaluate(paths, codecs, tmp_path)
+  assert count == 4
   # Another image, and the first one under another name.
   paths.append(_save(tmp_path / "2.png", 2))
   paths[0] = shutil.copy(paths[0], tmp_path / "renamed.png")
-  second, workers, progress = _evaluate(paths, plans, tmp_path)
-  assert progress.started[-1] == ("measuring", 6, 4)
-  jobs = [t for t in workers.tasks if isinstance(t, measurement.MeasureTask)]
-  assert {job.image.name for job in jobs} == {"2.png"}
-  again = second.rows["JPEG 4:2:0"]
-  for place, row in first.rows["JPEG 4:2:0"].items():
-    assert str(again[place]) == str(row)
+  second, count = _evaluate(paths, codecs, tmp_path)
+  assert count == 2
+  assert second.rows.items() >= first.rows.items()
+  # Other pixels under the same name.
+  _save(tmp_path / "2.png", 3)
+  assert _evaluate(paths, codecs, tmp_path)[1] == 2
 
 
-def test_changed_pixels_are_measured_again(tmp_path, plans) -> None:
-  paths = [_save(tmp_path / "a.png", 0)]
-  _evaluate(paths, plans, tmp_path)
-  _save(tmp_path / "a.png", 1)
-  _, _, progress = _evaluate(paths, plans, tmp_path)
-  assert progress.started[-1] == ("measuring", 2, 0)
-
-
-def test_copies_of_an_image_count_once(tmp_path, plans) -> None:
-  paths = [_save(tmp_path / f"{name}.png", 0) for name in "ab"]
-  measured, _, _ = _evaluate(paths, plans, tmp_path)
+def test_copies_of_an_image_count_once(tmp_path, codecs) -> None:
+  paths = [_save(tmp_path / name, 0) for name in ("a.png", "b.bmp")]
+  measured, count = _evaluate(paths, codecs, tmp_path)
   assert [image.name for image in measured.images] == ["a.png"]
-  (failure,) = measured.failures
-  assert failure.what == paths[1]
-  assert "a.png" in failure.reason
+  assert count == 2
 
 
-def test_what_a_codec_refuses_stops_nothing(
-  tmp_path, plans, monkeypatch
-) -> None:
-  encode = image_codecs.Jpeg.encode
+def test_what_a_codec_refuses_stops_nothing(tmp_path) -> None:
+  @dataclasses.dataclass(frozen=True)
+  class Picky(image_codecs.ImageCodec):
+    def encode(self, x, quality):
+      if x.shape[0] == 33:
+        raise OSError("no such\nheight")
+      return super().encode(x, quality)
 
-  def picky(self, x, quality):
-    if x.shape[0] == 33:
-      raise OSError("no such\nheight")
-    return encode(self, x, quality)
-
-  monkeypatch.setattr(image_codecs.Jpeg, "encode", picky)
+  jpeg = image_codecs.REGISTRY["jpeg"]
+  fields = {f.name: getattr(jpeg, f.name) for f in dataclasses.fields(jpeg)}
+  picky = Picky(**{**fields, "qualities": (20.0, 60.0)})
   paths = [
     _save(tmp_path / "a.png", 0),
     _save(tmp_path / "b.png", 0, (33, 40)),
   ]
-  measured, _, _ = _evaluate(paths, plans, tmp_path)
-  assert len(measured.rows["JPEG 4:2:0"]) == 2
+  measured, _ = _evaluate(paths, (picky,), tmp_path)
+  assert len(measured.rows) == 2
   assert [f.reason for f in measured.failures] == ["no such height"] * 2
   assert measured.failures[0].what == "b.png, jpeg, quality 20"
   # A mean over some of the images would be compared with one over all.
-  assert measured.curves()[0].points == ()
+  assert rate_distortion.measured_curves(measured)[0].points == ()
+  of_one = rate_distortion.measured_curves(measured, measured.images[0])
+  assert [point.quality for point in of_one[0].points] == [20, 60]
 
 
-def test_no_readable_image_is_an_error(tmp_path, plans) -> None:
-  broken = tmp_path / "x.png"
-  broken.write_bytes(b"x")
+def test_no_readable_image_is_an_error(tmp_path, codecs) -> None:
+  (tmp_path / "x.png").write_bytes(b"x")
   with pytest.raises(errors.UnreadableInputError, match="no image"):
-    _evaluate([str(broken)], plans, tmp_path)
-  with pytest.raises(errors.UnreadableInputError, match="matches"):
-    grid.find_images(str(tmp_path / "*.gif"))
+    _evaluate([str(tmp_path / "x.png")], codecs, tmp_path)
 
 
-def test_pixels_not_bytes_identify_an_image(tmp_path) -> None:
-  png, bmp = (_save(tmp_path / f"a.{kind}", 0) for kind in ("png", "bmp"))
-  assert measurement.inspect(png).hash == measurement.inspect(bmp).hash
-  wide, tall = tmp_path / "w.png", tmp_path / "t.png"
-  Image.fromarray(np.zeros((2, 8, 3), np.uint8)).save(wide)
-  Image.fromarray(np.zeros((8, 2, 3), np.uint8)).save(tall)
-  hashes = [measurement.inspect(str(p)).hash for p in (wide, tall)]
-  assert hashes[0] != hashes[1]
+def test_rows_come_back_and_what_is_not_known_is_empty(
+  tmp_path, codecs
+) -> None:
+  paths = [_save(tmp_path / "a, b.png", 0)]
+  measured, _ = _evaluate(paths, codecs, tmp_path)
+  path = tmp_path / "results.csv"
+  header, rows = path.read_text().split("\n", 1)
+  assert grid.to_csv(measured.rows.values()) == rows
+  assert header == ",".join(measurement.Row._fields)
+  with open(path, newline="") as f:
+    values = list(csv.DictReader(f))
+  assert [v["quality"] for v in values] == ["20", "60"]
+  assert values[0]["ms_ssim_y"] == ""
+  assert values[0]["image"] == "a, b.png"
 
 
-def test_all_installed_codecs_are_planned_by_default(golden_model_dir) -> None:
-  plans = grid.plan_codecs(None, [golden_model_dir], {})
-  names = [plan.spec.name for plan in plans]
-  assert names[:4] == ["bls2017", "jpeg", "jpeg444", "jpeg2000"]
-  assert all(image_codecs.REGISTRY[name].is_available() for name in names)
+def test_a_row_cut_anywhere_is_measured_again(tmp_path, codecs) -> None:
+  paths = [_save(tmp_path / "a.png", 0)]
+  _evaluate(paths, codecs, tmp_path)
+  path = tmp_path / "results.csv"
+  whole = path.read_bytes()
+  *kept, last = whole.splitlines(keepends=True)
+  for cut in range(0, len(last), 7):
+    path.write_bytes(b"".join(kept) + last[:cut])
+    assert len(grid.read_rows(str(path))) == len(kept) - 1
+  measured, count = _evaluate(paths, codecs, tmp_path)
+  assert count == 1
+  assert len(measured.rows) == 2
+  assert path.read_bytes().startswith(b"".join(kept))
+  path.write_bytes(whole[:10])
+  assert _evaluate(paths, codecs, tmp_path)[1] == 2
 
 
-def test_models_are_told_apart(tmp_path, golden_model_dir) -> None:
-  copies = [tmp_path / "x" / "m", tmp_path / "y" / "m", tmp_path / "n"]
+@pytest.mark.parametrize("text", ["a,b\n1,2\n", "{header}\n1,2\n"])
+def test_other_files_are_left_alone(tmp_path, codecs, text) -> None:
+  path = tmp_path / "results.csv"
+  path.write_text(text.format(header=",".join(measurement.Row._fields)))
+  before = path.read_bytes()
+  with pytest.raises(errors.OutputError, match="not a file of this program"):
+    _evaluate([_save(tmp_path / "a.png", 0)], codecs, tmp_path)
+  assert path.read_bytes() == before
+
+
+def test_all_installed_codecs_are_compared_by_default(golden_model_dir) -> None:
+  codecs = grid.choose_codecs(models=[golden_model_dir])
+  assert [codec.name for codec in codecs] == list(image_codecs.DEFAULT)
+
+
+def test_models_are_told_apart(tmp_path, golden_model_dir, packaged) -> None:
+  copies = [str(tmp_path / name) for name in ("x/m", "y/m", "n")]
   for copy in copies:
     shutil.copytree(golden_model_dir, copy)
-  plans = grid.plan_codecs(["bls2017"], [str(c) for c in copies], {})
-  labels = [plan.codec.label for plan in plans]
-  assert labels == [f"bls2017 {copies[0]}", f"bls2017 {copies[1]}", "bls2017 n"]
+
+  def labels(*models: str) -> list[str]:
+    return [c.label for c in grid.choose_codecs(["bls2017"], models)]
+
+  assert labels(copies[0]) == ["bls2017"]
+  assert labels(*copies[1:]) == ["bls2017 m", "bls2017 n"]
+  assert labels(*copies[:2]) == [f"bls2017 {copy}" for copy in copies[:2]]
+  older = str(packaged / "older")
+  assert labels("newer", older, older) == ["bls2017 newer", "bls2017 older"]
 
 
-def test_packaged_models_are_called_by_their_names(packaged) -> None:
-  plans = grid.plan_codecs(["bls2017"], ["newer", str(packaged / "older")], {})
-  labels = [plan.codec.label for plan in plans]
-  assert labels == ["bls2017 newer", "bls2017 older"]
-  assert plans[0].spec.model == str(packaged / "newer")
+@pytest.mark.parametrize(
+  ("names", "qualities", "message"),
+  [
+    (["gif"], {}, "no codec 'gif'"),
+    (["jpeg"], {"jpeg": (500.0,)}, "from 1 to 95"),
+    (["jpeg"], {"webp": (5.0,)}, "not compared"),
+  ],
+)
+def test_wishes_that_cannot_be_met(names, qualities, message) -> None:
+  with pytest.raises(errors.UsageError, match=message):
+    grid.choose_codecs(names, [], qualities)
 
 
-def test_published_curves_stand_beside_the_whole_kodak_set_only() -> None:
-  plans = grid.plan_codecs(["jpeg_standard_tables"], [], {})
-  (plan,) = plans
-  published = rate_distortion.published_curves()
-  dense = next(c for c in published if c.codec["name"] == plan.spec.name)
-  chosen = dense.points[20 : 20 + len(plan.qualities)]
-  hashes = sorted(rate_distortion.kodak_hashes())
-
-  def row(point: rate_distortion.Point) -> results.Row:
-    fields = results.Row.__dataclass_fields__
-    values = dict.fromkeys(fields, 0.5) | {
-      key: point.values[key] + 0.1 for key in ("psnr_rgb", "psnr_y")
-    }
-    return results.Row(**{**values, "bpp": point.values["bpp"]})
-
-  rows = {
-    (h, q): row(point)
-    for h in hashes
-    for q, point in zip(plan.qualities, chosen)
-  }
-  kodak = tuple(
-    measurement.ImageFile(f"{h}.png", f"{h}.png", 768, 512, h) for h in hashes
-  )
-
-  def summarize(shown):
-    return summary.summarize(
-      grid.Measurements(shown, plans, {plan.codec.label: rows}, ())
-    )
-
-  whole = summarize(kodak)
-  assert [c.codec["name"] for c in whole.curves if c.published] == [
-    "balle2017_mse", "balle2017_ms_ssim",
-  ]  # fmt: skip
-  assert [c["largest_db"] for c in whole.checks] == pytest.approx([0.1, 0.1])
-  part = summarize(kodak[1:])
-  assert not part.checks
-  assert not [c for c in part.curves if c.published]
-  assert "23 of the 23" in part.note
+def test_rivals_get_no_smaller_a_rate(tmp_path, golden_model_dir) -> None:
+  path = _save(tmp_path / "a.png", 0, (64, 96))
+  codecs = grid.choose_codecs(["jpeg", "bls2017", "webp"], [golden_model_dir])
+  image = measurement.inspect(path)
+  matches = measurement.match(image, 0.5, codecs)
+  assert list(matches) == ["bls2017", "JPEG 4:2:0", "WebP"]
+  least = matches["bls2017"].row.bpp
+  for match in matches.values():
+    assert match.row.bpp >= least
+    assert 8 * len(match.data) / (64 * 96) == match.row.bpp
+    assert match.row.psnr_rgb > 15

@@ -2,11 +2,17 @@ from __future__ import annotations
 
 import json
 import math
+import typing
 
 import numpy as np
 import pytest
 
-from bls2017.evaluation import rate_distortion
+from bls2017.evaluation import (
+  grid,
+  measurement,
+  rate_distortion,
+  summary,
+)
 from bls2017.images import metrics
 
 RATES = np.array([0.1, 0.2, 0.35, 0.6, 1.0, 1.7])
@@ -42,87 +48,80 @@ def test_a_shifted_quality_is_the_bd_psnr(gain) -> None:
   test = _curve(RATES, _psnr(RATES) + gain)
   delta = rate_distortion.compare(test, anchor, "psnr_rgb")
   assert delta.bd_quality == pytest.approx(gain, abs=1e-6)
-
-
-def test_different_samples_of_one_curve_are_equal() -> None:
-  dense = np.geomspace(0.1, 1.7, 40)
-  delta = rate_distortion.compare(
-    _curve(RATES, _psnr(RATES)), _curve(dense, _psnr(dense)), "psnr_rgb"
-  )
-  assert delta.bd_rate == pytest.approx(0, abs=0.2)
-
-
-def test_the_overlap_is_named() -> None:
-  anchor = _curve(RATES, np.linspace(28, 38, 6))
-  test = _curve(RATES, np.linspace(33, 48, 6))
-  delta = rate_distortion.compare(test, anchor, "psnr_rgb")
-  assert delta.overlap == (33, 38)
-  assert delta.overlap_share == pytest.approx(5 / 20)
+  assert 0 < delta.overlap_share <= 1
 
 
 def test_curves_that_do_not_meet_have_no_delta() -> None:
   low = _curve(RATES, np.linspace(20, 25, 6))
   high = _curve(RATES, np.linspace(30, 35, 6))
-  delta = rate_distortion.compare(high, low, "psnr_rgb")
-  assert math.isnan(delta.bd_rate)
-  assert math.isnan(delta.bd_quality)
-  assert delta.overlap_share == 0
+  for other in (low, _curve(RATES[:1], [32.0]), _curve([], [])):
+    delta = rate_distortion.compare(high, other, "psnr_rgb")
+    assert math.isnan(delta.bd_rate)
+    assert math.isnan(delta.bd_quality)
+    assert delta.overlap_share == 0
 
 
 def test_points_that_only_cost_do_not_count() -> None:
   rates = np.append(RATES, [0.5, 1.5])
-  psnr = np.append(_psnr(RATES), [10, 12])
+  psnr = np.append(_psnr(RATES), [10, math.inf])
   delta = rate_distortion.compare(
     _curve(rates, psnr), _curve(RATES, _psnr(RATES)), "psnr_rgb"
   )
   assert delta.bd_rate == pytest.approx(0, abs=1e-9)
 
 
+def _row(**values: typing.Any) -> measurement.Row:
+  kinds = measurement.COLUMNS
+  zeros = {name: kind() for name, kind in kinds.items()}
+  return measurement.Row(**{**zeros, **values})
+
+
 def test_ms_ssim_is_averaged_before_it_becomes_db() -> None:
-  rows = [
-    {"bpp": 1.0, "ms_ssim_rgb": v, "ms_ssim_rgb_db": 0.0, "ms_ssim_y": v}
-    for v in (0.9, 0.99)
-  ]
+  rows = [_row(bpp=v, ms_ssim_rgb=v, ms_ssim_rgb_db=0.0) for v in (0.9, 0.99)]
   point = rate_distortion.mean_point(3, rows)
   assert point.images == 2
+  assert point.values["bpp"] == pytest.approx(0.945)
   assert point.values["ms_ssim_rgb"] == pytest.approx(0.945)
   in_db = metrics.ms_ssim_db(0.945)
   assert point.values["ms_ssim_rgb_db"] == pytest.approx(in_db)
 
 
-def test_the_papers_curve_is_in_the_package() -> None:
-  curves = rate_distortion.published_curves()
-  paper = curves[0]
-  assert paper.codec["name"] == "balle2017_mse"
-  assert "tensorflow/compression" in paper.codec["source"]
-  first = paper.points[0]
-  assert first.images == 24
-  assert first.values["bpp"] == 0.119752
-  assert first.values["psnr_rgb"] == 26.775134
-  assert first.values["psnr_y"] == 27.121149
-  assert first.values["ms_ssim_rgb"] == 0.9037
-  for curve in curves:
-    for key in ("psnr_rgb", "psnr_y", "ms_ssim_rgb_db"):
-      rate, quality = curve.samples(key)
-      assert np.all(np.diff(rate) > 0)
-      assert len(rate) == len(quality) >= 8
-    assert len(curve.samples("ms_ssim_y_db")[0]) == 0
-
-
-def test_differences_are_read_at_equal_rate() -> None:
-  dense = np.geomspace(0.1, 1.7, 200)
-  reference = _curve(dense, _psnr(dense))
-  test = _curve([0.05, 0.3, 1.1, 3.0], _psnr(np.array([1, 0.3, 1.1, 1])) + 0.1)
-  found = rate_distortion.differences_at_equal_rate(test, reference, "psnr_rgb")
-  assert [bpp for bpp, _ in found] == [0.3, 1.1]
-  assert [db for _, db in found] == pytest.approx([0.1, 0.1], abs=1e-3)
+def test_published_curves_stand_beside_the_whole_kodak_set_only() -> None:
+  (codec,) = grid.choose_codecs(["jpeg_standard_tables"])
+  published = rate_distortion.published_curves()
+  dense = next(c for c in published if c.codec["name"] == codec.name)
+  chosen = dense.points[20 : 20 + len(codec.qualities)]
+  kodak = tuple(
+    measurement.ImageFile(f"{h}.png", f"{h}.png", 768, 512, h)
+    for h in sorted(rate_distortion.kodak_hashes())
+  )
+  rows = {
+    measurement.key(image, codec, quality): _row(
+      bpp=point.values["bpp"],
+      psnr_rgb=point.values["psnr_rgb"] + 0.1,
+      psnr_y=point.values["psnr_y"] + 0.1,
+    )
+    for image in kodak
+    for quality, point in zip(codec.qualities, chosen)
+  }
+  assert published[0].points[0].values["psnr_y"] == 27.121149
+  assert "tensorflow/compression" in published[0].codec["source"]
+  whole = summary.summarize(grid.Measurements(kodak, (codec,), rows, ()))
+  names = [c.codec["name"] for c in whole.curves if c.published]
+  assert names == ["balle2017_mse", "balle2017_ms_ssim"]
+  to_published = {d.distortion: d for d in whole.deltas}
+  assert {d.anchor for d in whole.deltas} == {dense.label}
+  for distortion in ("psnr_rgb", "psnr_y"):
+    gain = to_published[distortion].bd_quality
+    assert gain == pytest.approx(0.1, abs=0.01)
+  part = summary.summarize(grid.Measurements(kodak[1:], (codec,), rows, ()))
+  assert not part.deltas
+  assert not [c for c in part.curves if c.published]
+  assert "23 of the 23" in part.note
 
 
 def test_json_has_no_infinities() -> None:
   point = rate_distortion.Point(None, 1, {"a": math.inf, "b": math.nan, "c": 1})
-  text = json.dumps(rate_distortion.to_json({1: (point,)}), allow_nan=False)
-  assert json.loads(text) == {
-    "1": [
-      {"quality": None, "images": 1, "values": {"a": None, "b": None, "c": 1}}
-    ]
-  }
+  text = json.dumps(rate_distortion.to_json([point]), allow_nan=False)
+  values = {"a": None, "b": None, "c": 1}
+  assert json.loads(text) == [{"quality": None, "images": 1, "values": values}]
