@@ -29,6 +29,7 @@ import PIL
 from PIL import Image, features
 
 import bls2017
+from bls2017.encode.request import Request
 from bls2017.model import model_directory
 
 LEARNED = "bls2017"
@@ -128,7 +129,7 @@ class Learned(ImageCodec):
 
   def encode(self, x: np.ndarray, quality: float) -> CodedImage:
     """Compresses uint8 [H, W, 3]."""
-    encoded = _loaded(self.model).encode(x, quality)
+    encoded = _loaded(self.model).encode(x, Request(quality))
     return CodedImage(encoded.data, encoded.estimated_bits)
 
   def decode(self, data: bytes) -> np.ndarray:
