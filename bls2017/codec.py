@@ -154,6 +154,7 @@ class Codec:
     roi: np.ndarray | None = None,
     metadata: metadata_lib.Metadata | None = None,
     progress: request_lib.Progress | None = None,
+    verify: bool = False,
   ) -> bytes:
     """Compresses an image.
 
@@ -178,6 +179,8 @@ class Codec:
         `Metadata()` leaves them out.
       progress: Called with the steps of refining that are done and all of them;
         if it returns True, the best file so far is taken.
+      verify: Decodes the bytes and compares size, symbols and metadata with
+        what was encoded, which takes as long as decompressing.
 
     Returns:
       The bytes of a file.
@@ -191,11 +194,12 @@ class Codec:
       errors.LimitError: if the image or its metadata are too large, or cannot
         be coded in so few bytes or with so high a PSNR.
       errors.ModelError: if the model gives latents that are not finite.
+      errors.VerificationError: if the bytes do not decode to what was encoded.
     """
     request = request_lib.Request(
       quality, max_bytes, target_bpp, target_psnr, effort, metric, roi
     )
-    return self.encode(image, request, metadata, progress).data
+    return self.encode(image, request, metadata, progress, verify).data
 
   def encode(
     self,
@@ -203,6 +207,7 @@ class Codec:
     request: request_lib.Request,
     metadata: metadata_lib.Metadata | None = None,
     progress: request_lib.Progress | None = None,
+    verify: bool = False,
   ) -> Encoded:
     """Compresses an image as `compress` does, and tells more of the result."""
     if metadata is None:
@@ -216,8 +221,11 @@ class Codec:
       pixels, self.model, request, _boxes(metadata), progress
     )
     candidate = found.candidate
+    data = found.image.file(candidate)
+    if verify:
+      self._verify(data, found)
     return Encoded(
-      data=found.image.file(candidate),
+      data=data,
       estimated_bits=candidate.bits,
       clipped=candidate.clipped,
       quality=self.model.config.index_quality(candidate.quality_index),
@@ -340,6 +348,26 @@ class Codec:
     for name in packaged_models.names():
       channels.append(model_directory.read_config(name).num_latents)
     return container.max_file_bytes(self.max_pixels, max(channels) + 1)
+
+  def _verify(self, data: bytes, encoding: search.Encoding) -> None:
+    """Refuses bytes that do not decode to what was encoded."""
+    image, candidate = encoding.image, encoding.candidate
+    try:
+      file, model = self._open(data)
+      rows = file.rows(np.arange(file.num_lanes))
+      decoded = decode.image(file, model)
+    except errors.CodecError as e:
+      raise errors.VerificationError(f"the file does not decode: {e}") from e
+    for name, is_same in (
+      ("size", decoded.shape == image.pixels.shape),
+      ("quality", file.header.quality_index == candidate.quality_index),
+      ("symbols", np.array_equal(rows, candidate.rows)),
+      ("metadata", file.boxes == image.boxes),
+    ):
+      if not is_same:
+        raise errors.VerificationError(
+          f"the {name} that the file decodes to is not what was encoded"
+        )
 
   def _open(
     self, data: FileBytes

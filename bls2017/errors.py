@@ -3,7 +3,8 @@
 Every error a user can cause or meet derives from `CodecError`. Its message is
 one line that says what is wrong and, where something can be done, what. The
 exit codes are the interface of the commands: 2 usage, 3 unreadable input,
-4 corrupt or foreign bitstream, 5 over a limit, 6 output, 7 training.
+4 corrupt or foreign bitstream, 5 over a limit, 6 output, 7 training,
+8 verification.
 """
 
 
@@ -60,10 +61,16 @@ class OutputError(CodecError):
 
 
 class OutputExistsError(OutputError):
-  """An output that exists, and that nobody said to replace."""
+  """The output exists and overwriting was not requested."""
 
 
 class TrainingError(CodecError):
   """Training that cannot go on, for example because its loss is not finite."""
 
   exit_code = 7
+
+
+class VerificationError(CodecError):
+  """A file that does not decode to what was encoded; it was not written."""
+
+  exit_code = 8

@@ -1,97 +1,89 @@
-"""Flags and steps of the commands that are Apache Beam pipelines."""
+"""Compresses or decompresses files on many machines, by Apache Beam.
+
+The files are those that `bls2017 compress --output_dir` and `bls2017 decompress
+--output_dir` make, with the same rules; folders below the first wildcard of
+--input_glob are kept. Options that are not listed here go to Beam:
+--runner=FlinkRunner, --direct_num_workers=2 ...
+
+Inputs that fail are listed with their reasons in OUTPUT_DIR/failures.jsonl. If
+the pipeline fails, because a worker died or the disk is full, run the command
+again to go on. The exit code is that of the first input that failed.
+"""
 
 from __future__ import annotations
 
+import argparse
 import functools
-import importlib.util
 import logging
-import sys
-from types import ModuleType
-from typing import Callable, TypeVar
 
-from absl import flags
+from bls2017.commands import coding
+from bls2017.common import packages
+from bls2017.encode import request as request_lib
+from bls2017.many import inputs
 
-from bls2017 import errors
-from bls2017.bulk import worker_threads
-from bls2017.commands import advice, coding_flags
-
-INPUT_GLOB = flags.DEFINE_string(
-  "input_glob",
-  None,
-  "Pattern of the inputs; * stays within a folder, ** does not.",
+USAGE = (
+  "%(prog)s --input_glob=PATTERN --output_dir=DIR [OPTIONS]\n"
+  "       [OPTIONS OF BEAM]"
 )
-ATTEMPTS = flags.DEFINE_integer(
-  "attempts",
-  3,
-  "How often the pipeline is run if it fails, as Beam's direct runner does when"
-  " a worker is killed. What is done is not done again.",
-  lower_bound=1,
-)
-
-_C = TypeVar("_C")
 
 _log = logging.getLogger(__name__)
 
 
-def run(
-  arguments: list[str],
-  extension: str,
-  make_codec: Callable[[str | None, int], _C],
-  make_work: Callable[[_C], worker_threads.Work],
-) -> int:
-  """Runs the pipeline, reports every failure and what was done.
-
-  Args:
-    arguments: Beam's options.
-    extension: Ending of the outputs.
-    make_codec: Loads a model, from --model and --max_pixels.
-    make_work: From that to what is done with each file; both are sent to each
-      worker by pickle.
-
-  Returns:
-    0, or the exit code of the first input that failed.
-  """
-  pattern, output_dir = INPUT_GLOB.value, coding_flags.OUTPUT_DIR.value
-  if not (pattern and output_dir):
-    raise errors.UsageError("--input_glob and --output_dir are needed")
-  pipeline = _pipeline()
-  pipeline.check_options(arguments)
-  from bls2017.bulk import bulk_coding
-
-  load = functools.partial(
-    bulk_coding.load,
-    functools.partial(
-      make_codec, coding_flags.MODEL.value, coding_flags.MAX_PIXELS.value
-    ),
-    make_work,
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+  """Adds the command's arguments."""
+  add = parser.add_argument
+  add(
+    "--input_glob",
+    metavar="PATTERN",
+    required=True,
+    help="the inputs; * stays within a folder, ** does not",
   )
-  # A fault of the model or of a setting is reported here, once.
-  load()
-  summary = pipeline.run(
-    pipeline.Settings(
-      pattern, output_dir, extension, load, coding_flags.OVERWRITE.value
-    ),
-    arguments,
-    ATTEMPTS.value,
-  )
-  for outcome in summary.failures.values():
-    assert outcome.error is not None
-    _log.error("bls2017: %s", advice.message(outcome.error))
-  print(f"bls2017: {summary}", file=sys.stderr)
-  return summary.exit_code
+  about = "place of the outputs"
+  add("--output_dir", metavar="DIR", required=True, help=about)
+  coding.add_overwrite(parser)
+  coding.add_model(parser)
+  compresses = parser.prog.endswith("beam_compress")
+  if compresses:
+    coding.add_quality(parser)
+  else:
+    coding.add_image_format(parser)
+  parser.set_defaults(compresses=compresses, others=[])
 
 
-def _pipeline() -> ModuleType:
-  if importlib.util.find_spec("apache_beam") is None:
-    raise errors.UsageError(
-      "this command needs Apache Beam: pip install 'bls2017[beam]'"
-    )
+def run(options: argparse.Namespace) -> int:
+  """Runs the command and returns its exit code."""
+  packages.require("apache_beam", "this command", "bls2017[beam]")
   # Beam warns of each optional package that is missing.
-  root = logging.getLogger()
-  level = root.level
-  root.setLevel(logging.ERROR)
-  try:
-    from bls2017.bulk import beam_pipeline
-  finally:
-    root.setLevel(level)
-  return beam_pipeline
+  logging.disable(logging.WARNING)
+  from bls2017 import beam
+  from bls2017.many import work
+
+  logging.disable(logging.NOTSET)
+  logging.getLogger("apache_beam").setLevel(logging.ERROR)
+
+  if options.compresses:
+    coding.check_quality(options)
+    extension = inputs.BITSTREAM_EXTENSION
+    request = request_lib.Request(options.quality)
+    make = functools.partial(work.compression, request=request)
+  else:
+    extension = coding.image_extension(options)
+    kind = coding.image_kind(options, f"x{extension}")
+    quality = options.output_quality
+    make = functools.partial(
+      work.decompression, kind=kind, image_quality=quality
+    )
+  codec = coding.load_codec(options)
+  summary, reasons = beam.run(
+    options.input_glob,
+    options.output_dir,
+    extension,
+    # A codec is sent to the workers by its model's name.
+    functools.partial(make, codec),
+    options.overwrite,
+    options.others,
+  )
+  for reason in reasons:
+    _log.error("bls2017: %s", " ".join(reason.split()))
+  coding.log_summary(summary)
+  return summary.exit_code

@@ -1,110 +1,138 @@
-"""Flags that several coding commands share, and what they stand for.
-
-A command names those that it knows in `SHARED_FLAGS`; main removes the others.
-"""
+"""Arguments and steps that the coding commands share."""
 
 from __future__ import annotations
 
-import functools
+import argparse
+import contextlib
 import logging
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Callable
 
-from absl import flags
+from PIL import Image
 
-from bls2017 import errors, files
-from bls2017.bulk import inputs
-from bls2017.encode import options
+from bls2017 import commands, errors, files
+from bls2017.encode import request
 from bls2017.images import image_io
+from bls2017.many import inputs
 from bls2017.model import model_directory, packaged_models
 
 if TYPE_CHECKING:
   from bls2017 import codec as codec_lib
-  from bls2017 import decoder as decoder_lib
+  from bls2017.many import pool
+  from bls2017.many import work as work_lib
 
-MODEL = flags.DEFINE_string(
-  "model",
-  None,
-  "A model of the package by its name"
-  f" ({', '.join(packaged_models.names())}), or a model directory. By default"
-  f" images are compressed with {packaged_models.DEFAULT}, and files are read"
-  " with the model of the package that they name.",
-)
-MAX_PIXELS = flags.DEFINE_integer(
-  "max_pixels", image_io.MAX_PIXELS, "Refuse larger images.", lower_bound=1
-)
-OUTPUT_DIR = flags.DEFINE_string(
-  "output_dir",
-  None,
-  "Directory for the outputs of any number of inputs. What is done already is"
-  " skipped.",
-)
-OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace outputs that exist.")
-VERBOSE = flags.DEFINE_bool("verbose", False, "Say what was done.")
-QUALITY = flags.DEFINE_float(
-  "quality",
-  None,
-  "1 (smallest file) to the model's number of levels, in the packaged model 12"
-  f" (best image), in steps of 1/4; {options.DEFAULT_QUALITY:g} where nothing"
-  " else is asked for.",
-  short_name="q",
-)
-OUTPUT = flags.DEFINE_string(
-  "output", None, "The output, instead of a second argument.", short_name="o"
-)
-FORMAT = flags.DEFINE_string(
-  "format",
-  inputs.IMAGE_EXTENSION,
-  "Ending of outputs that are not named: png, tiff, webp, jpg ...",
-)
-OUTPUT_QUALITY = flags.DEFINE_integer(
-  "output_quality",
-  None,
-  "Quality of JPEG, WebP and AVIF images, 1 to 100; by default WebP images are"
-  " lossless and the others as good as their format can be.",
-)
 _log = logging.getLogger(__name__)
 
 
-@functools.cache
-def load_codec() -> codec_lib.Codec:
-  """The codec that --model and --max_pixels name."""
+def at_least_one(text: str) -> int:
+  """A whole number above 0; argparse says so of other texts."""
+  with contextlib.suppress(ValueError):
+    if int(text) > 0:
+      return int(text)
+  raise argparse.ArgumentTypeError(f"'{text}' is not a whole number above 0")
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+  """Adds --model and --max_pixels."""
+  parser.add_argument(
+    "--model",
+    help="a model of the package"
+    f" ({', '.join(packaged_models.names())}) or a model directory; by default"
+    f" {packaged_models.DEFAULT} compresses, and each file names its own",
+  )
+  parser.add_argument(
+    "--max_pixels",
+    metavar="N",
+    type=at_least_one,
+    default=image_io.MAX_PIXELS,
+    help="refuse larger images (default: %(default)s)",
+  )
+
+
+def add_quality(parser: argparse.ArgumentParser) -> None:
+  """Adds --quality."""
+  parser.add_argument(
+    "-q",
+    "--quality",
+    metavar="Q",
+    type=float,
+    help="1 (smallest file) to 12 (best image) in quarter steps;"
+    f" {request.DEFAULT_QUALITY:g} if you ask for nothing else",
+  )
+
+
+def add_image_format(parser: argparse.ArgumentParser) -> None:
+  """Adds --format and --output_quality."""
+  parser.add_argument(
+    "--format",
+    metavar="F",
+    default=inputs.IMAGE_EXTENSION,
+    help="ending of images that you do not name (default: %(default)s)",
+  )
+  parser.add_argument(
+    "--output_quality",
+    metavar="N",
+    type=int,
+    help="quality of JPEG, WebP and AVIF images, 1 to 100; by default WebP is"
+    " lossless and the others are as good as their format can be",
+  )
+
+
+def add_files(parser: argparse.ArgumentParser) -> None:
+  """Adds the inputs, and what becomes of them."""
+  add = parser.add_argument
+  add("inputs", metavar="INPUT", nargs="+", help="a file; many, see above")
+  add("-o", "--output", help="the output, instead of a second argument")
+  add("--output_dir", metavar="DIR", help="place of the outputs of many inputs")
+  add("--base_dir", metavar="DIR", help="keep the folders below this one there")
+  add(
+    "--workers",
+    metavar="N",
+    type=at_least_one,
+    help="files worked on at the same time with --output_dir; by default as"
+    " many as there are cores that this process may use",
+  )
+  add_overwrite(parser)
+  add("-v", "--verbose", action="store_true", help="say what was done")
+
+
+def add_overwrite(parser: argparse.ArgumentParser) -> None:
+  """Adds --overwrite."""
+  about = "replace outputs that exist"
+  parser.add_argument("--overwrite", action="store_true", help=about)
+
+
+def load_codec(options: argparse.Namespace) -> codec_lib.Codec:
+  """Loads the codec that --model and --max_pixels ask for."""
   from bls2017 import codec
 
-  return codec.Codec.load(MODEL.value, MAX_PIXELS.value)
+  # Pillow has a limit of its own, which the codec's replaces.
+  Image.MAX_IMAGE_PIXELS = None
+  return codec.Codec.load(options.model, options.max_pixels)
 
 
-@functools.cache
-def load_decoder() -> decoder_lib.Decoder:
-  """Likewise, of all packaged models where --model names none."""
-  from bls2017 import decoder
-
-  return decoder.load(MODEL.value, MAX_PIXELS.value)
-
-
-def check_quality() -> None:
+def check_quality(options: argparse.Namespace) -> None:
   """Says which step --quality becomes, before anything heavy is imported.
 
   Raises:
     errors.UsageError: if the model has no such quality.
     errors.ModelError: if the model's configuration cannot be read.
   """
-  if QUALITY.value is None:
-    return
-  model_config = model_directory.read_config(MODEL.value)
-  index = model_config.quality_index(QUALITY.value)
-  step = model_config.index_quality(index)
-  if step != QUALITY.value:
-    _log.warning("quality %g becomes %g, the nearest step", QUALITY.value, step)
+  if options.quality is not None:
+    config = model_directory.read_config(options.model)
+    step = config.index_quality(config.quality_index(options.quality))
+    if step != options.quality:
+      text = "quality %g becomes %g, the nearest step"
+      _log.warning(text, options.quality, step)
 
 
-def image_extension() -> str:
+def image_extension(options: argparse.Namespace) -> str:
   """The ending that --format names, with its dot."""
-  return f".{FORMAT.value.lstrip('.')}"
+  return f".{options.format.lstrip('.')}"
 
 
-def image_kind(path: str) -> str:
-  """Pillow's name of the format of an output, after a check of its flags.
+def image_kind(options: argparse.Namespace, path: str) -> str:
+  """Finds Pillow's name of the format of an output.
 
   Says so where the format loses again some of what was decoded.
 
@@ -113,51 +141,131 @@ def image_kind(path: str) -> str:
       have --output_quality.
   """
   kind = image_io.check_format(path)
-  image_io.check_quality(kind, OUTPUT_QUALITY.value)
-  if kind in image_io.LOSSY_FORMATS and OUTPUT_QUALITY.value is None:
-    _log.warning(
-      "%s images lose a little again, even at their best quality", kind
-    )
+  image_io.check_quality(kind, options.output_quality)
+  if kind in image_io.LOSSY_FORMATS and options.output_quality is None:
+    text = "%s images lose a little again, even at their best quality"
+    _log.warning(text, kind)
   return kind
 
 
-def pair(arguments: list[str], extension: str) -> tuple[str, str]:
-  """Input and output of a command line without --output_dir.
+def run(
+  options: argparse.Namespace,
+  extension: str,
+  make_work: Callable[[str], work_lib.Work],
+  refines: bool = False,
+) -> int:
+  """Works on one input, or on many with --output_dir.
 
   Args:
-    arguments: INPUT [OUTPUT]; --output may name the output as well.
-    extension: Ending of an output that is not named.
+    options: From `add_files`.
+    extension: Ending of outputs that are not named.
+    make_work: Makes what is done with each file, from an output's name.
+    refines: True if the work has steps: then the first Ctrl-C takes the best
+      file so far.
 
-  Raises:
-    errors.UsageError: if there are too many, or the output is the input.
-    errors.OutputError: if the output cannot be written.
+  Returns:
+    The exit code.
   """
+  if not options.output_dir:
+    source, output = _pair(options, extension)
+    return _one(options, make_work(output), source, output, refines)
+  if options.output:
+    raise errors.UsageError("--output names one output, --output_dir many")
+  return _many(options, make_work(f"x{extension}"), extension)
+
+
+def _pair(options: argparse.Namespace, extension: str) -> tuple[str, str]:
+  """Input and output of a command line without --output_dir."""
   stream = files.STANDARD_STREAM
-  source = arguments[0]
-  if OUTPUT.value:
-    arguments = [*arguments, OUTPUT.value]
-  if len(arguments) > 2 or os.path.isdir(source):
+  source, *outputs = options.inputs
+  outputs += [options.output] if options.output else []
+  if len(outputs) > 1 or os.path.isdir(source):
     raise errors.UsageError("several inputs need --output_dir")
-  if len(arguments) == 2:
-    output = arguments[1]
-  elif source == stream:
-    output = stream
-  else:
-    name = inputs.renamed(source, extension)
-    output = os.path.join(os.path.dirname(source), name)
-  if output != stream and _same_file(source, output):
-    raise errors.UsageError(f"{output} is input and output")
-  if extension == inputs.BITSTREAM_EXTENSION and image_io.is_image(output):
-    raise errors.UsageError(
-      f"the output {output} is, or is named like, an image; several inputs need"
-      " --output_dir"
-    )
-  files.check_output(output, OVERWRITE.value)
+  name = inputs.renamed(source, extension)
+  beside = os.path.join(os.path.dirname(source), name)
+  output = outputs[0] if outputs else stream if source == stream else beside
+  with contextlib.suppress(OSError):
+    if output != stream and os.path.samefile(source, output):
+      raise errors.UsageError(f"{output} is input and output")
+  # Devices and pipes are not looked into.
+  is_plain = os.path.isfile(output) or not os.path.lexists(output)
+  if extension == inputs.BITSTREAM_EXTENSION and output != stream and is_plain:
+    if image_io.is_image(output):
+      raise errors.UsageError(
+        f"the output {output} is, or is named like, an image; several inputs"
+        " need --output_dir"
+      )
+  files.check_output(output, options.overwrite)
   return source, output
 
 
-def _same_file(a: str, b: str) -> bool:
-  try:
-    return os.path.samefile(a, b)
-  except OSError:
-    return False
+def _one(
+  options: argparse.Namespace,
+  work: work_lib.Work,
+  source: str,
+  output: str,
+  refines: bool,
+) -> int:
+  from bls2017.commands import progress
+  from bls2017.many import pool
+
+  bar, exit_codes = progress.ProgressBar(), list[int]()
+
+  def tell(done: int, total: int) -> bool:
+    bar.show("refining", done, total)
+    return bool(exit_codes)
+
+  with contextlib.ExitStack() as stack:
+    stack.callback(bar.close)
+    if refines:
+      text = "taking the best file so far; Ctrl-C again to give it up"
+      exit_codes = stack.enter_context(progress.first_signal_noted(text))
+    with pool.naming(source):
+      coded = work.code(source, tell)
+    files.write(output, coded.data, options.overwrite)
+  if options.verbose:
+    _log.warning("%s: %s", source, coded.note)
+  return exit_codes[0] if exit_codes else 0
+
+
+def _many(
+  options: argparse.Namespace, work: work_lib.Work, extension: str
+) -> int:
+  from bls2017.commands import progress
+  from bls2017.many import pool
+
+  jobs = inputs.find(
+    options.inputs, options.output_dir, extension, options.base_dir
+  )
+  files.make_directory(options.output_dir)
+  bar, done = progress.ProgressBar(), 0
+
+  def tell(outcome: pool.Outcome) -> bool:
+    nonlocal done
+    done += 1
+    bar.show("files", done, None)
+    if isinstance(outcome.error, inputs.UnreadKindError):
+      pass  # They are counted in the end.
+    elif outcome.error:
+      _log.error("bls2017: %s", commands.message(outcome.error))
+    elif options.verbose:
+      note = outcome.coded.note if outcome.coded else "done before"
+      _log.warning("%s: %s", outcome.source, note)
+    return bool(exit_codes)
+
+  text = "finishing the files at work; Ctrl-C again to give them up"
+  with progress.messages_above_bars():
+    with progress.first_signal_noted(text) as exit_codes:
+      summary = pool.run(jobs, work, options.overwrite, options.workers, tell)
+    bar.close()
+  log_summary(summary)
+  return exit_codes[0] if exit_codes else summary.exit_code
+
+
+def log_summary(summary: pool.Summary) -> None:
+  """Says what was done with many files."""
+  if summary.left_out:
+    kinds = [f"{n} {ending}" for ending, n in sorted(summary.left_out.items())]
+    text = "bls2017: left out, as Pillow does not read them: %s; convert them"
+    _log.error(text, ", ".join(kinds))
+  _log.warning("bls2017: %s", summary)

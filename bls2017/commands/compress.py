@@ -1,210 +1,132 @@
 """Compresses photographs.
 
-Any image Pillow reads becomes 8-bit RGB first: EXIF orientation applied, ICC
-profile converted to sRGB, alpha composited on white (with a warning), 16 bits
-scaled to 8. Exif and XMP are kept, unless --strip leaves them out. The output
-is INPUT.bls unless it is named; "-" is standard input or output.
+INPUT is any image that Pillow reads; it becomes 8-bit sRGB, upright. Exif and
+XMP are kept. OUTPUT is INPUT.bls unless you name it; "-" is standard input or
+output.
 
-Instead of a quality, a size (--max_bytes, --target_bpp) or a PSNR can be asked
-for. With --effort=2 and more the file is refined for seconds to minutes; Ctrl-C
-then writes the best file so far and ends.
+Instead of a quality you can ask for a size (--max_bytes, --target_bpp) or for
+a PSNR. With --effort=2 and more the file is refined for seconds to minutes;
+Ctrl-C then takes the best file so far.
 
-With --output_dir, inputs may be any number of files, directories (all images
-below), patterns, and lists as @FILE or @-, a path in each line. One that fails
-is reported and the rest goes on; one whose output exists, whole, of this model
-and quality and not older, is skipped. The exit code is that of the first input
-that failed.
+With --output_dir you can give any number of files, directories (all images
+below them), patterns, and lists as @FILE or @- with a path in each line. A file
+that fails is named and the rest goes on. A file whose output is there (whole,
+of this model and quality, and not older) is skipped. The exit code is that of
+the first input that failed.
 """
 
 from __future__ import annotations
 
+import argparse
 import functools
 import math
 import re
-import sys
-from typing import TYPE_CHECKING
 
-from absl import flags
+import numpy as np
 
-from bls2017 import errors, files
-from bls2017.bulk import inputs, worker_threads
-from bls2017.commands import bulk_flags, coding_flags, progress
-from bls2017.encode import options as options_lib
-from bls2017.images import image_io, metadata
-
-if TYPE_CHECKING:
-  import numpy as np
-
-  from bls2017 import codec as codec_lib
+from bls2017 import codec as codec_lib
+from bls2017 import errors
+from bls2017.commands import coding
+from bls2017.encode import request as request_lib
+from bls2017.images import image_io, metrics
+from bls2017.many import inputs, work
 
 USAGE = (
-  "bls2017 compress INPUT [OUTPUT] [--quality=6] [FLAGS]\n"
-  "bls2017 compress --output_dir=DIR INPUTS... [--quality=6] [FLAGS]"
-)
-SHARED_FLAGS = (
-  "base_dir",
-  "max_pixels",
-  "model",
-  "output",
-  "output_dir",
-  "overwrite",
-  "quality",
-  "verbose",
-  "workers",
+  "%(prog)s INPUT [OUTPUT] [--quality=6] [OPTIONS]\n"
+  "       %(prog)s --output_dir=DIR INPUT... [--quality=6] [OPTIONS]"
 )
 
 
-class _SizeParser(flags.ArgumentParser[int]):
-  """Numbers of bytes such as 50000, 50k, 1.5M or 64Ki."""
-
-  syntactic_help = "bytes, such as 50000, 50k or 1.5M"
-
-  def parse(self, argument: str | int) -> int:
-    """See `flags.ArgumentParser.parse`."""
-    match = re.fullmatch(r"(\d+(?:\.\d*)?)([kKMG]?)(i?)B?", str(argument))
-    if not match:
-      raise ValueError(f"not {self.syntactic_help}")
-    number, prefix, binary = match.groups()
-    base = 1024 if binary else 1000
-    return int(
-      float(number) * base ** " kMG".index(prefix.replace("K", "k") or " ")
-    )
-
-  def flag_type(self) -> str:
-    """See `flags.ArgumentParser.flag_type`."""
-    return "size"
-
-
-_TARGET_BPP = flags.DEFINE_float(
-  "target_bpp", None, "Instead: the most bits per pixel of the file."
-)
-_MAX_BYTES = flags.DEFINE(
-  _SizeParser(),
-  "max_bytes",
-  None,
-  "Instead: the most bytes of the file, such as 50000, 50k or 1.5M.",
-)
-_TARGET_PSNR = flags.DEFINE_float(
-  "target_psnr", None, "Instead: the least PSNR in dB."
-)
-_STRIP = flags.DEFINE_bool(
-  "strip", False, "Leave Exif and XMP out, which tell place and camera."
-)
-_TARGETS = {
-  "quality": coding_flags.QUALITY,
-  "target_bpp": _TARGET_BPP,
-  "max_bytes": _MAX_BYTES,
-  "target_psnr": _TARGET_PSNR,
-}
-"""What a file is to be; one of them at most."""
-_EFFORT = flags.DEFINE_integer(
-  "effort",
-  options_lib.DEFAULT_EFFORT,
-  f"1 to {options_lib.MAX_EFFORT}; from {options_lib.REFINING_EFFORT} on the"
-  " file is refined, for longer at each effort.",
-  lower_bound=1,
-  upper_bound=options_lib.MAX_EFFORT,
-)
-_METRIC = flags.DEFINE_enum(
-  "metric",
-  options_lib.METRICS[0],
-  options_lib.METRICS,
-  "What refining counts as better or worse; --target_psnr and --roi need mse.",
-)
-_ROI = flags.DEFINE_string(
-  "roi", None, "Grey image of the same size: the bits go where it is bright."
-)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+  """Adds the command's arguments."""
+  coding.add_files(parser)
+  coding.add_model(parser)
+  coding.add_quality(parser)
+  add = parser.add_argument
+  size = "instead, the most bytes of the file: 50000, 50k, 1.5M or 64Ki"
+  add("--max_bytes", metavar="N", type=_size, help=size)
+  bpp = "instead, the most bits per pixel of the file"
+  add("--target_bpp", metavar="X", type=float, help=bpp)
+  psnr = "instead, the least PSNR of the decoded image"
+  add("--target_psnr", metavar="DB", type=float, help=psnr)
+  add(
+    "--effort",
+    metavar="N",
+    type=int,
+    default=request_lib.DEFAULT_EFFORT,
+    help=f"1 to {request_lib.MAX_EFFORT} (default: %(default)s); from"
+    f" {request_lib.REFINING_EFFORT} on the file is refined, longer each time",
+  )
+  add(
+    "--metric",
+    choices=request_lib.METRICS,
+    default=request_lib.METRICS[0],
+    help="the distortion that refining bounds (default: %(default)s)",
+  )
+  add("--roi", metavar="MASK", help="grey image; bright parts get more bits")
+  strip = "leave out Exif and XMP, which can tell place and camera"
+  add("--strip", action="store_true", help=strip)
+  add(
+    "--verify",
+    action="store_true",
+    help="decode the file and compare it with what was encoded before it gets"
+    " its name, which takes as long as decompressing; exit code"
+    f" {errors.VerificationError.exit_code} if they differ",
+  )
 
 
-def _is_positive(value: float | None) -> bool:
-  return value is None or 0 < value < math.inf
-
-
-for _name in ("target_bpp", "max_bytes", "target_psnr"):
-  flags.register_validator(_name, _is_positive, "it must be positive")
-
-
-def run(arguments: list[str]) -> int:
-  """The command; see `bls2017.commands.main`."""
-  if not arguments:
-    raise errors.UsageError(f"an input is needed; usage: {USAGE}")
-  given = [f"--{n}" for n, flag in _TARGETS.items() if flag.value is not None]
-  if len(given) > 1:
-    raise errors.UsageError(f"{' and '.join(given)} contradict each other")
-  coding_flags.check_quality()
-  output_dir = coding_flags.OUTPUT_DIR.value
-  if output_dir and _ROI.value:
+def run(options: argparse.Namespace) -> int:
+  """Runs the command and returns its exit code."""
+  coding.check_quality(options)
+  if options.output_dir and options.roi:
     raise errors.UsageError("--roi is for one image, not for --output_dir")
-  max_pixels = coding_flags.MAX_PIXELS.value
-  mask = image_io.read_grey(_ROI.value, max_pixels) if _ROI.value else None
-  options = _options(mask)
-  options.check()
-  extension = inputs.BITSTREAM_EXTENSION
-  if output_dir:
-    work = functools.partial(_work, options)
-    return bulk_flags.for_each(arguments, output_dir, extension, work)
-  source, output = coding_flags.pair(arguments, extension)
-  standard = source == files.STANDARD_STREAM
-  image = files.read(source) if standard else source
-  x = image_io.read_rgb(image, max_pixels)
-  about = metadata.NONE if _STRIP.value else metadata.read(image)
-  codec = coding_flags.load_codec()
-  bar = progress.ProgressBar()
-  try:
-    encoded = codec.encode(
-      x,
-      coding_flags.QUALITY.value,
-      options,
-      bar,
-      metadata=codec.boxes(about),
+  request = request_lib.Request(
+    quality=options.quality,
+    max_bytes=options.max_bytes,
+    target_bpp=options.target_bpp,
+    target_psnr=options.target_psnr,
+    effort=options.effort,
+    metric=options.metric,
+    roi=image_io.read_grey(options.roi, options.max_pixels)
+    if options.roi
+    else None,
+  )
+
+  def compression(output: str) -> work.Work:
+    del output
+    codec = coding.load_codec(options)
+    describe = functools.partial(_describe, codec) if options.verbose else None
+    return work.compression(
+      codec, request, options.strip, options.verify, describe
     )
-  finally:
-    bar.close()
-  files.write(output, encoded.data, coding_flags.OVERWRITE.value)
-  if coding_flags.VERBOSE.value:
-    print(f"{source}: {_describe(codec, x, encoded)}", file=sys.stderr)
-  if encoded.interrupted:
-    raise KeyboardInterrupt
-  return 0
+
+  extension = inputs.BITSTREAM_EXTENSION
+  return coding.run(options, extension, compression, request.refines)
 
 
-def _work(options: options_lib.Options) -> worker_threads.Work:
-  from bls2017.bulk import bulk_coding
-
-  codec = coding_flags.load_codec()
-  return bulk_coding.Compression(
-    codec,
-    coding_flags.QUALITY.value,
-    options,
-    functools.partial(_describe, codec) if coding_flags.VERBOSE.value else None,
-    _STRIP.value,
-  )
-
-
-def _options(mask: np.ndarray | None) -> options_lib.Options:
-  return options_lib.Options(
-    target_bpp=_TARGET_BPP.value,
-    max_bytes=_MAX_BYTES.value,
-    target_psnr=_TARGET_PSNR.value,
-    effort=_EFFORT.value,
-    metric=_METRIC.value,
-    roi=mask,
-  )
+def _size(text: str) -> int:
+  """A number of bytes such as 50000, 50k, 1.5M or 64Ki."""
+  match = re.fullmatch(r"(\d+(?:\.\d*)?)([kKMG]?)(i?)B?", text)
+  if not match:
+    raise argparse.ArgumentTypeError(
+      f"'{text}' is no number of bytes, such as 50000, 50k or 1.5M"
+    )
+  number, prefix, binary = match.groups()
+  power = " kMG".index(prefix.replace("K", "k") or " ")
+  return int(float(number) * (1024 if binary else 1000) ** power)
 
 
 def _describe(
-  codec: codec_lib.Codec, x: np.ndarray, encoded: codec_lib.Encoded
+  codec: codec_lib.Codec, image: np.ndarray, encoded: codec_lib.Encoded
 ) -> str:
-  from bls2017.images import metrics
-
-  x_hat = codec.decompress(encoded.data)
-  bpp = 8 * len(encoded.data) / (x.shape[0] * x.shape[1])
-  ms_ssim = metrics.ms_ssim(x, x_hat)
+  decoded = codec.decompress(encoded.data)
+  bpp = 8 * len(encoded.data) / (image.shape[0] * image.shape[1])
+  ms_ssim = metrics.ms_ssim(image, decoded)
   # Small images have none.
   similarity = f", MS-SSIM {ms_ssim:.4f}" if math.isfinite(ms_ssim) else ""
   clipped = f", {encoded.clipped} latents clipped" if encoded.clipped else ""
   return (
-    f"{x.shape[1]} x {x.shape[0]}, {len(encoded.data)} bytes,"
+    f"{image.shape[1]} x {image.shape[0]}, {len(encoded.data)} bytes,"
     f" quality {encoded.quality:g}, {bpp:.4f} bpp,"
-    f" PSNR {metrics.psnr(x, x_hat):.2f} dB{similarity}{clipped}"
+    f" PSNR {metrics.psnr(image, decoded):.2f} dB{similarity}{clipped}"
   )

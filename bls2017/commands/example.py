@@ -6,23 +6,25 @@ texture and noise, as in a photograph.
 
 from __future__ import annotations
 
-from absl import flags
+import argparse
 
-from bls2017 import errors
-from bls2017.commands import coding_flags, photograph
+from bls2017.commands import coding, photograph
 from bls2017.images import image_io
 
-USAGE = "bls2017 example OUTPUT [--width=768] [--height=512] [--overwrite]"
-SHARED_FLAGS = ("overwrite",)
-
-_WIDTH = flags.DEFINE_integer("width", 768, "Pixels.", lower_bound=1)
-_HEIGHT = flags.DEFINE_integer("height", 512, "Pixels.", lower_bound=1)
+USAGE = "%(prog)s OUTPUT [--width=768] [--height=512] [--overwrite]"
 
 
-def run(arguments: list[str]) -> int:
-  """The command; see `bls2017.commands.main`."""
-  if len(arguments) != 1:
-    raise errors.UsageError(f"one output is needed; usage: {USAGE}")
-  x = photograph.photograph(_HEIGHT.value, _WIDTH.value)
-  image_io.write(x, arguments[0], coding_flags.OVERWRITE.value)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+  """Adds the command's arguments."""
+  add = parser.add_argument
+  add("output", metavar="OUTPUT", help="the image file; its ending says which")
+  add("--width", metavar="N", type=coding.at_least_one, default=768)
+  add("--height", metavar="N", type=coding.at_least_one, default=512)
+  coding.add_overwrite(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+  """Runs the command and returns its exit code."""
+  x = photograph.photograph(options.height, options.width)
+  image_io.write(x, options.output, options.overwrite)
   return 0

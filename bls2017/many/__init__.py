@@ -1,5 +1,5 @@
-"""Many files at once.
+"""Many files, on all cores of a machine.
 
-Which files a command line names, the work on one of them, worker threads of one
-machine, and the Beam pipeline for many machines.
+`inputs` finds the files, `work` is what is done with each of them, and `pool`
+does it with several at a time. `bls2017.beam` does the same on many machines.
 """

@@ -10,15 +10,20 @@ An input is a file, a directory, a pattern, or a list of files:
     @list.txt       a path in each line; @- is standard input. Where there are
                     zero bytes (find -print0), they end the paths instead
 
-What a directory holds besides images, and hidden files, are left out.
+Hidden files of a directory and files that are no images are left out. Images of
+kinds that Pillow does not read are left out too, but count as failures.
 """
 
 from __future__ import annotations
 
+import collections
 import glob
+import itertools
+import logging
 import os
 import re
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from PIL import Image
 
@@ -27,7 +32,35 @@ from bls2017 import errors, files
 BITSTREAM_EXTENSION = ".bls"
 IMAGE_EXTENSION = ".png"
 
+_OTHER_IMAGES = frozenset(
+  ".3fr .arw .avif .bpg .cr2 .cr3 .dng .erf .exr .heic .heics .heif .heifs .hif"
+  " .iiq .jpegxl .jxl .jxr .kdc .mef .mos .mrw .nef .nrw .orf .pef .raf .rw2"
+  " .rwl .sr2 .srf .srw .svg .wdp .x3f .xcf".split()
+)
+"""Endings of images that Pillow does not read, in some versions at least."""
+
 _WILDCARD = re.compile(r"[*?[]")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+_log = logging.getLogger(__name__)
+
+
+class UnreadKindError(errors.UnreadableInputError):
+  """An image in a directory, of a kind that Pillow does not read."""
+
+
+class Job(NamedTuple):
+  """A file to work on.
+
+  Attributes:
+    source: Path of the input.
+    output: Path of the output.
+    fault: Why the input cannot be worked on; None if nothing speaks against it.
+  """
+
+  source: str
+  output: str
+  fault: errors.CodecError | None = None
 
 
 def find(
@@ -35,11 +68,14 @@ def find(
   output_dir: str,
   extension: str,
   base_dir: str | None = None,
-) -> list[tuple[str, str]]:
-  """The files that arguments stand for, each with its output.
+) -> Iterator[Job]:
+  """Finds the files that arguments stand for, each with its output.
+
+  A directory is walked while its files are worked on, with the names of one
+  folder at a time in memory; only several arguments are remembered as a whole.
 
   Args:
-    arguments: As they are described above.
+    arguments: As they are described above; directories come last.
     output_dir: The directory of the outputs, need not exist.
     extension: BITSTREAM_EXTENSION to compress, IMAGE_EXTENSION, or that of
       another kind of image, to decompress.
@@ -47,35 +83,56 @@ def find(
       however they were named.
 
   Returns:
-    Pairs of input and output, in the order of the arguments, no input twice.
+    No input twice. Folders, lists and images that cannot be read are jobs with
+    a fault, and so are inputs that share the output of another one.
 
   Raises:
-    errors.UsageError: if there are none, two inputs have one output, or an
-      output is an input.
-    errors.UnreadableInputError: if a list or a directory cannot be read, or a
-      pattern matches nothing.
+    errors.UsageError: if an argument is "-" or lies outside of `base_dir`; in
+      the end, if there were no inputs.
   """
-  endings = {BITSTREAM_EXTENSION}
-  if extension == BITSTREAM_EXTENSION:
-    endings = _image_endings()
-  relatives: dict[str, str] = {}
-  for argument in arguments:
-    for path, relative in _expand(argument, endings):
-      if base_dir is not None:
-        relative = _below(path, base_dir)
-      relatives[path] = relative
-  if not relatives:
-    raise errors.UsageError(f"no inputs in {', '.join(arguments)}")
-  names = output_names(list(relatives.values()), extension)
-  outputs = {
-    path: os.path.join(output_dir, name) for path, name in zip(relatives, names)
-  }
-  _check(outputs)
-  return list(outputs.items())
+  directories = list(dict.fromkeys(filter(os.path.isdir, arguments)))
+  for directory in directories if base_dir else ():
+    _relative(directory, base_dir)
+  named = [
+    job
+    for argument in arguments
+    if argument not in directories
+    for job in _named(argument, base_dir)
+  ]
+  names = output_names([job.output for job in named], extension)
+  jobs = itertools.chain(
+    (job._replace(output=name) for job, name in zip(named, names)),
+    *(_walk(path, extension, base_dir) for path in directories),
+  )
+  named_files = {os.path.abspath(job.source) for job in named}
+  # The files of a single directory have outputs of their own.
+  remembers = len(arguments) > 1 or bool(named)
+  sources: dict[str, str] = {}
+
+  def checked() -> Iterator[Job]:
+    job = None
+    for job in jobs:
+      output, fault = os.path.join(output_dir, job.output), job.fault
+      if remembers and not fault:
+        if sources.get(output) == job.source:
+          continue
+        other = sources.setdefault(output, job.source)
+        if other != job.source:
+          fault = errors.UsageError(
+            f"{other} and {job.source} would both be written to {output}; name"
+            " their directory, or one above both, to keep folders apart"
+          )
+        elif os.path.abspath(output) in named_files:
+          fault = errors.UsageError(f"{output} is input and output")
+      yield Job(job.source, output, fault)
+    if job is None:
+      raise errors.UsageError(f"no inputs in {', '.join(arguments)}")
+
+  return checked()
 
 
 def output_names(paths: Sequence[str], extension: str) -> list[str]:
-  """The names of the outputs of several inputs, in the same folders.
+  """Names the outputs of several inputs, in the same folders.
 
   Where a.png.bls and a.webp.bls would both become a.png, the second one becomes
   a.webp.png.
@@ -84,33 +141,31 @@ def output_names(paths: Sequence[str], extension: str) -> list[str]:
     paths: The inputs.
     extension: Ending of the outputs.
   """
-  short = [
+  names = [
     os.path.join(os.path.dirname(path), renamed(path, extension))
     for path in paths
   ]
-  names = []
-  for path, name in zip(paths, short):
-    stem, ending = os.path.splitext(path)
-    if ending == BITSTREAM_EXTENSION and short.count(name) > 1:
-      kept = os.path.splitext(stem)[1]
-      name = stem if kept == extension else stem + extension
-    names.append(name)
+  if extension != BITSTREAM_EXTENSION:
+    counts = collections.Counter(names)
+    for i, path in enumerate(paths):
+      stem, ending = os.path.splitext(path)
+      if counts[names[i]] > 1 and ending == BITSTREAM_EXTENSION:
+        kept = os.path.splitext(stem)[1]
+        names[i] = stem if kept == extension else stem + extension
   return names
 
 
 def renamed(path: str, extension: str) -> str:
-  """The name of the output of an input, without its directory.
+  """Names the output of an input, without its directory.
 
   Compressing appends ".bls"; decompressing replaces it by ".png".
   """
   name = os.path.basename(path)
-  if extension == BITSTREAM_EXTENSION:
-    return name + extension
   stem, ending = os.path.splitext(name)
-  if ending == BITSTREAM_EXTENSION:
-    # photo.jpg.bls was made from photo.jpg: the name keeps its stem alone.
-    return os.path.splitext(stem)[0] + extension
-  return name + extension
+  if extension == BITSTREAM_EXTENSION or ending != BITSTREAM_EXTENSION:
+    return name + extension
+  # photo.jpg.bls was made from photo.jpg: the name keeps its stem alone.
+  return os.path.splitext(stem)[0] + extension
 
 
 def fixed_folder(pattern: str) -> str:
@@ -119,72 +174,77 @@ def fixed_folder(pattern: str) -> str:
   return fixed[: fixed.rfind("/") + 1]
 
 
-def _expand(argument: str, endings: set[str]) -> Iterator[tuple[str, str]]:
-  """Paths of inputs, each with its path below the output directory."""
+def _named(argument: str, base_dir: str | None) -> Iterator[Job]:
+  """The jobs of an argument that is no directory; outputs are not renamed."""
   if argument == files.STANDARD_STREAM:
     raise errors.UsageError("many files need inputs with names, not '-'")
-  if argument.startswith("@"):
-    for path in _read_list(argument[1:]):
-      yield path, os.path.basename(path)
-  elif os.path.isdir(argument):
-    for path in _walk(argument):
-      if os.path.splitext(path)[1].lower() in endings:
-        yield path, os.path.relpath(path, argument)
-  elif glob.has_magic(argument) and not os.path.lexists(argument):
-    matches = sorted(glob.glob(argument, recursive=True))
-    matches = [path for path in matches if os.path.isfile(path)]
-    if not matches:
-      raise errors.UnreadableInputError(f"no file matches {argument}")
-    for path in matches:
-      yield path, os.path.relpath(path, fixed_folder(argument) or os.curdir)
-  else:
-    yield argument, os.path.basename(argument)
+  root = base_dir
+  paths = [argument]
+  try:
+    if argument.startswith("@"):
+      paths = _read_list(argument[1:])
+    elif glob.has_magic(argument) and not os.path.lexists(argument):
+      root = root or fixed_folder(argument) or os.curdir
+      matches = sorted(glob.glob(argument, recursive=True))
+      paths = [path for path in matches if not os.path.isdir(path)]
+      if not paths:
+        raise errors.UnreadableInputError(f"no file matches {argument}")
+  except errors.UnreadableInputError as e:
+    yield Job(argument, "", e)
+    return
+  for path in paths:
+    yield Job(path, _relative(path, root) if root else os.path.basename(path))
 
 
 def _read_list(path: str) -> list[str]:
-  data = files.read(path)
-  separator = b"\0" if b"\0" in data else b"\n"
-  lines = data.split(separator)
-  if separator == b"\n":
-    lines = [line.rstrip(b"\r") for line in lines]
+  data = files.read(path).removeprefix(_BYTE_ORDER_MARK)
+  if b"\0" in data:
+    lines = data.split(b"\0")
+  else:
+    lines = [line.rstrip(b"\r") for line in data.split(b"\n")]
   return [os.fsdecode(line) for line in lines if line]
 
 
-def _walk(directory: str) -> Iterator[str]:
-  def fail(e: OSError) -> None:
-    raise errors.UnreadableInputError(
-      f"cannot read {e.filename}: {e.strerror or e}"
-    ) from e
-
-  for root, folders, names in os.walk(directory, onerror=fail):
+def _walk(
+  directory: str, extension: str, base_dir: str | None
+) -> Iterator[Job]:
+  """The jobs of a directory."""
+  endings, others = {BITSTREAM_EXTENSION}, frozenset[str]()
+  if extension == BITSTREAM_EXTENSION:
+    Image.init()
+    read = {e for e, kind in Image.EXTENSION.items() if kind in Image.OPEN}
+    endings, others = read - endings, _OTHER_IMAGES - read
+  unread: list[OSError] = []
+  walked = os.walk(directory, onerror=unread.append)
+  for folder, folders, names in itertools.chain(walked, [(directory, [], [])]):
+    for e in unread:
+      path, reason = str(e.filename), e.strerror or e
+      fault = errors.UnreadableInputError(f"cannot read {path}: {reason}")
+      yield Job(path, "", fault)
+    unread.clear()
     folders[:] = sorted(f for f in folders if not f.startswith("."))
-    for name in sorted(names):
-      if not name.startswith("."):
-        yield os.path.join(root, name)
+    for link in (os.path.join(folder, f) for f in folders):
+      if os.path.islink(link):
+        _log.warning("%s is a link to a directory and is not followed", link)
+    place = _relative(folder, base_dir or directory)
+    names = sorted(name for name in names if not name.startswith("."))
+    ours = [name for name in names if _ending(name) in endings]
+    for name, output in zip(ours, output_names(ours, extension)):
+      output = os.path.normpath(os.path.join(place, output))
+      yield Job(os.path.join(folder, name), output)
+    for name in names:
+      if _ending(name) in others:
+        path = os.path.join(folder, name)
+        fault = UnreadKindError(f"{path}: Pillow does not read {_ending(name)}")
+        yield Job(path, "", fault)
 
 
-def _image_endings() -> set[str]:
-  Image.init()
-  return {e for e, kind in Image.EXTENSION.items() if kind in Image.OPEN}
+def _ending(name: str) -> str:
+  return os.path.splitext(name)[1].lower()
 
 
-def _below(path: str, base_dir: str) -> str:
-  relative = os.path.relpath(path, base_dir)
+def _relative(path: str, root: str) -> str:
+  relative = os.path.relpath(path, root)
   if relative.split(os.sep)[0] == os.pardir:
-    raise errors.UsageError(f"{path} is not below the base {base_dir}")
+    raise errors.UsageError(f"{path} is not below the base {root}")
   return relative
-
-
-def _check(outputs: dict[str, str]) -> None:
-  """Refuses outputs that would replace each other or an input."""
-  sources: dict[str, str] = {}
-  inputs = {os.path.realpath(path) for path in outputs}
-  for source, output in outputs.items():
-    other = sources.setdefault(output, source)
-    if other != source:
-      raise errors.UsageError(
-        f"{other} and {source} would both be written to {output}; name their"
-        " directory, or one above both, to keep folders apart"
-      )
-    if os.path.realpath(output) in inputs:
-      raise errors.UsageError(f"{output} is input and output")

@@ -1,156 +1,151 @@
-"""Compressing and decompressing as work that is done with many files."""
+"""The work on one file: to compress an image, or to decompress it."""
 
 from __future__ import annotations
 
+import dataclasses
 import io
-from typing import Callable, TypeVar
+from typing import Callable, NamedTuple, Union
 
 import numpy as np
 from PIL import Image
 
 from bls2017 import codec as codec_lib
-from bls2017 import decoder as decoder_lib
 from bls2017 import errors, files
-from bls2017.bulk import worker_threads
-from bls2017.encode import options as options_lib
-from bls2017.encode import targets
+from bls2017.encode import request as request_lib
 from bls2017.format import container
 from bls2017.images import image_io, metadata
 
+Source = Union[str, bytes]
+"""An input: its path, "-" for standard input, or its bytes."""
+
 Describe = Callable[[np.ndarray, codec_lib.Encoded], str]
 
-_C = TypeVar("_C")
+
+class Coded(NamedTuple):
+  """The result of the work on a file.
+
+  Attributes:
+    data: Bytes of the output.
+    pixels: Number of the image's pixels.
+    compressed_bytes: Length of the compressed file, output or input.
+    note: What else there is to say of the file; may be empty.
+  """
+
+  data: bytes
+  pixels: int
+  compressed_bytes: int
+  note: str = ""
 
 
-class Compression:
-  """Photographs to compressed files; a `worker_threads.Work`."""
+@dataclasses.dataclass(frozen=True)
+class Work:
+  """Two functions that several threads may call at once.
 
-  def __init__(
-    self,
-    codec: codec_lib.Codec,
-    quality: float | None = None,
-    options: options_lib.Options | None = None,
-    describe: Describe | None = None,
-    strip: bool = False,
-  ):
-    """Checks what is asked for.
+  Both raise errors.CodecError if the input cannot be read or coded.
 
-    Args:
-      codec: Compresses the images; its limit of pixels holds.
-      quality: As for `Codec.encode`.
-      options: As for `Codec.encode`.
-      describe: Makes the note on an image from its pixels and its coding.
-      strip: Whether Exif and XMP are left out.
+  Attributes:
+    code: Compresses or decompresses an input. The progress is told of steps of
+      refining.
+    fault: From an input and the bytes of an output that exists to why that is
+      not what `code` would make, as the end of a sentence that begins with the
+      output's name. Empty if nothing speaks against it; not by pixels.
+  """
 
-    Raises:
-      errors.UsageError: if quality and options make no sense.
-      errors.MissingPackageError: if they need a package that is not there.
-    """
-    self._codec = codec
-    self._quality = quality
-    self._options = options or options_lib.Options()
-    self._describe = describe
-    self._strip = strip
-    self._options.check()
-    self._target(pixels=1)
+  code: Callable[[Source, request_lib.Progress | None], Coded]
+  fault: Callable[[Source, bytes], str]
 
-  def code(self, source: image_io.Source) -> worker_threads.Coded:
-    """See `worker_threads.Work.code`."""
-    x = image_io.read_rgb(source, self._codec.max_pixels)
-    about = metadata.NONE if self._strip else metadata.read(source)
-    boxes = self._codec.boxes(about)
-    encoded = self._codec.encode(
-      x, self._quality, self._options, metadata=boxes
-    )
-    return worker_threads.Coded(
-      encoded.data,
-      pixels=x.shape[0] * x.shape[1],
-      compressed_bytes=len(encoded.data),
-      note=self._describe(x, encoded) if self._describe else "",
-    )
 
-  def mismatch(self, source: image_io.Source, existing: bytes) -> str:
-    """See `worker_threads.Work.mismatch`; does not compare the pixels."""
+def compression(
+  codec: codec_lib.Codec,
+  request: request_lib.Request,
+  strip: bool = False,
+  verify: bool = False,
+  describe: Describe | None = None,
+) -> Work:
+  """Makes compressed files of images.
+
+  Args:
+    codec: Compresses the images.
+    request: The quality or the target, and the effort.
+    strip: Leaves Exif and XMP out.
+    verify: Decodes each file and compares it with what was encoded.
+    describe: Makes the note from an image, uint8 [H, W, 3], and its coding.
+  """
+  config = codec.model.config
+
+  def code(source: Source, progress: request_lib.Progress | None) -> Coded:
+    if source == files.STANDARD_STREAM:
+      source = files.read(source)
+    image = image_io.read_rgb(source, codec.max_pixels)
+    about = metadata.NONE if strip else metadata.read(source)
+    encoded = codec.encode(image, request, about, progress, verify)
+    data, pixels = encoded.data, image.shape[0] * image.shape[1]
+    note = describe(image, encoded) if describe else ""
+    return Coded(data, pixels, len(data), note)
+
+  def fault(source: Source, existing: bytes) -> str:
     del source
     try:
-      info = self._codec.info(existing)
+      info = codec.info(existing)
     except errors.CodecError as e:
       return f"exists, but {e}"
-    target = self._target(info.height * info.width)
-    objection = target.objection(len(existing), info.quality)
-    return f"exists with {objection}" if objection else ""
+    if info.model_id != codec.model.model_id.hex():
+      return f"exists, but model {info.model_id} wrote it"
+    limit = request.byte_limit(info.height * info.width)
+    if limit is not None:
+      size = f"exists with {len(existing)} bytes, more than {limit}"
+      return size if len(existing) > limit else ""
+    quality = config.index_quality(request.quality_index(config))
+    # Only the image could tell whether a PSNR is reached.
+    if request.target_psnr is not None or info.quality == quality:
+      return ""
+    return f"exists with quality {info.quality:g}, not {quality:g}"
 
-  def _target(self, pixels: int) -> targets.Target:
-    """What is asked for, for an image of so many pixels."""
-    model_config = self._codec.model.config
-    return targets.target(self._quality, self._options, pixels, model_config)
+  return Work(code, fault)
 
 
-class Decompression:
-  """Compressed files to photographs; a `worker_threads.Work`."""
+def decompression(
+  codec: codec_lib.Codec,
+  kind: str,
+  image_quality: int | None = None,
+  region: tuple[int, int, int, int] | None = None,
+  reduce: int = 1,
+) -> Work:
+  """Makes images of compressed files.
 
-  def __init__(
-    self,
-    decoder: decoder_lib.Decoder,
-    kind: str = "PNG",
-    image_quality: int | None = None,
-    reduce: int = 1,
-  ):
-    """Takes what the work needs.
+  Args:
+    codec: Decompresses the files.
+    kind: Pillow's name of the images' format.
+    image_quality: As for `image_io.encode`.
+    region: As for `Codec.decompress`.
+    reduce: As for `Codec.decompress`.
+  """
 
-    Args:
-      decoder: Decompresses the files; its limit of pixels holds.
-      kind: Pillow's name of the images' format.
-      image_quality: As for `image_io.encode`.
-      reduce: As for `Codec.decompress`.
-    """
-    self._decoder = decoder
-    self._kind = kind
-    self._image_quality = image_quality
-    self._reduce = reduce
+  def read(source: Source) -> bytes:
+    if isinstance(source, bytes):
+      return source
+    return files.read(source, codec.max_file_bytes)
 
-  def code(self, source: image_io.Source) -> worker_threads.Coded:
-    """See `worker_threads.Work.code`."""
-    data = self._read(source)
-    decoded = self._decoder.decode(data, reduce=self._reduce)
-    x_hat, about = decoded.image, decoded.metadata
+  def code(source: Source, progress: request_lib.Progress | None) -> Coded:
+    del progress  # There are no steps.
+    data = read(source)
+    image, about = codec.decode(data, region=region, reduce=reduce)
     header = container.unpack_fields(data)
-    return worker_threads.Coded(
-      image_io.encode(x_hat, self._kind, self._image_quality, about),
-      pixels=header.height * header.width,
-      compressed_bytes=len(data),
-      note=f"{x_hat.shape[1]} x {x_hat.shape[0]} pixels",
-    )
+    encoded = image_io.encode(image, kind, image_quality, about)
+    note = f"{image.shape[1]} x {image.shape[0]} pixels"
+    return Coded(encoded, header.height * header.width, len(data), note)
 
-  def mismatch(self, source: image_io.Source, existing: bytes) -> str:
-    """See `worker_threads.Work.mismatch`; compares sizes, not pixels."""
-    info = self._decoder.info(self._read(source))
+  def fault(source: Source, existing: bytes) -> str:
+    info = codec.info(read(source))
     try:
-      with Image.open(io.BytesIO(existing), formats=[self._kind]) as image:
+      with Image.open(io.BytesIO(existing), formats=[kind]) as image:
         size = image.size
         image.verify()
     except Exception:  # Pillow's decoders raise nearly anything.
-      return f"exists, but is not a whole {self._kind} image"
-    width = -(-info.width // self._reduce)
-    height = -(-info.height // self._reduce)
-    if size != (width, height):
-      return f"exists with {size[0]} x {size[1]} pixels, not {width} x {height}"
-    return ""
+      return f"exists, but is not a whole {kind} image"
+    width, height = (-(-n // reduce) for n in (info.width, info.height))
+    if size == (width, height):
+      return ""
+    return f"exists with {size[0]} x {size[1]} pixels, not {width} x {height}"
 
-  def _read(self, source: image_io.Source) -> bytes:
-    if isinstance(source, bytes):
-      return source
-    return files.read(str(source), self._decoder.max_file_bytes)
-
-
-def load(
-  make_codec: Callable[[], _C],
-  make_work: Callable[[_C], worker_threads.Work],
-) -> worker_threads.Work:
-  """Loads a model and makes work with it, in a process that has none yet.
-
-  Args:
-    make_codec: `Codec.load` or `decoder.load`, with its arguments bound.
-    make_work: Compression or Decompression, perhaps with arguments bound.
-  """
-  return make_work(make_codec())
+  return Work(code, fault)

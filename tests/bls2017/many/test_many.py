@@ -1,342 +1,407 @@
-"""Many files at once: inputs, the loop over them, and the commands."""
+"""Many files: which they are, the loop over them, and reruns."""
 
 from __future__ import annotations
 
+import io
+import itertools
 import os
-import signal
-import subprocess
-import sys
 import threading
-import time
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import bls2017
 from bls2017 import errors
-from bls2017.bulk import bulk_coding, inputs, worker_threads
-from bls2017.encode import options as options_lib
-from bls2017.images import image_io
-from tests import commands, images
+from bls2017.common import cores
+from bls2017.encode import request
+from bls2017.many import inputs, pool, work
+from tests import images
 
-SIZES = ((37, 50), (16, 16), (50, 20), (33, 64))
-
-
-@pytest.fixture
-def photos(tmp_path):
-  """A directory of four images, one of them broken, and a text file."""
-  folder = tmp_path / "photos"
-  (folder / "a").mkdir(parents=True)
-  for i, (height, width) in enumerate(SIZES):
-    x = images.photograph(height, width, seed=i)
-    Image.fromarray(x).save(folder / "a" / f"{i}.png")
-  path = folder / "a" / "2.png"
-  path.write_bytes(path.read_bytes()[:100])
-  (folder / "notes.txt").write_text("not an image")
-  (folder / ".hidden.png").write_text("not an input")
-  return folder
+X = images.photograph(37, 50)
 
 
-@pytest.fixture
-def compression(codec):
-  return bulk_coding.Compression(codec, 1.5)
+def _tree(root, *names):
+  for name in names:
+    path = os.path.join(os.fsencode(root), os.fsencode(name))
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as f:
+      f.write(b"content of " + os.path.basename(path))
 
 
-def _jobs(photos, tmp_path):
-  return inputs.find([str(photos)], str(tmp_path / "out"), ".bls")
+def _found(*arguments, extension=".bls", **options):
+  """Outputs, by inputs."""
+  jobs = list(inputs.find(arguments, "out", extension, **options))
+  assert all(job.fault is None for job in jobs), jobs
+  return {job.source: job.output for job in jobs}
 
 
-class Reversal:
-  """Work that needs no codec: an output is its input backwards."""
-
-  def code(self, source):
-    with open(source, "rb") as f:
-      data = f.read()[::-1]
-    return worker_threads.Coded(data, pixels=10, compressed_bytes=len(data))
-
-  def mismatch(self, source, existing):
-    return "" if existing == self.code(source).data else "is another"
+def _fault(kind, *arguments, **options):
+  """The message of the only fault."""
+  (job,) = (j for j in inputs.find(arguments, "out", ".bls", **options) if j[2])
+  assert type(job.fault) is kind
+  return str(job.fault)
 
 
 @pytest.fixture
-def texts(tmp_path):
-  jobs = []
-  for i in range(20):
-    source = tmp_path / f"{i}.txt"
-    source.write_text(f"text {i}")
-    jobs.append((str(source), str(tmp_path / "out" / f"{i}")))
-  return jobs
+def photos(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  _tree("photos", "b.JPG", "notes.txt", ".hidden.png", "a/0.png", "a/1.png",
+        ".git/x.png", "z/old.bls")  # fmt: skip
+  return "photos"
 
 
 def test_directories_keep_their_folders_and_leave_out_other_files(photos):
-  jobs = inputs.find([f"{photos}/"], "out", ".bls")
-  names = [f"a/{i}.png" for i in range(len(SIZES))]
-  assert jobs == [
-    (os.path.join(photos, n), os.path.join("out", f"{n}.bls")) for n in names
-  ]
+  assert _found(photos) == _found(f"{photos}/") == {
+    "photos/b.JPG": "out/b.JPG.bls",
+    "photos/a/0.png": "out/a/0.png.bls",
+    "photos/a/1.png": "out/a/1.png.bls",
+  }  # fmt: skip
+  assert _found(photos, extension=".png") == {
+    "photos/z/old.bls": "out/z/old.png"
+  }
 
 
 def test_patterns_keep_the_folders_they_match(photos):
-  jobs = inputs.find([f"{photos}/**/[01].png"], "out", ".bls")
-  assert [output for _, output in jobs] == [
-    "out/a/0.png.bls",
-    "out/a/1.png.bls",
-  ]
-  with pytest.raises(errors.UnreadableInputError, match="no file matches"):
-    inputs.find([f"{photos}/*.jpg"], "out", ".bls")
+  assert _found("photos/**/[01].png") == {
+    "photos/a/0.png": "out/a/0.png.bls",
+    "photos/a/1.png": "out/a/1.png.bls",
+  }
+  assert _found("photos/a/*") == {
+    "photos/a/0.png": "out/0.png.bls",
+    "photos/a/1.png": "out/1.png.bls",
+  }
+  os.rename("photos/a/0.png", "photos/a/[x].png")
+  assert list(_found("photos/a/[x].png")) == ["photos/a/[x].png"]
 
 
-@pytest.mark.parametrize("separator", ["\n", "\r\n", "\0"])
-def test_lists_name_files_and_base_dir_keeps_folders(photos, separator):
-  paths = [str(photos / "a" / "0.png"), str(photos / "a" / "1.png")]
-  path = photos / "list.txt"
-  path.write_bytes(separator.join([*paths, ""]).encode())
-  jobs = inputs.find([f"@{path}"], "out", ".bls")
-  assert jobs == [(p, f"out/{os.path.basename(p)}.bls") for p in paths]
-  jobs = inputs.find([f"@{path}"], "out", ".bls", str(photos))
-  assert [output for _, output in jobs] == [
-    "out/a/0.png.bls",
-    "out/a/1.png.bls",
-  ]
+@pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("separator", [b"\n", b"\r\n", b"\0"])
+def test_lists_name_files_by_any_bytes(photos, separator, start):
+  names = [b"photos/a/0.png", "photos/ä ö.png".encode(), b"photos/\xff\xfe.png"]
+  with open("list", "wb") as f:
+    f.write(start + separator.join([*names, b""]))
+  found = _found("@list")
+  assert list(map(os.fsencode, found)) == names
+  assert os.fsencode(list(found.values())[2]) == b"out/\xff\xfe.png.bls"
+  assert _found("@list", base_dir="photos")["photos/a/0.png"] == (
+    "out/a/0.png.bls"
+  )
 
 
-def test_impossible_inputs_are_refused(photos, tmp_path):
-  def find(*arguments, **options):
-    return inputs.find(arguments, str(tmp_path), ".bls", **options)
+def test_a_base_keeps_folders_of_every_kind_of_input(photos):
+  expected = {"photos/a/0.png": "out/photos/a/0.png.bls"}
+  for argument in ("photos/a/0.png", "photos/a/0*"):
+    assert _found(argument, base_dir=".") == expected
+  assert expected.items() <= _found("photos/a", base_dir=".").items()
 
-  (photos / "b").mkdir()
-  (photos / "b" / "0.png").write_bytes(b"")
-  same_name = [str(photos / folder / "0.png") for folder in "ab"]
-  with pytest.raises(errors.UsageError, match="both be written"):
-    find(*same_name)
-  assert len(find(*same_name, base_dir=str(photos))) == 2
-  with pytest.raises(errors.UsageError, match="not below"):
-    find(same_name[0], base_dir=str(photos / "b"))
-  with pytest.raises(errors.UsageError, match="no inputs"):
-    find(f"@{os.devnull}")
-  with pytest.raises(errors.UsageError, match="names"):
-    find("-")
-  with pytest.raises(errors.UnreadableInputError, match="no_list"):
-    find("@no_list")
-  name = str(tmp_path / "x.bls")
-  with pytest.raises(errors.UsageError, match="input and output"):
-    find(str(tmp_path / "x"), name)
+
+def test_what_cannot_be_an_input_is_refused_or_a_fault(photos):
+  for arguments, base_dir, says in (
+    (["-"], None, "names"),
+    (["photos/b.JPG"], "photos/a", "not below"),
+    (["photos"], "photos/a", "not below"),
+    (["@/dev/null"], None, "no inputs"),
+    (["photos/z"], None, "no inputs"),
+  ):
+    with pytest.raises(errors.UsageError, match=says):
+      list(inputs.find(arguments, "out", ".bls", base_dir))
+  _tree("photos", "b/0.png", "x", "x.bls")
+  unread = errors.UnreadableInputError
+  assert "no file matches" in _fault(unread, "photos/*.gif", "photos")
+  assert "no_list" in _fault(unread, "@no_list", "photos")
+  same = ("photos/a/0.png", "photos/b/0.png")
+  assert "both be written" in _fault(errors.UsageError, *same)
+  assert "both be written" in _fault(errors.UsageError, "photos/a", "photos/b")
+  assert len(_found(*same, base_dir="photos")) == 2
+  jobs = list(inputs.find(["photos/x", "photos/x.bls"], "photos", ".bls"))
+  assert "input and output" in str(jobs[0].fault)
+
+
+def test_an_input_named_twice_is_done_once(photos):
+  name = "photos/a/0.png"
+  assert list(_found(name, name)) == [name]
+  assert len(list(inputs.find([photos, photos], "out", ".bls"))) == 3
 
 
 def test_what_a_folder_became_comes_back_under_names_of_its_own(tmp_path):
-  paths = [f"x/a.{ending}" for ending in ("png", "webp", "tif")] + ["x/b.tif"]
-  assert inputs.output_names([f"{p}.bls" for p in paths], ".png") == [
-    "x/a.png", "x/a.webp.png", "x/a.tif.png", "x/b.png",
+  names = [f"a.{kind}.bls" for kind in ("png", "tif", "webp")] + ["b.tif.bls"]
+  outputs = ["a.png", "a.tif.png", "a.webp.png", "b.png"]
+  assert inputs.output_names(names, ".png") == outputs
+  _tree(tmp_path, *names, *(f"x/{name}" for name in names))
+  expected = [f"out/{name}" for name in outputs]
+  expected += [f"out/x/{name}" for name in outputs]
+  assert list(_found(str(tmp_path), extension=".png").values()) == expected
+  listed = _found(*sorted(map(str, tmp_path.glob("*.bls"))), extension=".png")
+  assert list(listed.values()) == expected[:4]
+
+
+def test_a_folder_is_walked_while_its_files_are_worked_on(photos):
+  jobs = inputs.find([photos], "out", ".bls")
+  assert next(jobs).source == "photos/b.JPG"
+  _tree(photos, "a/2.png", "z/new.png")
+  assert [job.source for job in jobs] == [
+    "photos/a/0.png", "photos/a/1.png", "photos/a/2.png", "photos/z/new.png",
   ]  # fmt: skip
-  folder = tmp_path / "small"
-  folder.mkdir()
-  for name in ("a.png.bls", "a.webp.bls", "b.jpg.bls"):
-    (folder / name).write_bytes(b"")
-  jobs = inputs.find([str(folder)], "out", ".png")
-  outputs = [output for _, output in jobs]
-  assert outputs == ["out/a.png", "out/a.webp.png", "out/b.png"]
 
 
-def test_an_input_named_twice_is_done_once(texts, tmp_path):
-  source = texts[0][0]
-  jobs = inputs.find([source, source], str(tmp_path / "out"), ".bls")
-  assert [s for s, _ in jobs] == [source]
+def _reversal():
+  """Work that needs no codec: an output is its input backwards."""
+
+  def code(source, progress):
+    with open(source, "rb") as f:
+      data = f.read()[::-1]
+    return work.Coded(data, pixels=10, compressed_bytes=len(data))
+
+  def fault(source, existing):
+    is_right = existing == code(source, None).data
+    return "" if is_right else "is another"
+
+  return work.Work(code, fault)
 
 
-def test_bulk_writes_what_the_codec_writes(
-  photos, tmp_path, compression, codec
-):
-  seen = []
-  jobs = _jobs(photos, tmp_path)
-  summary = worker_threads.run(
-    jobs, compression, workers=3, on_outcome=seen.append
-  )
-  assert {o.source for o in seen} == {source for source, _ in jobs}
-  total = 0
-  for i, (source, output) in enumerate(jobs):
-    if i == 2:
-      assert not os.path.exists(output)
-      assert source in str(summary.failures[i].error)
-      continue
-    with open(output, "rb") as f:
-      data = f.read()
-    assert data == codec.compress(image_io.read_rgb(source), 1.5)
-    total += len(data)
-  assert (summary.done, summary.skipped, summary.exit_code) == (3, 0, 3)
-  assert summary.compressed_bytes == total
-  assert summary.pixels == sum(h * w for h, w in SIZES) - 50 * 20
-  assert summary.bpp == 8 * total / summary.pixels
-
-  back = [(o, f"{tmp_path}/back/{i}.png") for i, (_, o) in enumerate(jobs)]
-  decompression = bulk_coding.Decompression(codec)
-  summary = worker_threads.run(back, decompression, workers=2)
-  assert (summary.done, list(summary.failures)) == (3, [2])
-  with open(back[0][0], "rb") as f:
-    expected = codec.decompress(f.read())
-  np.testing.assert_array_equal(image_io.read_rgb(back[0][1]), expected)
-  assert worker_threads.run(back, decompression).skipped == 3
+@pytest.fixture
+def jobs(tmp_path):
+  _tree(tmp_path, *(f"in/{i:02}" for i in range(20)))
+  return [
+    inputs.Job(f"{tmp_path}/in/{i:02}", f"{tmp_path}/out/{i:02}")
+    for i in range(20)
+  ]
 
 
-def test_a_rerun_does_only_what_is_missing(photos, tmp_path, compression):
-  jobs = _jobs(photos, tmp_path)
-  worker_threads.run(jobs, compression)
-  os.unlink(jobs[0][1])
-  before = os.stat(jobs[1][1])
-  summary = worker_threads.run(jobs, compression)
-  assert (summary.done, summary.skipped, list(summary.failures)) == (1, 2, [2])
-  assert os.stat(jobs[1][1]).st_mtime_ns == before.st_mtime_ns
-  assert worker_threads.run(jobs, compression, overwrite=True).done == 3
+def _outputs(jobs):
+  """Numbers of the jobs that are done; no output may be another one's."""
+  done = [i for i, job in enumerate(jobs) if os.path.exists(job.output)]
+  for i in done:
+    with open(jobs[i].source, "rb") as f, open(jobs[i].output, "rb") as g:
+      assert f.read()[::-1] == g.read()
+  folder = os.path.dirname(jobs[0].output)
+  assert len(os.listdir(folder) if os.path.isdir(folder) else []) == len(done)
+  return done
 
 
-def test_a_rerun_never_passes_another_output_off_as_done(
-  photos, tmp_path, compression, codec
-):
-  jobs = _jobs(photos, tmp_path)[:2]
-  worker_threads.run(jobs, compression)
-  finer = bulk_coding.Compression(codec, 2)
-  summary = worker_threads.run(jobs, finer)
-  assert summary.exit_code == errors.OutputError.exit_code
-  assert "quality 1.5, not 2" in str(summary.failures[0].error)
-  assert isinstance(summary.failures[0].error, errors.OutputExistsError)
-  ample = bulk_coding.Compression(
-    codec, options=options_lib.Options(max_bytes=10**6)
-  )
-  assert worker_threads.run(jobs, ample).skipped == 2
-  tight = bulk_coding.Compression(
-    codec, options=options_lib.Options(max_bytes=40)
-  )
-  summary = worker_threads.run(jobs, tight)
-  assert "bytes, more than 40" in str(summary.failures[0].error)
+def test_any_error_belongs_to_its_file(jobs):
+  def code(source, progress):
+    if source.endswith("07"):
+      raise MemoryError("no room")
+    if source.endswith("03"):
+      raise errors.LimitError("too large")
+    return _reversal().code(source, progress)
 
-  later = time.time() + 10
-  os.utime(jobs[0][0], (later, later))
-  with open(jobs[1][1], "r+b") as f:
-    f.truncate(30)
-  summary = worker_threads.run(jobs, compression)
-  assert "older" in str(summary.failures[0].error)
-  assert "checksum" in str(summary.failures[1].error)
-
-
-def test_an_image_of_another_size_is_not_what_a_file_decodes_to(
-  tmp_path, codec
-):
-  path, output = tmp_path / "x.bls", tmp_path / "x.png"
-  path.write_bytes(codec.compress(images.photograph(20, 30), 1))
-  work = bulk_coding.Decompression(codec)
-  Image.new("RGB", (20, 20)).save(output)
-  summary = worker_threads.run([(str(path), str(output))], work)
-  assert "20 x 20 pixels, not 30 x 20" in str(summary.failures[0].error)
-  output.write_bytes(output.read_bytes()[:-20])
-  summary = worker_threads.run([(str(path), str(output))], work)
-  assert "not a whole PNG" in str(summary.failures[0].error)
-
-
-def test_any_error_belongs_to_its_file(texts):
-  class Failing(Reversal):
-    def code(self, source):
-      if source.endswith("/7.txt"):
-        raise MemoryError("no room")
-      if source.endswith("/3.txt"):
-        raise errors.LimitError("too large")
-      return super().code(source)
-
-  summary = worker_threads.run(texts, Failing(), workers=4)
-  assert summary.done == 18
-  assert sorted(summary.failures) == [3, 7]
-  assert str(summary.failures[3].error) == f"{texts[3][0]}: too large"
-  assert "7.txt: MemoryError: no room" in str(summary.failures[7].error)
+  jobs[12] = jobs[12]._replace(fault=errors.UsageError("no such flag"))
+  outcomes = {}
+  summary = pool.run(
+    jobs, work.Work(code, _reversal().fault), workers=4,
+    progress=lambda o: outcomes.update({o.source: str(o.error)}) or False,
+  )  # fmt: skip
+  assert (summary.done, summary.failed) == (17, 3)
   assert summary.exit_code == errors.LimitError.exit_code
+  assert outcomes[jobs[3].source] == f"{jobs[3].source}: too large"
+  assert "07: MemoryError: no room" in outcomes[jobs[7].source]
+  assert outcomes[jobs[12].source] == f"{jobs[12].source}: no such flag"
+  assert summary.pixels == 170 and len(_outputs(jobs)) == 17
 
 
-def test_an_output_directory_that_cannot_be_made_fails_its_files(
-  texts, tmp_path
-):
-  (tmp_path / "out").write_text("a file")
-  summary = worker_threads.run(texts, Reversal())
-  assert len(summary.failures) == len(texts)
-  assert summary.exit_code == errors.OutputError.exit_code
+def test_the_exit_code_is_that_of_the_first_input_whoever_ends_first(jobs):
+  late = threading.Event()
+
+  def code(source, progress):
+    if source.endswith("00"):
+      late.wait(60)
+      raise errors.LimitError("first, and late")
+    late.set()
+    raise errors.OutputError("second, and early")
+
+  fake = work.Work(code, _reversal().fault)
+  assert pool.run(jobs[:2], fake, workers=2).exit_code == 5
 
 
-def test_no_jobs_are_no_work():
-  assert worker_threads.run([], Reversal()).exit_code == 0
+def test_inputs_are_taken_as_they_are_needed(jobs):
+  taken = done = 0
+
+  def taking():
+    nonlocal taken
+    for job in jobs:
+      taken += 1
+      assert taken <= done + 3
+      yield job
+
+  def finished(outcome):
+    nonlocal done
+    done += 1
+
+  assert pool.run(taking(), _reversal(), False, 3, finished).done == 20
 
 
-def test_files_are_worked_on_at_the_same_time(texts):
+def test_files_are_worked_on_at_the_same_time(jobs):
   barrier = threading.Barrier(3, timeout=60)
 
-  class Meeting(Reversal):
-    def code(self, source):
-      barrier.wait()
-      return super().code(source)
+  def code(source, progress):
+    barrier.wait()
+    return _reversal().code(source, progress)
 
-  assert worker_threads.run(texts[:18], Meeting(), workers=3).done == 18
+  fake = work.Work(code, _reversal().fault)
+  assert pool.run(jobs[:18], fake, workers=3).done == 18
 
 
-def test_an_interrupt_finishes_the_files_at_work(texts):
+def test_whoever_is_told_of_a_file_can_end_the_run(jobs):
+  summary = pool.run(jobs, _reversal(), workers=2, progress=lambda o: True)
+  assert 1 <= summary.done == len(_outputs(jobs)) <= 3
+
+
+def test_an_interrupt_is_passed_on_when_files_at_work_are_finished(jobs):
   def interrupt(outcome):
     raise KeyboardInterrupt
 
   with pytest.raises(KeyboardInterrupt):
-    worker_threads.run(texts, Reversal(), workers=2, on_outcome=interrupt)
-  out = os.path.dirname(texts[0][1])
-  for name in os.listdir(out):
-    source, output = texts[int(name)]
-    with open(output, "rb") as f:
-      assert Reversal().mismatch(source, f.read()) == ""
-  assert worker_threads.run(texts, Reversal()).exit_code == 0
+    pool.run(jobs, _reversal(), workers=2, progress=interrupt)
+  assert 1 <= len(_outputs(jobs)) <= 3
+  assert pool.run(jobs, _reversal()).exit_code == 0
+  assert len(_outputs(jobs)) == 20
 
 
-def test_a_second_interrupt_gives_them_up_and_nothing_is_written(texts):
-  blocked, go_on = threading.Event(), threading.Event()
+def test_a_rerun_does_what_is_missing_and_touches_nothing_else(jobs):
+  assert pool.run(jobs, _reversal()).done == 20
+  _tree(os.path.dirname(jobs[2].output), "02")  # Of another kind.
+  os.unlink(jobs[0].output)
+  os.utime(jobs[4].source, (2**32, 2**32))
+  os.unlink(jobs[5].source)
+  os.unlink(jobs[6].output)
+  os.mkfifo(jobs[6].output)  # Whoever opens it waits for ever.
+  before = [os.stat(job.output).st_mtime_ns for job in jobs[1:]]
+  found = {}
+  summary = pool.run(
+    jobs, _reversal(),
+    progress=lambda o: found.update({o.source[-2:]: o.error}) or False,
+  )  # fmt: skip
+  assert (summary.done, summary.skipped, summary.failed) == (1, 15, 4)
+  assert [os.stat(job.output).st_mtime_ns for job in jobs[1:]] == before
+  for name, code, says in (
+    ("02", 6, "is another"),
+    ("04", 6, "older than its input"),
+    ("05", 3, "No such file"),
+    ("06", 6, "not a regular file"),
+  ):
+    assert says in str(found[name]) and found[name].exit_code == code
+  assert pool.run(jobs[1:4], _reversal(), overwrite=True).done == 3
 
-  class Slow(Reversal):
-    def code(self, source):
-      if source.endswith("/1.txt"):
-        blocked.set()
-        go_on.wait()
-      return super().code(source)
 
-  def interrupt(outcome):
-    blocked.wait()
-    main = threading.main_thread().ident
-    again = threading.Timer(0.3, signal.pthread_kill, (main, signal.SIGINT))
-    again.start()
-    raise KeyboardInterrupt
+def test_what_another_run_writes_meanwhile_is_checked_as_by_a_rerun(jobs):
+  def code(source, progress):
+    coded = _reversal().code(source, progress)
+    job = next(job for job in jobs if job.source == source)
+    with open(job.output, "wb") as f:
+      f.write(coded.data if job is jobs[0] else b"something else")
+    return coded
 
-  with pytest.raises(KeyboardInterrupt):
-    worker_threads.run(texts[:2], Slow(), workers=2, on_outcome=interrupt)
-  go_on.set()
-  time.sleep(0.1)
-  assert os.listdir(os.path.dirname(texts[0][1])) == ["0"]
+  fake = work.Work(code, _reversal().fault)
+  summary = pool.run(jobs[:2], fake)
+  assert (summary.skipped, summary.failed, summary.exit_code) == (1, 1, 6)
 
 
-def test_ctrl_c_leaves_whole_files_and_the_rerun_goes_on(
-  tmp_path, golden_model_dir, codec
+def test_what_is_no_regular_file_is_not_opened(jobs, tmp_path):
+  os.mkfifo(tmp_path / "pipe")
+  (tmp_path / "folder").mkdir()
+  for name in ("pipe", "folder", "missing"):
+    job = inputs.Job(str(tmp_path / name), jobs[0].output)
+    assert pool.run([job], _reversal()).exit_code == 3
+  assert _outputs(jobs) == []
+
+
+@pytest.fixture(scope="module")
+def codec():
+  return bls2017.Codec.load()
+
+
+def _png(image):
+  buffer = io.BytesIO()
+  Image.fromarray(image).save(buffer, "PNG")
+  return buffer.getvalue()
+
+
+def test_work_finds_no_fault_with_what_it_makes(codec):
+  source = _png(X)
+  for wanted in (
+    request.Request(3.3),
+    request.Request(max_bytes=130),
+    request.Request(target_bpp=1),
+    request.Request(target_psnr=30),
+  ):
+    compression = work.compression(codec, wanted)
+    small = compression.code(source, None)
+    assert compression.fault(source, small.data) == ""
+    assert (small.pixels, small.compressed_bytes) == (37 * 50, len(small.data))
+  for kind, reduce in (("PNG", 1), ("WEBP", 4)):
+    back = work.decompression(codec, kind, reduce=reduce)
+    image = back.code(small.data, None)
+    assert back.fault(small.data, image.data) == ""
+    assert image.note == f"{-(-50 // reduce)} x {-(-37 // reduce)} pixels"
+
+
+def test_work_finds_fault_with_everything_else(codec):
+  source = _png(X)
+  compression = work.compression(codec, request.Request(3))
+  small = compression.code(source, None).data
+  strangers = bls2017.Codec.load("ms_ssim").compress(X, 3)
+  for output, wanted, says in (
+    (small, request.Request(4), "quality 3, not 4"),
+    (small, request.Request(max_bytes=40), "bytes, more than 40"),
+    (small[:-1], request.Request(3), "checksum"),
+    (source, request.Request(3), "magic"),
+    (strangers, request.Request(3), "exists, but model"),
+  ):
+    assert says in work.compression(codec, wanted).fault(source, output)
+  back = work.decompression(codec, "PNG")
+  assert "20 x 37 pixels, not 50 x 37" in back.fault(small, _png(X[:, :20]))
+  assert "not a whole PNG" in back.fault(small, source[:-20])
+  half = work.decompression(codec, "PNG", reduce=2)
+  assert "not 25 x 19" in half.fault(small, source)
+
+
+def test_metadata_is_stripped_and_notes_are_made(codec):
+  buffer = io.BytesIO()
+  Image.fromarray(X).save(buffer, "JPEG", xmp=b"<x/>")
+  for strip in (False, True):
+    compression = work.compression(
+      codec, request.Request(), strip,
+      describe=lambda image, encoded: f"{image.shape} {encoded.quality:g}",
+    )  # fmt: skip
+    coded = compression.code(buffer.getvalue(), None)
+    assert codec.metadata(coded.data).xmp == (b"" if strip else b"<x/>")
+    assert coded.note == "(37, 50, 3) 6"
+
+
+# A quota is of the whole machine, a group, or a group above it.
+_QUOTAS = {
+  "none": ({}, None),
+  "v2": ({"0::/a/b": {"a/b/cpu.max": "250000 100000"}}, 2),
+  "v2 above": ({"0::/a/b": {"a/cpu.max": "100000 100000",
+                            "a/b/cpu.max": "max 100000"}}, 1),
+  "v2 in a container": ({"0::/": {"cpu.max": "50000 100000"}}, 1),
+  "v2 without a limit": ({"0::/": {"cpu.max": "max 100000"}}, None),
+  "v1": ({"4:cpu,cpuacct:/a": {"cpu/a/cpu.cfs_quota_us": "200000",
+                               "cpu/a/cpu.cfs_period_us": "100000"}}, 2),
+  "v1 by the path of the host": (
+    {"4:cpu:/docker/1": {"cpu/cpu.cfs_quota_us": "100000",
+                         "cpu/cpu.cfs_period_us": "100000"}}, 1),
+  "v1 without a limit": ({"4:cpu:/": {"cpu/cpu.cfs_quota_us": "-1",
+                                      "cpu/cpu.cfs_period_us": "100000"}}, None),
+  "v1 of memory": ({"9:memory:/": {"cpu.max": "100000 100000"}}, None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", _QUOTAS)
+def test_cores_are_those_of_the_affinity_within_the_quota(
+  tmp_path, monkeypatch, name
 ):
-  folder, out = tmp_path / "photos", tmp_path / "out"
-  folder.mkdir()
-  x = images.photograph(256, 256)
-  for i in range(60):
-    Image.fromarray(x).save(folder / f"{i}.png")
-  arguments = [
-    "compress", str(folder), f"--output_dir={out}", "--quality=2",
-    f"--model={golden_model_dir}", "--workers=2",
-  ]  # fmt: skip
-  process = subprocess.Popen(
-    [sys.executable, "-m", "bls2017.commands.main", *arguments],
-    stderr=subprocess.PIPE,
-  )
-  while process.poll() is None and not (out.is_dir() and any(out.iterdir())):
-    time.sleep(0.01)
-  process.send_signal(signal.SIGINT)
-  _, error = process.communicate(timeout=60)
-  assert process.returncode == 130, error
-  assert b"interrupted" in error
-  done = list(out.iterdir())
-  assert 0 < len(done) < 60
-  assert {p.read_bytes() for p in done} == {codec.compress(x, 2)}
-
-  again = commands.run(*arguments)
-  assert again.returncode == 0
-  assert f"{len(done)} skipped" in again.stderr.decode()
-  assert len(list(out.iterdir())) == 60
+  groups, quota = _QUOTAS[name]
+  (tmp_path / "proc" / "self").mkdir(parents=True)
+  (tmp_path / "proc" / "self" / "cgroup").write_text("\n".join(groups))
+  for path, text in itertools.chain(*(g.items() for g in groups.values())):
+    place = tmp_path / "sys" / "fs" / "cgroup" / path
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(text + "\n")
+  for affinity in ({0, 1, 2, 5, 7, 8}, {3}):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid, a=affinity: a)
+    expected = len(affinity) if quota is None else min(len(affinity), quota)
+    assert cores.usable_cores(str(tmp_path)) == expected
