@@ -1,18 +1,83 @@
-"""Bytes in and out of files, where "-" is standard input or output."""
+"""Bytes in and out of files, where "-" is standard input or output.
+
+Inputs are plain files, and pipes into which somebody writes; opening one never
+waits. Outputs appear whole or not at all. An output that is a device or a pipe
+is written into, and that of a link is the file to which it points. No output is
+ever opened for reading.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
+import secrets
+import stat
 import sys
-import tempfile
+import time
+from typing import BinaryIO, Union
 
 from bls2017 import errors
 
 STANDARD_STREAM = "-"
 
+Path = Union[str, "os.PathLike[str]"]
+
 _NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+
+# Both are missing on Windows.
+_NO_WAITING = getattr(os, "O_NONBLOCK", 0)
+_BINARY = getattr(os, "O_BINARY", 0)
+
+_READER_SECONDS = 10
+"""How long a pipe's reader may take to come."""
+
+_NAME_BYTES = 64
+"""How much of a file's name its temporary name has."""
+
+_OPEN_FILES = ("/dev/stdout", "/dev/stderr", "/dev/fd/", "/proc/self/fd/")
+"""Names of files that the process has open already, perhaps plain ones."""
+
+
+def open_input(path: Path, pipe_limit: int = -1) -> BinaryIO:
+  """Opens a plain file, or a pipe into which somebody writes.
+
+  Args:
+    path: The file.
+    pipe_limit: Most bytes that are read from a pipe, which is read at once; all
+      of them if negative.
+
+  Returns:
+    A binary file at its start, which can seek.
+
+  Raises:
+    errors.UnreadableInputError: if it is missing or cannot be read, is a
+      directory or a device, or a pipe that nobody writes into.
+  """
+  name = os.fsdecode(path)
+  try:
+    # Opening a pipe would otherwise wait for somebody to write.
+    descriptor = os.open(path, os.O_RDONLY | _NO_WAITING | _BINARY)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISDIR(mode):
+      os.close(descriptor)
+      raise IsADirectoryError(errno.EISDIR, "it is a directory")
+    f = os.fdopen(descriptor, "rb")
+    if stat.S_ISREG(mode):
+      return f
+    with f:
+      if not stat.S_ISFIFO(mode):
+        raise OSError(errno.EINVAL, "it is a device")
+      start = f.read(1)  # None, where somebody has yet to write.
+      if start == b"":
+        raise OSError(errno.EPIPE, "it is a pipe that nobody writes into")
+      os.set_blocking(descriptor, True)
+      return io.BytesIO((start or b"") + f.read(pipe_limit))
+  except FileNotFoundError as e:
+    raise errors.UnreadableInputError(f"{name} does not exist") from e
+  except (OSError, ValueError) as e:
+    raise _unreadable(name, e) from e
 
 
 def read(path: str, limit: int | None = None) -> bytes:
@@ -28,15 +93,15 @@ def read(path: str, limit: int | None = None) -> bytes:
   """
   size = -1 if limit is None else limit + 1
   try:
-    if path == STANDARD_STREAM:
-      data = sys.stdin.buffer.read(size)
-    else:
-      with open(path, "rb") as f:
+    if path != STANDARD_STREAM:
+      with open_input(path, size) as f:
         data = f.read(size)
-  except OSError as e:
-    raise errors.UnreadableInputError(
-      f"cannot read {path}: {e.strerror or e}"
-    ) from e
+    elif sys.stdin is None:
+      raise errors.UnreadableInputError("standard input is closed")
+    else:
+      data = sys.stdin.buffer.read(size)
+  except (OSError, ValueError) as e:
+    raise _unreadable(path, e) from e
   if limit is not None and len(data) > limit:
     raise errors.LimitError(f"{path} is longer than {limit} bytes")
   return data
@@ -51,11 +116,18 @@ def check_output(path: str, overwrite: bool) -> None:
   """
   if path == STANDARD_STREAM:
     return
-  if os.path.isdir(path):
+  stream = _stream_mode(path)
+  if stream:
+    # A disk holds data, as a plain file does.
+    if stat.S_ISBLK(stream) and not overwrite:
+      raise errors.OutputExistsError(f"{path} exists")
+    return
+  target = os.path.realpath(path)
+  if os.path.isdir(target):
     raise errors.OutputError(f"{path} is a directory")
-  if os.path.lexists(path) and not overwrite:
+  if os.path.lexists(target) and not overwrite:
     raise errors.OutputExistsError(f"{path} exists")
-  directory = os.path.dirname(os.path.abspath(path))
+  directory = os.path.dirname(target)
   if not os.path.isdir(directory):
     raise errors.OutputError(f"the directory {directory} does not exist")
 
@@ -68,8 +140,8 @@ def make_directory(path: str) -> None:
   """
   try:
     os.makedirs(path, exist_ok=True)
-  except OSError as e:
-    raise errors.OutputError(f"cannot make {path}: {e.strerror or e}") from e
+  except (OSError, ValueError) as e:
+    raise errors.OutputError(f"cannot make {path}: {_reason(e)}") from e
 
 
 def write(path: str, data: bytes, overwrite: bool = False) -> None:
@@ -77,40 +149,88 @@ def write(path: str, data: bytes, overwrite: bool = False) -> None:
 
   The bytes go to a temporary name in the same directory, reach the disk, and
   are then given their name, so that a crash leaves the old file or the new one.
+  A file that is replaced hands on its mode and its owner; a new one gets the
+  mode that the system gives. Devices and pipes are written into.
 
   Args:
-    path: The file; "-" is standard output.
+    path: The file, or a link to it; "-" is standard output.
     data: Its content.
     overwrite: Whether a file that exists is replaced.
 
   Raises:
-    errors.OutputError: if the file exists or cannot be written.
+    errors.OutputError: if the file exists or cannot be written, or nobody reads
+      the pipe.
   """
   check_output(path, overwrite)
   try:
     if path == STANDARD_STREAM:
+      if sys.stdout is None:
+        raise errors.OutputError("standard output is closed")
       sys.stdout.buffer.write(data)
       sys.stdout.buffer.flush()
-      return
-    directory, name = os.path.split(os.path.abspath(path))
-    handle, temporary = tempfile.mkstemp(".tmp", f".{name[:100]}.", directory)
-    try:
-      with os.fdopen(handle, "wb") as f:
+    elif _stream_mode(path):
+      with os.fdopen(_open_stream(path), "wb") as f:
         f.write(data)
-        f.flush()
-        os.fsync(f.fileno())
-      os.chmod(temporary, 0o666 & ~_umask())
-      if overwrite:
-        os.replace(temporary, path)
-      else:
-        _rename_new(temporary, path)
-    finally:
-      with contextlib.suppress(FileNotFoundError):
-        os.unlink(temporary)
+    else:
+      _write_plain(os.path.realpath(path), data, overwrite)
   except FileExistsError as e:
     raise errors.OutputExistsError(f"{path} exists") from e
-  except OSError as e:
-    raise errors.OutputError(f"cannot write {path}: {e.strerror or e}") from e
+  except (OSError, ValueError) as e:
+    raise errors.OutputError(f"cannot write {path}: {_reason(e)}") from e
+
+
+def _stream_mode(path: str) -> int:
+  """The mode of an output that is written into as it is; 0 for plain files."""
+  try:
+    mode = os.stat(path).st_mode
+  except (OSError, ValueError):
+    return 0
+  is_stream = path.startswith(_OPEN_FILES) or not stat.S_ISREG(mode)
+  return mode if is_stream and not stat.S_ISDIR(mode) else 0
+
+
+def _open_stream(path: str) -> int:
+  """Opens a device, or a pipe as soon as it has a reader, for writing."""
+  deadline = time.monotonic() + _READER_SECONDS
+  while True:
+    try:
+      descriptor = os.open(path, os.O_WRONLY | _NO_WAITING | _BINARY)
+      os.set_blocking(descriptor, True)
+      return descriptor
+    except OSError as e:
+      if e.errno != errno.ENXIO:
+        raise
+      if time.monotonic() > deadline:
+        raise OSError(errno.ENXIO, "it is a pipe that nobody reads") from e
+    time.sleep(0.01)
+
+
+def _write_plain(path: str, data: bytes, overwrite: bool) -> None:
+  old = os.stat(path) if os.path.lexists(path) else None
+  directory, name = os.path.split(path)
+  # Names are as long as the file system allows in bytes, and of any bytes.
+  name = os.fsencode(name)[:_NAME_BYTES].decode(errors="ignore")
+  temporary = os.path.join(directory, f".{name}.{secrets.token_hex(8)}.tmp")
+  flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY
+  # The system takes the umask off the mode of a new file.
+  mode = stat.S_IMODE(old.st_mode) if old else 0o666
+  descriptor = os.open(temporary, flags, mode)
+  try:
+    with os.fdopen(descriptor, "wb") as f:
+      f.write(data)
+      f.flush()
+      os.fsync(f.fileno())
+    if old:
+      with contextlib.suppress(OSError, AttributeError):
+        os.chown(temporary, old.st_uid, old.st_gid)
+      os.chmod(temporary, mode)
+    if overwrite:
+      os.replace(temporary, path)
+    else:
+      _rename_new(temporary, path)
+  finally:
+    with contextlib.suppress(FileNotFoundError):
+      os.unlink(temporary)
 
 
 def _rename_new(source: str, target: str) -> None:
@@ -127,7 +247,9 @@ def _rename_new(source: str, target: str) -> None:
     os.rename(source, target)
 
 
-def _umask() -> int:
-  current = os.umask(0)
-  os.umask(current)
-  return current
+def _unreadable(name: str, e: Exception) -> errors.UnreadableInputError:
+  return errors.UnreadableInputError(f"cannot read {name}: {_reason(e)}")
+
+
+def _reason(e: Exception) -> str:
+  return str(getattr(e, "strerror", None) or e)
