@@ -63,18 +63,17 @@ def choose_codecs(
     errors.UsageError: if a name or a quality does not fit.
     errors.ModelError: if a model cannot be used.
   """
-  known = (image_codecs.LEARNED, *image_codecs.REGISTRY)
-  for name in names:
-    if name not in known:
-      raise errors.UsageError(
-        f"there is no codec '{name}' here; there are {', '.join(known)}"
-      )
   codecs: list[ImageCodec] = []
   for name in dict.fromkeys(names):
     if name == image_codecs.LEARNED:
       codecs += _learned(list(dict.fromkeys(models)))
-    else:
+    elif name in image_codecs.REGISTRY:
       codecs.append(image_codecs.REGISTRY[name])
+    else:
+      known = ", ".join((image_codecs.LEARNED, *image_codecs.REGISTRY))
+      raise errors.UsageError(
+        f"there is no codec '{name}' here; there are {known}"
+      )
   for name, chosen in (qualities or {}).items():
     if name not in names:
       raise errors.UsageError(f"qualities for '{name}', which is not compared")
@@ -190,25 +189,24 @@ def evaluate(
   if not images:
     raise errors.UnreadableInputError("no image could be read")
   path = os.path.join(output_dir, RESULTS_NAME)
-  known = read_rows(path)
-  done = {row.key for row in known}
+  whole = _whole_lines(path) or ",".join(Row._fields) + "\n"
+  done = {row.key for row in _parsed(path, whole)}
   missing = [
     (image, codec, quality)
     for image, codec in itertools.product(images.values(), codecs)
     for quality in codec.qualities
     if measurement.key(image, codec, quality) not in done
   ]
-  # Without a last row that a kill cut short.
-  header = ",".join(Row._fields) + "\n"
-  files.write(path, (header + to_csv(known)).encode(), overwrite=True)
+  files.write(path, whole.encode(), overwrite=True)
   try:
-    with open(path, "a", encoding="utf-8") as file:
+    with open(path, "a", encoding="utf-8", newline="") as file:
+      writer = csv.writer(file, lineterminator="\n")
       rows = pool.map(measurement.measure, *zip(*missing))
       for row in told(progress, "measuring", len(missing), rows):
         if isinstance(row, Failure):
           report(row)
         else:
-          file.write(to_csv([row]))
+          writer.writerow(map(_formatted, row))
           file.flush()
   except OSError as e:
     raise errors.OutputError(f"cannot write {path}: {e.strerror}") from e
@@ -216,28 +214,26 @@ def evaluate(
     tuple(images.values()),
     tuple(codecs),
     # As they stand in the file, so that a run that goes on has the same means.
-    {row.key: row for row in read_rows(path)},
+    {row.key: row for row in _parsed(path, _whole_lines(path))},
     tuple(failures),
   )
 
 
-def read_rows(path: str) -> list[Row]:
-  """Reads the rows of a results.csv; none where it does not exist.
-
-  A last row without its line break was cut short by a kill, and does not count.
-
-  Raises:
-    errors.OutputError: if the file is something else.
-  """
+def _whole_lines(path: str) -> str:
+  """The text of a file, without a last line that a kill cut short."""
   if not os.path.exists(path):
-    return []
+    return ""
   text = files.read(path).decode("utf-8", "replace")
-  reader = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1]))
+  return text[: text.rfind("\n") + 1]
+
+
+def _parsed(path: str, text: str) -> list[Row]:
+  reader = csv.DictReader(io.StringIO(text))
   try:
-    if reader.fieldnames not in (None, list(Row._fields)):
+    if reader.fieldnames != list(Row._fields):
       raise ValueError("it has other columns")
     return [
-      Row(**{name: _parsed(name, text) for name, text in values.items()})
+      Row(**{name: _value(name, value) for name, value in values.items()})
       for values in reader
     ]
   except (TypeError, ValueError) as e:
@@ -246,20 +242,12 @@ def read_rows(path: str) -> list[Row]:
     ) from e
 
 
-def to_csv(rows: Iterable[Row]) -> str:
-  """Rows as they stand in a results.csv, below the names of the columns."""
-  lines = io.StringIO()
-  writer = csv.writer(lines, lineterminator="\n")
-  writer.writerows(map(_formatted, row) for row in rows)
-  return lines.getvalue()
-
-
 def _formatted(value: Any) -> str:
   if isinstance(value, float):
     return "" if math.isnan(value) else f"{value:.8g}"
   return str(value)
 
 
-def _parsed(name: str, text: str) -> Any:
-  kind = measurement.COLUMNS[name]
+def _value(column: str, text: str) -> Any:
+  kind = measurement.COLUMNS[column]
   return math.nan if kind is float and not text else kind(text)

@@ -73,7 +73,6 @@ def render(
     template = string.Template(f.read())
   pictures: dict[str, int] = {}
   data = {
-    "distortions": rate_distortion.DISTORTIONS,
     "curves": _curves(result),
     "comparisons": [_comparison(*c, pictures) for c in comparisons],
     "studies": [[_chart(c) for c in answer.charts] for answer in answers],
@@ -115,31 +114,37 @@ def _curves(result: summary.Summary) -> list[dict[str, Any]]:
   return [
     {
       "name": name,
-      "charts": {
-        key: _chart(plots.rate_distortion_chart(curves, key, name))
-        for key in rate_distortion.DISTORTIONS
-      },
+      "charts": [
+        _chart(plots.rate_distortion_chart(curves, distortion, title))
+        for distortion, title in rate_distortion.DISTORTIONS.items()
+      ],
     }
     for name, curves in groups
   ]
 
 
 def _chart(chart: plots.Chart) -> dict[str, Any]:
-  """A chart with the style of each series, and no more digits than count."""
-
-  def rounded(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.6g}")
-
-  series = [
-    {
-      **one._asdict(),
-      **plots.style(i, one)._asdict(),
-      "x": list(map(rounded, one.x)),
-      "y": list(map(rounded, one.y)),
-    }
-    for i, one in enumerate(chart.series)
-  ]
-  return {**chart._asdict(), "series": series}
+  """A chart with the style of each series, and the points that are known."""
+  lines = []
+  for i, series in enumerate(chart.series):
+    style, texts = plots.style(i, series), series.texts or [""] * len(series.x)
+    corners = [(x * style.radius, -y * style.radius) for x, y in style.marker]
+    lines.append(
+      {
+        "label": series.label,
+        "emphasised": series.emphasised,
+        "colour": style.colour,
+        "width": style.width,
+        "dash": " ".join(f"{style.width * d:.1f}" for d in style.dash),
+        "marker": " ".join(f"{x:.1f},{y:.1f}" for x, y in corners),
+        "points": [
+          (float(f"{x:.6g}"), float(f"{y:.6g}"), text)
+          for x, y, text in zip(series.x, series.y, texts)
+          if y is not None and math.isfinite(y)
+        ],
+      }
+    )
+  return {**chart._asdict(), "series": lines}
 
 
 def _comparison(

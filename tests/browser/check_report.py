@@ -94,6 +94,10 @@ PROBE = """
     view.dispatchEvent(new PointerEvent("pointerdown", at));
     view.dispatchEvent(new PointerEvent("pointerup", at));
     notes.cropMoved = crop.style.left + crop.style.top !== before;
+    view.dispatchEvent(new PointerEvent("pointerdown", at));
+    view.dispatchEvent(new PointerEvent("pointermove",
+      {...at, clientX: box.x + box.width / 5, buttons: 1}));
+    notes.dragged = $("#view .left").style.clipPath;
     notes.crops = all("#crops figure").length;
   }
   const pre = document.createElement("pre");
@@ -184,6 +188,7 @@ def _judge(notes: dict, width: int) -> list[str]:
     expect(view_height > 0.3 * view_width, "the picture is squeezed")
     expect(not notes["broken"], f"{notes['broken']} pictures do not load")
     expect("70%" in notes["clip"], "the slider does not move the split")
+    expect("80%" in notes["dragged"], "dragging does not move the split")
     share = notes["bar"] / view_width
     expect(abs(share - 0.3) < 0.02, "the line is not at the slider")
     expect(all("bpp" in c for c in notes["captions"]), "captions are missing")

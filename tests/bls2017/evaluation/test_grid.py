@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import math
 import pathlib
 import shutil
 from concurrent import futures
@@ -90,36 +91,28 @@ def test_no_readable_image_is_an_error(tmp_path, codecs) -> None:
     _evaluate([str(tmp_path / "x.png")], codecs, tmp_path)
 
 
-def test_rows_come_back_and_what_is_not_known_is_empty(
-  tmp_path, codecs
-) -> None:
-  paths = [_save(tmp_path / "a, b.png", 0)]
-  measured, _ = _evaluate(paths, codecs, tmp_path)
-  path = tmp_path / "results.csv"
-  header, rows = path.read_text().split("\n", 1)
-  assert grid.to_csv(measured.rows.values()) == rows
-  assert header == ",".join(measurement.Row._fields)
-  with open(path, newline="") as f:
-    values = list(csv.DictReader(f))
-  assert [v["quality"] for v in values] == ["20", "60"]
-  assert values[0]["ms_ssim_y"] == ""
-  assert values[0]["image"] == "a, b.png"
+def test_what_is_not_known_is_empty(tmp_path, codecs) -> None:
+  measured, _ = _evaluate([_save(tmp_path / "a, b.png", 0)], codecs, tmp_path)
+  with open(tmp_path / "results.csv", newline="") as f:
+    rows = list(csv.DictReader(f))
+  assert [row["quality"] for row in rows] == ["20", "60"]
+  assert rows[0]["image"] == "a, b.png"
+  assert rows[0]["ms_ssim_y"] == ""
+  assert all(math.isnan(row.ms_ssim_y) for row in measured.rows.values())
 
 
 def test_a_row_cut_anywhere_is_measured_again(tmp_path, codecs) -> None:
   paths = [_save(tmp_path / "a.png", 0)]
-  _evaluate(paths, codecs, tmp_path)
+  first, _ = _evaluate(paths, codecs, tmp_path)
   path = tmp_path / "results.csv"
-  whole = path.read_bytes()
-  *kept, last = whole.splitlines(keepends=True)
-  for cut in range(0, len(last), 7):
+  *kept, last = path.read_bytes().splitlines(keepends=True)
+  for cut in range(0, len(last), 20):
     path.write_bytes(b"".join(kept) + last[:cut])
-    assert len(grid.read_rows(str(path))) == len(kept) - 1
-  measured, count = _evaluate(paths, codecs, tmp_path)
-  assert count == 1
-  assert len(measured.rows) == 2
-  assert path.read_bytes().startswith(b"".join(kept))
-  path.write_bytes(whole[:10])
+    measured, count = _evaluate(paths, codecs, tmp_path)
+    assert count == 1
+    assert measured.rows.keys() == first.rows.keys()
+    assert path.read_bytes().startswith(b"".join(kept))
+  path.write_bytes(kept[0][:10])
   assert _evaluate(paths, codecs, tmp_path)[1] == 2
 
 

@@ -119,20 +119,19 @@ def test_curves_are_those_of_the_rows(measured, page) -> None:
   groups = page.data()["curves"]
   jpeg = measured.codecs[1]
   for image, group in zip(measured.images, groups[1:]):
-    series = group["charts"]["psnr_y"]["series"]
+    series = group["charts"][1]["series"]
     labels = [s["label"] for s in series]
     assert labels == ["bls2017", "JPEG 4:2:0", "JPEG 2000"]
     rows = [
       measured.rows[measurement.key(image, jpeg, q)] for q in (20, 50, 80)
     ]
-    for axis, name in (("x", "bpp"), ("y", "psnr_y")):
-      values = [getattr(row, name) for row in rows]
-      assert series[1][axis] == pytest.approx(values, rel=1e-5)
-    assert series[1]["texts"] == ["quality 20", "quality 50", "quality 80"]
+    for row, (x, y, remark) in zip(rows, series[1]["points"]):
+      assert (x, y) == pytest.approx((row.bpp, row.psnr_y), rel=1e-5)
+      assert remark == f"quality {row.quality:g}"
 
 
 def test_series_differ_without_colour(page) -> None:
-  for chart in page.data()["curves"][0]["charts"].values():
+  for chart in page.data()["curves"][0]["charts"]:
     widths = [s["width"] for s in chart["series"]]
     assert widths[0] > 2 * max(widths[1:])
   many = [plots.style(i, plots.Series("", (), ())) for i in range(10)]
@@ -193,7 +192,7 @@ def test_pictures_are_embedded_and_right(case, page) -> None:
 
 def test_studies_and_tables_are_there(text, page, measured) -> None:
   ((chart,),) = page.data()["studies"]
-  assert chart["series"][0]["y"] == [30.0, None]
+  assert chart["series"][0]["points"] == [[0.5, 30.0, ""]]
   assert "Is it so?" in page.texts["h2"]
   cells = " ".join(page.texts["td"])
   assert "9/7 wavelet" in cells
