@@ -1,7 +1,7 @@
-"""A headless Chromium, driven by its DevTools protocol over a pipe.
+"""Drives a headless Chromium by its DevTools protocol over a pipe.
 
-No more than the checks in this folder need; and a server of static files that
-counts what it sends.
+There is no more than the checks in this folder need, and a server of static
+files that counts what it sends.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import collections
 import contextlib
 import functools
 import http.server
-import itertools
 import json
 import os
 import pathlib
@@ -22,7 +21,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any, Callable, Optional
+from typing import Any
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 OPTIONS = (
@@ -32,13 +31,7 @@ OPTIONS = (
   "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
   "--remote-debugging-pipe",
 )  # fmt: skip
-
-Responder = Callable[[str], Optional[bytes]]
-"""Answers a request for an address; None stands for status 404."""
-
 TIMEOUT_SECONDS = 120.0
-_TO_BROWSER, _FROM_BROWSER = 3, 4
-"""The numbers of the pipes that Chromium expects."""
 
 
 class Browser:
@@ -53,11 +46,12 @@ class Browser:
     self._answers, to_write = os.pipe()
 
     def adopt() -> None:
-      # Numbers far away first: the pipes may have the numbers themselves.
-      ends = [os.dup(to_read), os.dup(to_write)]
-      ends = [os.dup2(end, 100 + i) for i, end in enumerate(ends)]
-      os.dup2(ends[0], _TO_BROWSER)
-      os.dup2(ends[1], _FROM_BROWSER)
+      # Chromium expects its pipes as 3 and 4, which may be taken by each other.
+      ends = [
+        os.dup2(end, 100 + i) for i, end in enumerate((to_read, to_write))
+      ]
+      os.dup2(ends[0], 3)
+      os.dup2(ends[1], 4)
 
     self._process = subprocess.Popen(
       [name, *OPTIONS, f"--user-data-dir={self._profile.name}", "about:blank"],
@@ -68,10 +62,9 @@ class Browser:
     )
     os.close(to_read)
     os.close(to_write)
-    self._numbers = itertools.count(1)
+    self._number = 0
     self._buffer = b""
     self.events: list[dict[str, Any]] = []
-    self._responders: dict[str, Responder] = {}
     return self
 
   def __exit__(self, *exception: object) -> None:
@@ -90,94 +83,58 @@ class Browser:
     self, method: str, session: str | None = None, **parameters: Any
   ) -> dict[str, Any]:
     """Sends a command and returns its result."""
-    number = self._send(method, session, parameters)
-    deadline = time.monotonic() + TIMEOUT_SECONDS
-    while True:
-      answer = self._receive(deadline, method)
-      if answer.get("id") == number:
-        if "error" in answer:
-          raise RuntimeError(f"{method}: {answer['error']['message']}")
-        return answer["result"]
-      if answer.get("method") == "Fetch.requestPaused":
-        self._respond(answer["sessionId"], answer["params"])
-      elif "method" in answer:
-        self.events.append(answer)
-
-  def _send(
-    self, method: str, session: str | None, parameters: dict[str, Any]
-  ) -> int:
-    """Sends a command; returns the number that its result will have."""
-    number = next(self._numbers)
-    message = {"id": number, "method": method, "params": parameters}
+    self._number += 1
+    message = {"id": self._number, "method": method, "params": parameters}
     if session:
       message["sessionId"] = session
     data = memoryview(json.dumps(message).encode() + b"\0")
     while data:
       data = data[os.write(self._commands, data) :]
-    return number
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while True:
+      answer = self._receive(deadline)
+      if answer.get("id") == self._number:
+        if "error" in answer:
+          raise RuntimeError(f"{method}: {answer['error']['message']}")
+        return answer["result"]
+      if "method" in answer:
+        self.events.append(answer)
 
-  def intercept(self, session: str, start: str, respond: Responder) -> None:
-    """Answers a page's requests for addresses that begin so; its workers' too.
-
-    They are answered while a command is waited for.
-    """
-    self._responders[session] = respond
-    self.call("Fetch.enable", session, patterns=[{"urlPattern": f"{start}*"}])
-
-  def _respond(self, session: str, request: dict[str, Any]) -> None:
-    content = self._responders[session](request["request"]["url"])
-    # As a server of public files lets other sites read them.
-    headers = [{"name": "Access-Control-Allow-Origin", "value": "*"}]
-    parameters = {
-      "requestId": request["requestId"],
-      "responseCode": 404 if content is None else 200,
-      "responseHeaders": headers,
-      "body": base64.b64encode(content or b"").decode(),
-    }
-    self._send("Fetch.fulfillRequest", session, parameters)
-
-  def _receive(self, deadline: float, method: str) -> dict[str, Any]:
+  def _receive(self, deadline: float) -> dict[str, Any]:
     while b"\0" not in self._buffer:
-      left = deadline - time.monotonic()
-      if left <= 0 or not select.select([self._answers], [], [], left)[0]:
-        raise RuntimeError(f"{method}: no answer")
+      left = max(deadline - time.monotonic(), 0)
+      if not select.select([self._answers], [], [], left)[0]:
+        raise RuntimeError("the browser does not answer")
       received = os.read(self._answers, 1 << 20)
       if not received:
-        raise RuntimeError(f"{method}: the browser has ended")
+        raise RuntimeError("the browser has ended")
       self._buffer += received
     message, _, self._buffer = self._buffer.partition(b"\0")
     return json.loads(message)
 
-  def page(self, width: int, height: int, **emulation: Any) -> Page:
-    """A new, empty page of so many pixels.
-
-    Args:
-      width: In CSS pixels.
-      height: In CSS pixels.
-      **emulation: `scale` of the screen, whether it is `mobile`, and whether
-        it is `dark`.
-    """
+  def page(
+    self, width: int, height: int, *, mobile: bool = False, dark: bool = False
+  ) -> Page:
+    """Opens an empty page of so many pixels of CSS."""
     target = self.call("Target.createTarget", url="about:blank")["targetId"]
     attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
     page = Page(self, attached["sessionId"])
-    page.call("Page.enable")
-    page.call("Runtime.enable")
-    page.call("Log.enable")
+    for method in ("Page.enable", "Runtime.enable", "Log.enable"):
+      page.call(method)
     page.call("Page.bringToFront")
-    mobile = emulation.get("mobile", False)
     page.call(
       "Emulation.setDeviceMetricsOverride",
       width=width,
       height=height,
-      deviceScaleFactor=emulation.get("scale", 1),
+      deviceScaleFactor=2 if mobile else 1,
       mobile=mobile,
     )
     page.call("Emulation.setTouchEmulationEnabled", enabled=mobile)
-    scheme = "dark" if emulation.get("dark") else "light"
-    page.call(
-      "Emulation.setEmulatedMedia",
-      features=[{"name": "prefers-color-scheme", "value": scheme}],
-    )
+    scheme = {
+      "name": "prefers-color-scheme",
+      "value": "dark" if dark else "light",
+    }
+    page.call("Emulation.setEmulatedMedia", features=[scheme])
     return page
 
 
@@ -185,7 +142,6 @@ class Page:
   """A page of a `Browser`."""
 
   def __init__(self, browser: Browser, session: str):
-    """See `Browser.page`."""
     self._browser = browser
     self._session = session
 
@@ -200,7 +156,7 @@ class Page:
     self.wait_for("!window.isLeft && document.readyState === 'complete'")
 
   def evaluate(self, expression: str) -> Any:
-    """The value of an expression, that of a promise once it is there."""
+    """Returns the value of an expression; waits for that of a promise."""
     answer = self.call(
       "Runtime.evaluate",
       expression=expression,
@@ -209,9 +165,7 @@ class Page:
       userGesture=True,
     )
     if "exceptionDetails" in answer:
-      details = answer["exceptionDetails"]
-      described = details.get("exception", {}).get("description")
-      raise RuntimeError(described or details["text"])
+      raise RuntimeError(json.dumps(answer["exceptionDetails"]))
     return answer["result"].get("value")
 
   def wait_for(self, condition: str) -> None:
@@ -222,58 +176,43 @@ class Page:
         raise RuntimeError(f"waited in vain for: {condition}")
       time.sleep(0.05)
 
-  def intercept(self, start: str, respond: Responder) -> None:
-    """See `Browser.intercept`."""
-    self._browser.intercept(self._session, start, respond)
+  def text(self, element: str) -> str:
+    """Returns the text of the element with an id."""
+    return self.evaluate(f"document.getElementById('{element}').textContent")
+
+  def click(self, element: str) -> None:
+    """Clicks the element with an id."""
+    self.evaluate(f"document.getElementById('{element}').click()")
 
   def drop(self, *paths: pathlib.Path) -> None:
     """Drops files on the middle of the page."""
     x, y = self.evaluate("[innerWidth / 2, innerHeight / 2]")
-    data = {
-      "items": [],
-      "files": [str(p) for p in paths],
-      "dragOperationsMask": 1,
-    }
+    files = [str(p) for p in paths]
+    data = {"items": [], "files": files, "dragOperationsMask": 1}
     for kind in ("dragEnter", "dragOver", "drop"):
       self.call("Input.dispatchDragEvent", type=kind, x=x, y=y, data=data)
 
-  def choose(self, selector: str, *paths: pathlib.Path) -> None:
-    """Chooses files for an input element."""
+  def choose(self, selector: str, path: pathlib.Path) -> None:
+    """Chooses a file for an input element."""
     document = self.call("DOM.getDocument")["root"]["nodeId"]
     node = self.call("DOM.querySelector", nodeId=document, selector=selector)
-    self.call(
-      "DOM.setFileInputFiles",
-      nodeId=node["nodeId"],
-      files=[str(p) for p in paths],
-    )
+    self.call("DOM.setFileInputFiles", nodeId=node["nodeId"], files=[str(path)])
 
-  def mouse(self, kind: str, x: float, y: float, **details: Any) -> None:
-    """Moves, presses or releases the mouse, or turns its wheel."""
-    self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **details)
-
-  def touch(self, kind: str, *points: tuple[float, float]) -> None:
-    """Sets fingers down, moves them, or lifts them (without points)."""
-    touched = [{"x": x, "y": y, "id": i} for i, (x, y) in enumerate(points)]
-    self.call("Input.dispatchTouchEvent", type=kind, touchPoints=touched)
-
-  def screenshot(self, path: pathlib.Path) -> None:
-    """Saves what is seen."""
+  def screenshot(self) -> bytes:
+    """Returns a PNG file of what is seen."""
     answer = self.call("Page.captureScreenshot", format="png")
-    path.write_bytes(base64.b64decode(answer["data"]))
+    return base64.b64decode(answer["data"])
 
   def errors(self) -> list[str]:
-    """What scripts threw and the console was told of errors."""
+    """Returns the errors that scripts threw or the console shows."""
     self.evaluate("0")  # Fetches the events that have come.
     found = []
     for event in self._browser.events:
-      if event.get("sessionId") != self._session:
-        continue
-      if event["method"] == "Runtime.exceptionThrown":
-        found.append(json.dumps(event["params"]["exceptionDetails"])[:400])
-      if event["method"] == "Log.entryAdded":
-        entry = event["params"]["entry"]
-        if entry["level"] == "error":
-          found.append(f"{entry['text']} {entry.get('url', '')}")
+      if event.get("sessionId") == self._session:
+        parameters = event["params"]
+        is_error = parameters.get("entry", {}).get("level") == "error"
+        if event["method"] == "Runtime.exceptionThrown" or is_error:
+          found.append(json.dumps(parameters))
     return found
 
 

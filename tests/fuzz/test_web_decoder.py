@@ -12,13 +12,10 @@ pytestmark = pytest.mark.node
 
 @pytest.mark.parametrize("number", [0, 2])
 def test_the_decoders_agree_on_all_cuts_and_flips(number):
-  data = web_decoder.FILES[number]
-  count, decoded = web_decoder.compare(web_decoder.cuts_and_flips(data))
-  assert count == 9 * len(data)
-  assert decoded
+  files = list(web_decoder.cuts_and_flips(web_decoder.FILES[number]))
+  assert 0 < web_decoder.compare(files) < len(files)
 
 
 def test_the_decoders_agree_on_hostile_files():
-  count, decoded = web_decoder.compare(web_decoder.hostile_files(1000, seed=0))
-  assert count == 1000
-  assert decoded
+  files = list(web_decoder.hostile_files(1000, seed=0))
+  assert 0 < web_decoder.compare(files) < len(files)

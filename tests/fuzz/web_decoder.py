@@ -14,7 +14,7 @@ import pathlib
 import random
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -36,35 +36,25 @@ _VERSION_END = 5
 _HEADER_BYTES = 26
 
 
-class Decoder:
-  """The JavaScript decoder in a process of Node; a context manager."""
+def outcomes_in_node(site: str, files: Iterable[bytes]) -> list[str]:
+  """Returns the hash of each file's symbols in JavaScript, or an error's name.
 
-  def __init__(self, codec: codec_lib.Codec, folder: str):
-    self._site = web_export.export(
-      codec.model, folder, max_pixels=codec.max_pixels
-    )
+  Args:
+    site: Where the files' model was exported to.
+    files: What to decode.
 
-  def __enter__(self) -> Decoder:
-    worker = pathlib.Path(__file__).with_suffix(".mjs")
-    heap = f"--max-old-space-size={MEMORY_MEGABYTES}"
-    self._process = subprocess.Popen(
-      ["node", heap, str(worker), self._site],
-      stdin=subprocess.PIPE,
-      stdout=subprocess.PIPE,
-      text=True,
-    )
-    return self
-
-  def __exit__(self, *exception: object) -> None:
-    self._process.kill()
-    self._process.communicate()
-
-  def outcome(self, data: bytes) -> str:
-    """Returns the hash of a file's symbols, an error's name, "" on a crash."""
-    assert self._process.stdin and self._process.stdout
-    self._process.stdin.write(data.hex() + "\n")
-    self._process.stdin.flush()
-    return self._process.stdout.readline().strip()
+  Raises:
+    AssertionError: if Node crashes.
+  """
+  worker = pathlib.Path(__file__).with_suffix(".mjs")
+  process = subprocess.run(
+    ["node", f"--max-old-space-size={MEMORY_MEGABYTES}", str(worker), site],
+    input="".join(f"{data.hex()}\n" for data in files),
+    capture_output=True,
+    text=True,
+  )
+  assert process.returncode == 0, process.stderr
+  return process.stdout.split()
 
 
 def outcome(codec: codec_lib.Codec, data: bytes) -> str:
@@ -75,25 +65,23 @@ def outcome(codec: codec_lib.Codec, data: bytes) -> str:
     return type(e).__name__
 
 
-def compare(files: Iterable[bytes]) -> tuple[int, int]:
+def compare(files: Sequence[bytes]) -> int:
   """Decodes files with both decoders.
 
   Returns:
-    How many files there were, and how many of them both decoded.
+    How many files both decoded.
 
   Raises:
     AssertionError: if the decoders differ on a file.
   """
   codec = codec_lib.Codec.load(str(MODEL))
-  count = decoded = 0
-  with tempfile.TemporaryDirectory() as folder, Decoder(codec, folder) as node:
-    for data in files:
-      expected = outcome(codec, data)
-      found = node.outcome(data)
-      assert found == expected, f"{found}, not {expected}: {data.hex()}"
-      count += 1
-      decoded += not expected.endswith("Error")
-  return count, decoded
+  expected = [outcome(codec, data) for data in files]
+  with tempfile.TemporaryDirectory() as folder:
+    site = web_export.export(codec.model, folder, max_pixels=codec.max_pixels)
+    found = outcomes_in_node(site, files)
+  for ours, theirs, data in zip(expected, found, files):
+    assert ours == theirs, f"{theirs}, not {ours}: {data.hex()}"
+  return sum(not name.endswith("Error") for name in expected)
 
 
 def cuts_and_flips(data: bytes) -> Iterator[bytes]:
@@ -137,8 +125,8 @@ def main() -> None:
   parser.add_argument("--files", type=int, default=20_000)
   parser.add_argument("--seed", type=int, default=1)
   arguments = parser.parse_args()
-  count, decoded = compare(hostile_files(arguments.files, arguments.seed))
-  print(f"{count} files, {decoded} of them images: equal outcomes")
+  decoded = compare(list(hostile_files(arguments.files, arguments.seed)))
+  print(f"{arguments.files} files, {decoded} of them images: equal outcomes")
 
 
 if __name__ == "__main__":
