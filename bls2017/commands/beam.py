@@ -15,10 +15,12 @@ from __future__ import annotations
 import argparse
 import functools
 import logging
+from typing import Any, Callable
 
+from bls2017 import errors
 from bls2017.commands import coding
 from bls2017.common import packages
-from bls2017.encode import request as request_lib
+from bls2017.encode import request
 from bls2017.many import inputs
 
 USAGE = (
@@ -31,22 +33,13 @@ _log = logging.getLogger(__name__)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   """Adds the command's arguments."""
-  add = parser.add_argument
-  add(
-    "--input_glob",
-    metavar="PATTERN",
-    required=True,
-    help="the inputs; * stays within a folder, ** does not",
+  about = "the inputs; * stays within a folder, ** does not"
+  parser.add_argument(
+    "--input_glob", metavar="PATTERN", required=True, help=about
   )
-  about = "place of the outputs"
-  add("--output_dir", metavar="DIR", required=True, help=about)
-  coding.add_overwrite(parser)
-  coding.add_model(parser)
+  coding.add(parser, "--output_dir", "--overwrite", "--model", "--max_pixels")
   compresses = parser.prog.endswith("beam_compress")
-  if compresses:
-    coding.add_quality(parser)
-  else:
-    coding.add_image_format(parser)
+  coding.add(parser, *(("-q --quality",) if compresses else coding.IMAGE))
   parser.set_defaults(compresses=compresses, others=[])
 
 
@@ -60,26 +53,25 @@ def run(options: argparse.Namespace) -> int:
 
   logging.disable(logging.NOTSET)
   logging.getLogger("apache_beam").setLevel(logging.ERROR)
-
+  if not options.output_dir:
+    raise errors.UsageError("--output_dir is needed")
+  make: Callable[..., work.Work]
+  settings: list[Any]
   if options.compresses:
     coding.check_quality(options)
     extension = inputs.BITSTREAM_EXTENSION
-    request = request_lib.Request(options.quality)
-    make = functools.partial(work.compression, request=request)
+    make, settings = work.compression, [request.Request(options.quality)]
   else:
     extension = coding.image_extension(options)
     kind = coding.image_kind(options, f"x{extension}")
-    quality = options.output_quality
-    make = functools.partial(
-      work.decompression, kind=kind, image_quality=quality
-    )
-  codec = coding.load_codec(options)
+    make, settings = work.decompression, [kind, options.output_quality]
+  # A codec is sent to the workers by its model's name.
+  make_work = functools.partial(make, coding.load_codec(options), *settings)
   summary, reasons = beam.run(
     options.input_glob,
     options.output_dir,
     extension,
-    # A codec is sent to the workers by its model's name.
-    functools.partial(make, codec),
+    make_work,
     options.overwrite,
     options.others,
   )

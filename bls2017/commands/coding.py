@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import logging
 import os
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from PIL import Image
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
   from bls2017.many import pool
   from bls2017.many import work as work_lib
 
+# Pillow's own limit would stand beside --max_pixels.
+Image.MAX_IMAGE_PIXELS = None
+
 _log = logging.getLogger(__name__)
 
 
@@ -32,82 +35,73 @@ def at_least_one(text: str) -> int:
   raise argparse.ArgumentTypeError(f"'{text}' is not a whole number above 0")
 
 
-def add_model(parser: argparse.ArgumentParser) -> None:
-  """Adds --model and --max_pixels."""
-  parser.add_argument(
-    "--model",
-    help="a model of the package"
-    f" ({', '.join(packaged_models.names())}) or a model directory; by default"
-    f" {packaged_models.DEFAULT} compresses, and each file names its own",
-  )
-  parser.add_argument(
-    "--max_pixels",
-    metavar="N",
-    type=at_least_one,
-    default=image_io.MAX_PIXELS,
-    help="refuse larger images (default: %(default)s)",
-  )
-
-
-def add_quality(parser: argparse.ArgumentParser) -> None:
-  """Adds --quality."""
-  parser.add_argument(
-    "-q",
-    "--quality",
-    metavar="Q",
-    type=float,
-    help="1 (smallest file) to 12 (best image) in quarter steps;"
-    f" {request.DEFAULT_QUALITY:g} if you ask for nothing else",
-  )
-
-
-def add_image_format(parser: argparse.ArgumentParser) -> None:
-  """Adds --format and --output_quality."""
-  parser.add_argument(
-    "--format",
-    metavar="F",
-    default=inputs.IMAGE_EXTENSION,
-    help="ending of images that you do not name (default: %(default)s)",
-  )
-  parser.add_argument(
-    "--output_quality",
-    metavar="N",
-    type=int,
-    help="quality of JPEG, WebP and AVIF images, 1 to 100; by default WebP is"
-    " lossless and the others are as good as their format can be",
-  )
-
-
-def add_files(parser: argparse.ArgumentParser) -> None:
-  """Adds the inputs, and what becomes of them."""
-  add = parser.add_argument
-  add("inputs", metavar="INPUT", nargs="+", help="a file; many, see above")
-  add("-o", "--output", help="the output, instead of a second argument")
-  add("--output_dir", metavar="DIR", help="place of the outputs of many inputs")
-  add("--base_dir", metavar="DIR", help="keep the folders below this one there")
-  add(
-    "--workers",
+_ARGUMENTS: dict[str, dict[str, Any]] = {
+  "inputs": dict(metavar="INPUT", nargs="+", help="a file; many, see above"),
+  "-o --output": dict(help="the output, instead of a second argument"),
+  "--output_dir": dict(
+    metavar="DIR", help="place of the outputs of many inputs"
+  ),
+  "--base_dir": dict(
+    metavar="DIR", help="keep the folders below this one there"
+  ),
+  "--workers": dict(
     metavar="N",
     type=at_least_one,
     help="files worked on at the same time with --output_dir; by default as"
     " many as there are cores that this process may use",
-  )
-  add_overwrite(parser)
-  add("-v", "--verbose", action="store_true", help="say what was done")
+  ),
+  "--overwrite": dict(action="store_true", help="replace outputs that exist"),
+  "-v --verbose": dict(action="store_true", help="say what was done"),
+  "--model": dict(
+    help="a model of the package"
+    f" ({', '.join(packaged_models.names())}) or a model directory; by default"
+    f" {packaged_models.DEFAULT} compresses, and each file names its own"
+  ),
+  "--max_pixels": dict(
+    metavar="N",
+    type=at_least_one,
+    default=image_io.MAX_PIXELS,
+    help="refuse larger images (default: %(default)s)",
+  ),
+  "-q --quality": dict(
+    metavar="Q",
+    type=float,
+    help="1 (smallest file) to 12 (best image) in quarter steps;"
+    f" {request.DEFAULT_QUALITY:g} if you ask for nothing else",
+  ),
+  "--format": dict(
+    metavar="F",
+    default=inputs.IMAGE_EXTENSION,
+    help="ending of images that you do not name (default: %(default)s)",
+  ),
+  "--output_quality": dict(
+    metavar="N",
+    type=int,
+    help="quality of JPEG, WebP and AVIF images, 1 to 100; by default WebP is"
+    " lossless and the others are as good as their format can be",
+  ),
+}
+"""What argparse is told of each argument."""
+
+FILES = (
+  "inputs", "-o --output", "--output_dir", "--base_dir", "--workers",
+  "--overwrite", "-v --verbose", "--model", "--max_pixels",
+)  # fmt: skip
+"""Arguments that `run` needs."""
+
+IMAGE = ("--format", "--output_quality")
 
 
-def add_overwrite(parser: argparse.ArgumentParser) -> None:
-  """Adds --overwrite."""
-  about = "replace outputs that exist"
-  parser.add_argument("--overwrite", action="store_true", help=about)
+def add(parser: argparse.ArgumentParser, *names: str) -> None:
+  """Adds arguments that several commands have."""
+  for name in names:
+    parser.add_argument(*name.split(), **_ARGUMENTS[name])
 
 
 def load_codec(options: argparse.Namespace) -> codec_lib.Codec:
   """Loads the codec that --model and --max_pixels ask for."""
   from bls2017 import codec
 
-  # Pillow has a limit of its own, which the codec's replaces.
-  Image.MAX_IMAGE_PIXELS = None
   return codec.Codec.load(options.model, options.max_pixels)
 
 
@@ -157,7 +151,7 @@ def run(
   """Works on one input, or on many with --output_dir.
 
   Args:
-    options: From `add_files`.
+    options: `FILES`.
     extension: Ending of outputs that are not named.
     make_work: Makes what is done with each file, from an output's name.
     refines: True if the work has steps: then the first Ctrl-C takes the best

@@ -39,9 +39,7 @@ USAGE = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   """Adds the command's arguments."""
-  coding.add_files(parser)
-  coding.add_model(parser)
-  coding.add_quality(parser)
+  coding.add(parser, *coding.FILES, "-q --quality")
   add = parser.add_argument
   size = "instead, the most bytes of the file: 50000, 50k, 1.5M or 64Ki"
   add("--max_bytes", metavar="N", type=_size, help=size)

@@ -33,9 +33,7 @@ USAGE = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   """Adds the command's arguments."""
-  coding.add_files(parser)
-  coding.add_model(parser)
-  coding.add_image_format(parser)
+  coding.add(parser, *coding.FILES, *coding.IMAGE)
   add = parser.add_argument
   add("--region", metavar="X,Y,W,H", type=_region, help="only this part")
   add("--reduce", type=int, choices=REDUCTIONS, default=1, help="a preview")

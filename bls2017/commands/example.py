@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   add("output", metavar="OUTPUT", help="the image file; its ending says which")
   add("--width", metavar="N", type=coding.at_least_one, default=768)
   add("--height", metavar="N", type=coding.at_least_one, default=512)
-  coding.add_overwrite(parser)
+  coding.add(parser, "--overwrite")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   """Adds the command's arguments."""
   parser.add_argument("file", metavar="FILE", help='"-" is standard input')
   parser.add_argument("--json", action="store_true", help="print a JSON object")
-  coding.add_model(parser)
+  coding.add(parser, "--model", "--max_pixels")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -37,15 +37,15 @@ def run(options: argparse.Namespace) -> int:
   if options.json:
     print(json.dumps(values, indent=2))
     return 0
-  sizes = values["metadata"].items()
-  boxes = [f"{kind.strip()} {size} bytes" for kind, size in sizes]
-  values["metadata"] = ", ".join(boxes) or "none"
-  values["packaged_model"] = values["packaged_model"] or "none has this id"
-  values["bpp"] = f"{values['bpp']:.4f}"
-  width = max(map(len, values))
   for key, value in values.items():
-    shown = "unknown, the file has another model" if value is None else value
-    print(f"{key:{width}}  {shown}")
+    if key == "metadata":
+      boxes = [f"{kind.strip()} {size} bytes" for kind, size in value.items()]
+      value = ", ".join(boxes) or "none"
+    elif isinstance(value, float):
+      value = f"{value:.4g}"
+    elif value is None:
+      value = "unknown, as the model is not there"
+    print(f"{key:{max(map(len, values))}}  {value}")
   return 0
 
 
@@ -57,16 +57,16 @@ def _values(codec: codec_lib.Codec, data: bytes) -> dict[str, Any]:
     facts = dataclasses.asdict(codec.info(data))
   except errors.ForeignModelError:
     container.check_size(header.height, header.width, codec.max_pixels)
-    names = [field.name for field in dataclasses.fields(codec_lib.StreamInfo)]
     boxes, _ = container.unpack_boxes(data)
-    facts = {
-      **dict.fromkeys(names),
-      "version": container.VERSION,
-      "height": header.height,
-      "width": header.width,
-      "model_id": header.model_id.hex(),
-      "bpp": 8 * len(data) / (header.height * header.width),
-      "metadata": {box.type.decode("ascii"): len(box.data) for box in boxes},
-    }
+    fields = dataclasses.fields(codec_lib.StreamInfo)
+    facts = dict.fromkeys(field.name for field in fields)
+    facts.update(
+      version=container.VERSION,
+      height=header.height,
+      width=header.width,
+      model_id=header.model_id.hex(),
+      bpp=8 * len(data) / (header.height * header.width),
+      metadata={box.type.decode("ascii"): len(box.data) for box in boxes},
+    )
   name = packaged_models.find(header.model_id)
   return {**facts, "bytes": len(data), "packaged_model": name}

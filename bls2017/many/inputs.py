@@ -91,8 +91,8 @@ def find(
       the end, if there were no inputs.
   """
   directories = list(dict.fromkeys(filter(os.path.isdir, arguments)))
-  for directory in directories if base_dir else ():
-    _relative(directory, base_dir)
+  for directory in directories:
+    _relative(directory, base_dir or directory)
   named = [
     job
     for argument in arguments

@@ -149,9 +149,10 @@ def naming(source: str) -> Iterator[None]:
   try:
     yield
   except errors.CodecError as e:
-    if source in str(e):
+    text = str(e)
+    if text.startswith(f"{source} ") or f" {source}: " in f" {text}":
       raise
-    raise type(e)(f"{source}: {e}") from e
+    raise type(e)(f"{source}: {text}") from e
   except Exception as e:  # Too little memory, for example.
     reason = " ".join(f"{type(e).__name__}: {e}".split())
     raise errors.CodecError(f"{source}: {reason}") from e
