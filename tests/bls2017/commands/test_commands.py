@@ -328,6 +328,8 @@ _FINE = "1 of 1 files coded"
 _ODD = "is not a regular file"
 _IN, _OUT, _ERROR = ({n: None} for n in ("stdin", "stdout", "stderr"))
 _WRITTEN = "test -s x.bls"
+# Who is not root makes no devices, and cannot replace those of the machine.
+_DEVICE = "mknod null c 1 3 2> /dev/null || ln -s /dev/null null"
 
 SITUATIONS = (
   # A: outputs that are no plain files are not looked into.
@@ -337,10 +339,27 @@ SITUATIONS = (
             "test -L o/photo.jpg.bls -a ! -e o/gone"),
   Situation("A", "mkdir o; ln -s /dev/zero o/photo.jpg.bls", "d", 6, _ODD,
             "test -L o/photo.jpg.bls"),
+  Situation("A", "mkfifo f; cat f > got &", "compress photo.jpg f", 0, "",
+            "until test -s got; do sleep 0.1; done; test -p f"),
+  Situation("A", "mkfifo f; cat f > got &", "compress photo.jpg f --overwrite",
+            0, "", "until test -s got; do sleep 0.1; done; test -p f"),
+  Situation("A", _DEVICE, "compress photo.jpg null", 0, "", "test -c null"),
+  Situation("A", _DEVICE, "compress photo.jpg null --overwrite", 0, "",
+            "test -c null"),
+  Situation("A", f"{_DEVICE}; mkdir o; mv null o/photo.jpg.bls",
+            "compress d --output_dir=o --overwrite", 0, _FINE,
+            "test -c o/photo.jpg.bls"),
+  Situation("A", "", "compress photo.jpg /dev/stdout", 0, "", "test -s x",
+            {"stdout": "x"}),
+  Situation("A", "touch old; ln -s old x.bls",
+            "compress photo.jpg x.bls --overwrite", 0, "",
+            "test -L x.bls -a -s old"),
+  Situation("A", "touch old; ln -s old x.bls", "compress photo.jpg x.bls", 6,
+            "x.bls exists; use --overwrite", "test -L x.bls -a ! -s old"),
   # E: nothing is left out without a word, and nothing stops the rest.
   Situation("E", "touch d/x.{HEIC,heif,jxl,DNG,cr2,nef,arw,exr} d/y.JXL", "d",
-            3, "bls2017: left out, as Pillow does not read them: 1 .arw, 1 .cr2,"
-            " 1 .dng, 1 .exr, 1 .heic, 1 .heif, 2 .jxl, 1 .nef; convert"),
+            3, "bls2017: left out, as Pillow does not read them: 1 .arw,"
+            " 1 .cr2, 1 .dng, 1 .exr, 1 .heic, 1 .heif, 2 .jxl, 1 .nef;"),
   Situation("E", "touch d/x.txt d/x.mp4 d/x.xmp d/.x.heic", "d", 0, _FINE),
   Situation("E", "mkfifo d/x.png", "d", 3, f"d/x.png {_ODD}"),
   Situation("E", "ln -s /dev/zero d/x.png", "d", 3, f"d/x.png {_ODD}"),
@@ -350,7 +369,7 @@ SITUATIONS = (
             "d/up is a link to a directory and is not followed"),
   Situation("E", "", "compress --output_dir=o no*.jpg d", 3,
             "no file matches no*.jpg"),
-  Situation("E", "", "compress --output_dir=o @gone d", 3, "cannot read gone"),
+  Situation("E", "", "compress --output_dir=o @gone d", 3, "@gone: gone"),
   Situation("E", "", "compress --output_dir=o gone d", 3, "cannot read gone"),
   Situation("E", "mkdir o; touch o/gone.jpg.bls",
             "compress --output_dir=o gone.jpg d", 3, "cannot read gone.jpg"),
@@ -378,6 +397,13 @@ SITUATIONS = (
   Situation("G", "", "--version", 6, "cannot write", "",
             {"stdout": "/dev/full"}),
   # I: names and lists of all kinds.
+  *(Situation("I", "", f"compress photo.jpg {name}.bls", 0, "",
+              f"test -s {name}.bls")
+    for name in (60 * "\U0001f600", 40 * "\u5199\u771f", 240 * "x")),
+  Situation("I", f"mv d/photo.jpg d/{247 * 'x'}.jpg", "d", 0, _FINE,
+            f"test -s o/{247 * 'x'}.jpg.bls"),
+  Situation("I", f"cp d/photo.jpg d/{248 * 'x'}.jpg", "d", 6,
+            "File name too long"),
   Situation("I", r"printf '\357\273\277d/photo.jpg\r\n' > l",
             "compress --output_dir=o @l", 0, _FINE),
   Situation("I", r"mv d/photo.jpg $(printf 'd/\377\033.jpg')", "d", 0, _FINE,
