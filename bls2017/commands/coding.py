@@ -248,10 +248,11 @@ def _many(
     return bool(exit_codes)
 
   text = "finishing the files at work; Ctrl-C again to give them up"
-  with progress.messages_above_bars():
-    with progress.first_signal_noted(text) as exit_codes:
-      summary = pool.run(jobs, work, options.overwrite, options.workers, tell)
-    bar.close()
+  with contextlib.ExitStack() as stack:
+    stack.enter_context(progress.messages_above_bars())
+    stack.callback(bar.close)
+    exit_codes = stack.enter_context(progress.first_signal_noted(text))
+    summary = pool.run(jobs, work, options.overwrite, options.workers, tell)
   log_summary(summary)
   return exit_codes[0] if exit_codes else summary.exit_code
 

@@ -32,7 +32,6 @@ COMMANDS = {
 
 EXIT_INTERRUPTED = 130
 
-
 _log = logging.getLogger(__name__)
 
 

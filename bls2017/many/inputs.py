@@ -90,7 +90,7 @@ def find(
     errors.UsageError: if an argument is "-" or lies outside of `base_dir`; in
       the end, if there were no inputs.
   """
-  directories = list(dict.fromkeys(filter(os.path.isdir, arguments)))
+  directories = dict.fromkeys(filter(os.path.isdir, arguments))
   for directory in directories:
     _relative(directory, base_dir or directory)
   named = [

@@ -612,6 +612,30 @@ def test_info_reads_files_of_models_that_are_not_there(
   assert "--model" in commands.assert_fails(refused, 4)
 
 
+def test_files_of_all_packaged_models_are_read(folder, packaged):
+  os.mkdir("in")
+  decoded = {}
+  for name in ("one", "two", "ms_ssim"):
+    codec = bls2017.Codec.load(name)
+    data = codec.compress(X, 1.5)
+    (folder / "in" / f"{name}.bls").write_bytes(data)
+    decoded[name] = codec.decompress(data)
+  done = commands.run(
+    "decompress", "--output_dir=back", "in", models=str(packaged)
+  )
+  assert done.returncode == 0, done.stderr
+  for name, x_hat in decoded.items():
+    np.testing.assert_array_equal(_read(f"back/{name}.png"), x_hat)
+  done = commands.run("info", "--json", "in/two.bls", models=str(packaged))
+  facts = json.loads(done.stdout)
+  assert facts["packaged_model"] == "two" and facts["lanes"]
+  done = commands.run("compress", "x.png", "y", "--model=two", "-q1",
+                      models=str(packaged))  # fmt: skip
+  assert done.returncode == 0, done.stderr
+  done = commands.run("info", "y", "--model=three", models=str(packaged))
+  assert "one and two" in commands.assert_fails(done, 3)
+
+
 def test_an_example_is_a_photograph_to_try(folder):
   done, exists = _run(
     "example photo.png --width=40 --height=30", "example photo.png"
