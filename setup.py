@@ -43,6 +43,7 @@ setuptools.setup(
       "evaluation/reference/*",
       "evaluation/templates/*",
       "format/FORMAT.md",
+      "format/build_range_coder.sh",
       "format/range_coder.c",
       "format/range_coder.wasm",
       "pretrained/*",

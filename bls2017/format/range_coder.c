@@ -1,10 +1,7 @@
 /* The range coder and the checksum of FORMAT.md, for Python and for browsers.
 
-   Both run this file as WebAssembly, range_coder.wasm. Build it with clang and
-   lld 14 or later, in this folder:
-
-     clang --target=wasm32 -O3 -ffreestanding -nostdlib -Wl,--no-entry \
-       -Wl,--strip-all -Wl,--export=__heap_base -o range_coder.wasm range_coder.c
+   Both run this file as WebAssembly: range_coder.wasm, which
+   build_range_coder.sh makes of it.
 
    There is no allocation: a caller puts what a function reads from __heap_base
    on, grows the memory as far as needed, and passes addresses. Bytes of
