@@ -6,20 +6,18 @@ import argparse
 import contextlib
 import logging
 import os
-from typing import TYPE_CHECKING, Any, Callable
+from typing import Any, Callable
 
 from PIL import Image
 
+from bls2017 import codec as codec_lib
 from bls2017 import commands, errors, files
+from bls2017.commands import progress
 from bls2017.encode import request
 from bls2017.images import image_io
-from bls2017.many import inputs
+from bls2017.many import inputs, pool
+from bls2017.many import work as work_lib
 from bls2017.model import model_directory, packaged_models
-
-if TYPE_CHECKING:
-  from bls2017 import codec as codec_lib
-  from bls2017.many import pool
-  from bls2017.many import work as work_lib
 
 # Pillow's own limit would stand beside --max_pixels.
 Image.MAX_IMAGE_PIXELS = None
@@ -100,13 +98,11 @@ def add(parser: argparse.ArgumentParser, *names: str) -> None:
 
 def load_codec(options: argparse.Namespace) -> codec_lib.Codec:
   """Loads the codec that --model and --max_pixels ask for."""
-  from bls2017 import codec
-
-  return codec.Codec.load(options.model, options.max_pixels)
+  return codec_lib.Codec.load(options.model, options.max_pixels)
 
 
 def check_quality(options: argparse.Namespace) -> None:
-  """Says which step --quality becomes, before anything heavy is imported.
+  """Says which step --quality becomes, before an image is read.
 
   Raises:
     errors.UsageError: if the model has no such quality.
@@ -200,9 +196,6 @@ def _one(
   output: str,
   refines: bool,
 ) -> int:
-  from bls2017.commands import progress
-  from bls2017.many import pool
-
   bar, exit_codes = progress.ProgressBar(), list[int]()
 
   def tell(done: int, total: int) -> bool:
@@ -225,9 +218,6 @@ def _one(
 def _many(
   options: argparse.Namespace, work: work_lib.Work, extension: str
 ) -> int:
-  from bls2017.commands import progress
-  from bls2017.many import pool
-
   jobs = inputs.find(
     options.inputs, options.output_dir, extension, options.base_dir
   )

@@ -8,13 +8,12 @@ import signal
 from collections.abc import Iterator
 from typing import Any
 
-import tqdm
-from tqdm.contrib import logging as tqdm_logging
-
 
 def messages_above_bars() -> contextlib.AbstractContextManager[None]:
   """While this context is open, log messages leave a bar in its line."""
-  return tqdm_logging.logging_redirect_tqdm()
+  from tqdm.contrib import logging
+
+  return logging.logging_redirect_tqdm()
 
 
 class ProgressBar:
@@ -33,6 +32,8 @@ class ProgressBar:
       total: All steps; None where nobody knows.
     """
     if what != self._what:
+      import tqdm
+
       self.close()
       self._what, self._done = what, done
       self._bar = tqdm.tqdm(
