@@ -20,8 +20,8 @@ from bls2017 import decode, errors
 from bls2017.encode import request as request_lib
 from bls2017.encode import search
 from bls2017.format import container
-from bls2017.images import image_io
 from bls2017.images import metadata as metadata_lib
+from bls2017.images import reading
 from bls2017.model import model_directory, packaged_models
 
 FileBytes = Union[bytes, bytearray, memoryview]
@@ -104,7 +104,7 @@ class Codec:
   def __init__(
     self,
     model: model_directory.FrozenModel,
-    max_pixels: int = image_io.MAX_PIXELS,
+    max_pixels: int = reading.MAX_PIXELS,
   ):
     self.model = model
     self.max_pixels = max_pixels
@@ -115,7 +115,7 @@ class Codec:
 
   @classmethod
   def load(
-    cls, model: str | None = None, max_pixels: int = image_io.MAX_PIXELS
+    cls, model: str | None = None, max_pixels: int = reading.MAX_PIXELS
   ) -> Codec:
     """Loads a model directory.
 
@@ -143,7 +143,7 @@ class Codec:
 
   def compress(
     self,
-    image: image_io.Picture,
+    image: reading.Source,
     quality: float | None = None,
     *,
     max_bytes: float | None = None,
@@ -159,9 +159,10 @@ class Codec:
     """Compresses an image.
 
     Args:
-      image: An array (uint8 [H, W, 3], sRGB, or others that `image_io`
+      image: An array (uint8 [H, W, 3], sRGB, or others that `images.samples`
         describes), one of Pillow's images, a path, the bytes of an image file,
-        or a binary file; sides of 1 to 65535 pixels.
+        or a binary file; sides of 1 to 65535 pixels. One warning is logged of
+        what cannot be kept.
       quality: 1 (smallest file) to the number of the model's levels, 12 in the
         packaged one, rounded to the nearest of its steps, there quarters; 6
         where no target is given either.
@@ -203,22 +204,24 @@ class Codec:
 
   def encode(
     self,
-    image: image_io.Picture,
+    image: reading.Source | reading.Picture,
     request: request_lib.Request,
     metadata: metadata_lib.Metadata | None = None,
     progress: request_lib.Progress | None = None,
     verify: bool = False,
   ) -> Encoded:
-    """Compresses an image as `compress` does, and tells more of the result."""
+    """Compresses an image as `compress` does, and tells more of the result.
+
+    It also takes what `images.reading.read_opaque` gives.
+    """
+    if not isinstance(image, reading.Picture):
+      image = reading.read_opaque(image, self.max_pixels)
     if metadata is None:
-      metadata = metadata_lib.NONE
-      if not isinstance(image, np.ndarray):
-        metadata = metadata_lib.read(image)
-    pixels = image_io.as_rgb(image, self.max_pixels)
-    height, width = pixels.shape[:2]
+      metadata = metadata_lib.Metadata(image.exif, image.xmp)
+    height, width = image.pixels.shape[:2]
     container.check_size(height, width, self.max_pixels)
     found = search.encode(
-      pixels, self.model, request, _boxes(metadata), progress
+      image.pixels, self.model, request, _boxes(metadata), progress
     )
     candidate = found.candidate
     data = found.image.file(candidate)

@@ -189,7 +189,7 @@ def open_image(stream: BinaryIO, losses: list[str]) -> Any:
   raise UnidentifiedImageError(reasons[0])
 
 
-def read_rgb(source: Source, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def read_opaque(source: Source, max_pixels: int = MAX_PIXELS) -> Picture:
   """Reads an image and composites it on white; a warning says what was lost.
 
   Args:
@@ -197,7 +197,7 @@ def read_rgb(source: Source, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     max_pixels: As for `read`.
 
   Returns:
-    uint8 [H, W, 3], sRGB, upright.
+    The picture, without alpha.
 
   Raises:
     As `read`.
@@ -206,7 +206,13 @@ def read_rgb(source: Source, max_pixels: int = MAX_PIXELS) -> np.ndarray:
   losses = picture.losses + (ALPHA_LOSS,) * (picture.alpha is not None)
   if losses:
     _log.warning("%s: not kept: %s", name_of(source), "; ".join(losses))
-  return to_rgb(picture.pixels, picture.alpha)
+  pixels = to_rgb(picture.pixels, picture.alpha)
+  return picture._replace(pixels=pixels, alpha=None, losses=losses)
+
+
+def read_rgb(source: Source, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+  """Reads the pixels of `read_opaque`: uint8 [H, W, 3], sRGB, upright."""
+  return read_opaque(source, max_pixels).pixels
 
 
 def read_grey(source: Source, max_pixels: int = MAX_PIXELS) -> np.ndarray:

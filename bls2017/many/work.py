@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import logging
 from typing import Callable, NamedTuple, Union
 
 import numpy as np
@@ -13,7 +14,9 @@ from bls2017 import codec as codec_lib
 from bls2017 import errors, files
 from bls2017.encode import request as request_lib
 from bls2017.format import container
-from bls2017.images import image_io, metadata
+from bls2017.images import metadata, reading, writing
+
+_log = logging.getLogger(__name__)
 
 Source = Union[str, bytes]
 """An input: its path, "-" for standard input, or its bytes."""
@@ -76,12 +79,12 @@ def compression(
   def code(source: Source, progress: request_lib.Progress | None) -> Coded:
     if source == files.STANDARD_STREAM:
       source = files.read(source)
-    image = image_io.read_rgb(source, codec.max_pixels)
-    about = metadata.NONE if strip else metadata.read(source)
-    encoded = codec.encode(image, request, about, progress, verify)
-    data, pixels = encoded.data, image.shape[0] * image.shape[1]
-    note = describe(image, encoded) if describe else ""
-    return Coded(data, pixels, len(data), note)
+    picture = reading.read_opaque(source, codec.max_pixels)
+    about = metadata.Metadata() if strip else None
+    encoded = codec.encode(picture, request, about, progress, verify)
+    height, width = picture.pixels.shape[:2]
+    note = describe(picture.pixels, encoded) if describe else ""
+    return Coded(encoded.data, height * width, len(encoded.data), note)
 
   def fault(source: Source, existing: bytes) -> str:
     del source
@@ -116,7 +119,7 @@ def decompression(
   Args:
     codec: Decompresses the files.
     kind: Pillow's name of the images' format.
-    image_quality: As for `image_io.encode`.
+    image_quality: As for `images.writing.encode`.
     region: As for `Codec.decompress`.
     reduce: As for `Codec.decompress`.
   """
@@ -131,9 +134,13 @@ def decompression(
     data = read(source)
     image, about = codec.decode(data, region=region, reduce=reduce)
     header = container.unpack_fields(data)
-    encoded = image_io.encode(image, kind, image_quality, about)
+    picture = reading.Picture(image, None, *about)
+    encoded = writing.encode(picture, kind, image_quality)
+    if encoded.losses:
+      losses = "; ".join(encoded.losses)
+      _log.warning("the %s image does not keep: %s", kind, losses)
     note = f"{image.shape[1]} x {image.shape[0]} pixels"
-    return Coded(encoded, header.height * header.width, len(data), note)
+    return Coded(encoded.data, header.height * header.width, len(data), note)
 
   def fault(source: Source, existing: bytes) -> str:
     info = codec.info(read(source))

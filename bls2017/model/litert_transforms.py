@@ -23,7 +23,6 @@ import numpy as np
 from bls2017.common import config
 from bls2017.format import lanes
 
-
 ANALYSIS, SYNTHESIS = "analysis", "synthesis"
 
 WINDOW_POSITIONS = 8192
