@@ -17,7 +17,7 @@ from bls2017.format import container, lanes
 from bls2017.model import model_directory
 
 BLOCK_POSITIONS = 16384
-"""Positions that are decoded at once, at least; below twice as many, all are."""
+"""Positions decoded at once, at least; below twice as many, all are."""
 
 REACH = 2
 """Positions around a pixel's own that its value depends on.
@@ -242,7 +242,7 @@ def _assembled(
 
 
 def _means(image: np.ndarray, factor: int) -> np.ndarray:
-  """Means of boxes of factor x factor pixels, of each row of boxes by itself."""
+  """Means of boxes of factor x factor pixels, one row of boxes at a time."""
   height, width = image.shape[:2]
   small = np.empty((-(-height // factor), -(-width // factor), 3), np.uint8)
   columns = np.arange(0, width, factor)

@@ -41,7 +41,8 @@ MIME_TYPE = "image/x-bls"
 
 _INFO_NAMES = {container.EXIF: "exif", container.XMP: "xmp"}
 _REQUEST = (
-  "quality", "max_bytes", "target_bpp", "target_psnr", "effort", "metric", "roi",
+  "quality", "max_bytes", "target_bpp", "target_psnr", "effort", "metric",
+  "roi",
 )  # fmt: skip
 
 _codec: codec_lib.Codec | None = None
@@ -151,7 +152,7 @@ def _packaged_config(model_id: bytes) -> Any:
 
 
 def _quality(header: container.Header) -> float | None:
-  """The quality of a file; None where its model, and so the scale, is unknown."""
+  """The quality of a file; None if its model, and so the scale, is unknown."""
   config = _packaged_config(header.model_id)
   if _codec and _codec.model.model_id == header.model_id:
     config = _codec.model.config

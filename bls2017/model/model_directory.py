@@ -298,7 +298,7 @@ class _Directory:
     return content
 
   def arrays(self, name: str) -> Mapping[str, np.ndarray]:
-    """The arrays of an .npz file, each of which is read when it is asked for."""
+    """The arrays of an .npz file; each is read when it is asked for."""
     content = self.content(name)
     try:
       arrays: Mapping[str, np.ndarray] = np.load(
