@@ -1,5 +1,9 @@
-"""Comparing codecs by rate and distortion.
+"""Compares codecs by rate and distortion.
 
-The codecs compared, the grid of measurements, curves and Bjontegaard deltas,
-the report, and the studies of the paper's own questions.
+    images -> grid -> results.csv -> rate_distortion -> summary -> report.html
+               |                          |                |
+    image_codecs, measurement           plots         summary.json
+
+`evaluation_run` goes this way once. `studies` asks the paper's own questions of
+models; the report shows their answers (`study_results`).
 """

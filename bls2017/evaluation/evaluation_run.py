@@ -44,7 +44,7 @@ def evaluate(
   figure: str | None = None,
   figure_bpp: float = 0.113,
 ) -> list[str]:
-  """Compares codecs on images: numbers, plots, pictures and the report.
+  """Compares codecs on images; writes numbers, plots and the report.
 
   Args:
     images: Pattern of the files.

@@ -179,10 +179,11 @@ def learned(model: str | None = None, label: str = LEARNED) -> Learned:
 
 
 def macs_per_pixel(filters: int, latents: int) -> float:
-  """Counts multiply-accumulates of the analysis; the synthesis has as many.
+  """Counts the multiply-accumulates of the analysis, or of the synthesis.
 
   Every stage is a convolution and a GDN at one position for 16, 64 or 256
-  pixels (paper, section 3.1).
+  pixels (paper, section 3.1). A model that leaves out unused channels needs a
+  little less.
   """
   return (
     (9 * 9 * 3 * filters + filters**2) / 16
@@ -201,8 +202,8 @@ def _version(feature: str) -> str:
 
     # libavif takes the first of these encoders that it was built with.
     for encoder in ("aom", "rav1e", "svt"):
-      if AvifImagePlugin.get_codec_version(encoder):
-        number = AvifImagePlugin.get_codec_version(encoder)
+      number = AvifImagePlugin.get_codec_version(encoder)
+      if number:
         return f"{version}, {encoder} {number}"
   return version
 
