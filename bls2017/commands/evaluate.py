@@ -157,6 +157,7 @@ def run(arguments: list[str]) -> int:
     )
   finally:
     bar.close()
-  print(*sentences, sep="\n", file=sys.stderr)
+  for sentence in sentences:
+    print(sentence, file=sys.stderr)
   print(os.path.join(output_dir, "report.html"))
   return 0
