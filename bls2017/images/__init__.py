@@ -1,5 +1,6 @@
 """Images as arrays, and how near two of them are.
 
-Reading and writing image files as 8-bit sRGB, and the measures PSNR and
-MS-SSIM.
+`reading` makes 8-bit sRGB of any image, with what its file says, by the rules
+of `containers`, `metadata`, `samples` and `colour`.
+`writing` makes image files, `metrics` has PSNR and MS-SSIM.
 """

@@ -1,9 +1,10 @@
 """Turns the colours of an image file into sRGB.
 
 Whatever tells colours becomes an ICC profile, which Little CMS converts from
-(relative colorimetric): a profile is taken as it is; code points of H.273
-(cICP in PNG, nclx in AVIF) and PNG's gAMA and cHRM give the matrix and the
-curve of one. Where several are told, the first that can be used counts.
+(relative colorimetric). A profile is taken as it is; code points of H.273 (cICP
+in PNG, nclx in AVIF) and PNG's gAMA and cHRM give the matrix and the curve of
+one. The first counts that can be used of cICP, a profile, nclx, and gAMA with
+cHRM; sRGB in PNG takes the place of these two.
 
 Transfer functions of video (BT.709, BT.601, BT.2020) count as that of sRGB, as
 programs that show photographs take them. Those of HDR (PQ and HLG) cannot be
@@ -74,11 +75,15 @@ def to_srgb(image: Image.Image, about: Description) -> Image.Image:
   for what, profile in _profiles(about):
     try:
       data = profile()
-      return _apply(image, data) if data else image.convert("RGB")
+      return _apply(image, data) if data else _plain(image)
     # Little CMS and Pillow raise any of these for odd profiles.
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as e:
       about.losses.append(f"{what} ({' '.join(str(e).split())})")
-  return image.convert("RGB")
+  return _plain(image)
+
+
+def _plain(image: Image.Image) -> Image.Image:
+  return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _profiles(
@@ -86,7 +91,7 @@ def _profiles(
 ) -> Iterator[tuple[str, Callable[[], bytes]]]:
   """What tells colours, by name, and makes an ICC profile, empty for sRGB."""
   cicp, gamma, chromaticities = about.cicp, about.gamma, about.chromaticities
-  if cicp:
+  if cicp and cicp != (_UNSPECIFIED, _UNSPECIFIED):
     yield "its colours told by code points", lambda: _of_code_points(*cicp)
   if about.icc:
     yield "its ICC profile", lambda: about.icc

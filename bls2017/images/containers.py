@@ -8,9 +8,6 @@ it down. Left out and named as lost are:
 - bytes between and after the parts of a file, further pictures, gain maps and
   motion videos among them;
 - texts, comments, and segments, chunks and boxes of other programs.
-
-PNG's colours are those of cICP, else an ICC profile, else sRGB, else gAMA and
-cHRM; AVIF's those of an ICC profile, else nclx.
 """
 
 from __future__ import annotations
@@ -20,7 +17,7 @@ import io
 import re
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import BinaryIO
 
 from bls2017 import errors
@@ -48,6 +45,11 @@ _SILENT_SEGMENTS = (
   b"JFIF\0", b"JFXX\0", b"Adobe", b"MPF\0", b"Ducky", b"urn:iso:std:iso:ts:",
 )  # fmt: skip
 
+_KEPT_SEGMENTS = ((0xE0, b"JFIF\0"), (0xEE, b"Adobe"))
+"""Those that tell how the samples are to be understood."""
+
+_SILENT_BOXES = (b"ftyp", b"meta", b"mdat", b"free", b"skip", b"moov")
+
 _MOTION = re.compile(rb"(?:MotionPhoto|MicroVideo)\s*(?:=\s*[\"']|>)\s*1")
 _VIDEO = re.compile(rb"ftyp(?:mp4|iso|qt  |avc|M4V|MSNV|3gp)")
 _GAIN_MAP = re.compile(rb"hdrgm:|HDRGainMap|urn:iso:std:iso:ts:21496")
@@ -60,6 +62,8 @@ _INNER_SIZES = re.compile(
   rb"\x89PNG\r\n\x1a\n....IHDR(.{8})|\xff\x4f\xff\x51....(.{8})", re.DOTALL
 )
 """Sizes of PNG and JPEG 2000 images, which may be inside of others."""
+
+Segments = list[tuple[int, bytes]]  # Markers of JPEG, and what they hold.
 
 _UUIDS = {
   b"JpgTiffExif->JP2": "exif",
@@ -80,8 +84,8 @@ def take_apart(
     A file for Pillow, and what is known.
 
   Raises:
-    errors.UnreadableInputError: if a part with samples is damaged, or the file
-      is an animated PNG.
+    errors.UnreadableInputError: if a part with samples is damaged, the file is
+      cut off, or an animated PNG.
     errors.LimitError: if the image has more pixels than allowed.
   """
   stream.seek(0)
@@ -100,7 +104,7 @@ def take_apart(
     raise errors.UnreadableInputError(
       "is a camera's raw file (CR2); convert it first"
     )
-  if start[4:8] == b"ftyp":
+  if start[4:12] in (b"ftypavif", b"ftypavis", b"ftypmif1"):
     return _avif(_read(stream, _MAX_READ), about), about
   if start.startswith((*_JPEG_2000, *_ICONS)):
     # Pillow believes what stands around the images, or decodes them at once.
@@ -109,21 +113,16 @@ def take_apart(
     stream.seek(0)
   if start.startswith(_JPEG_2000):
     return _jpeg_2000(_read(stream, _MAX_READ), about), about
-  if start.startswith(b"BM"):
-    _bmp(stream, start, about)
+  if start.startswith(b"BM") and start[70:74] in (b"DEBM", b"KNIL"):
+    about.losses.append("its ICC profile")
+  elif start.startswith(b"RIFF"):  # WebP, among others.
+    stream.seek(8 + int.from_bytes(start[4:8], "little"))
+    _look_behind(stream, about)
   return stream, about
 
 
 def check_pixels(size: tuple[int, int], max_pixels: int) -> None:
-  """Refuses an image that has too many.
-
-  Args:
-    size: Width and height.
-    max_pixels: The limit.
-
-  Raises:
-    errors.LimitError: if so.
-  """
+  """Raises errors.LimitError if width times height is over a limit."""
   width, height = size
   if width * height > max_pixels:
     raise errors.LimitError(
@@ -143,8 +142,16 @@ def _read(stream: BinaryIO, length: int) -> bytes:
   return b"".join(parts)
 
 
-def _names(names: Iterable[str]) -> str:
-  return ", ".join(dict.fromkeys(names))[:80]
+def _look_behind(stream: BinaryIO, about: Description) -> None:
+  if stream.read(1024).strip(_PADDING):
+    about.losses.append("bytes after its end")
+
+
+def _name(about: Description, what: str, names: list[str]) -> None:
+  if names:
+    text = ", ".join(dict.fromkeys(names))[:80]
+    text = "".join(c if c.isprintable() else "?" for c in text)
+    about.losses.append(f"{what} ({text})")
 
 
 # PNG
@@ -155,11 +162,11 @@ def _png(stream: BinaryIO, about: Description, max_pixels: int) -> BinaryIO:
   chunks: dict[bytes, bytes] = {}
   texts: list[tuple[bytes, bytes]] = []
   damaged, others = [], []
-  header = b""
-  while True:
+  header = kind = b""
+  while kind != b"IEND":
     head = stream.read(8)
     if len(head) < 8 or not head[4:].isalpha():
-      break
+      raise errors.UnreadableInputError("is damaged or cut off")
     length, kind = struct.unpack(">I4s", head)
     body, checksum = _read(stream, length), stream.read(4)
     is_right = checksum == struct.pack(">I", zlib.crc32(kind + body))
@@ -174,31 +181,25 @@ def _png(stream: BinaryIO, about: Description, max_pixels: int) -> BinaryIO:
         chunks.setdefault(kind, body)
       if kind != b"tRNS" or not is_right or header[9:10] != b"\3":
         continue
-    elif len(checksum) == 4 and not is_right:
+    elif not is_right:
       raise errors.UnreadableInputError(
-        f"is damaged: the checksum of its part {kind.decode()} is wrong"
+        f"is damaged or cut off: the checksum of {kind.decode()} is wrong"
       )
     parts += [head, body, checksum]
     if not header:
       if kind != b"IHDR" or len(body) != 13:
-        raise errors.UnreadableInputError("is damaged: its header is missing")
+        raise errors.UnreadableInputError("is damaged: it has no header")
       header = body
       check_pixels(struct.unpack(">II", body[:8]), max_pixels)
-    if kind == b"IEND":
-      if stream.read(1024).strip(_PADDING):
-        about.losses.append("bytes after its end")
-      break
-  for what, names in (("damaged chunks", damaged), ("chunks", others)):
-    if names:
-      about.losses.append(f"{what} ({_names(names)})")
-  _read_chunks(chunks, header or bytes(13), about)
+  _look_behind(stream, about)
+  _name(about, "damaged chunks", damaged)
+  _name(about, "chunks", others)
+  _read_chunks(chunks, header, about)
   _read_texts(texts, about)
   return io.BytesIO(b"".join(parts))
 
 
-def _read_chunks(
-  chunks: dict[bytes, bytes], header: bytes, about: Description
-) -> None:
+def _read_chunks(chunks: dict, header: bytes, about: Description) -> None:
   about.depth, colour = header[8], header[9]
   frames = chunks.get(b"acTL", b"")
   if len(frames) == 8 and frames[:4] > b"\0\0\0\1":
@@ -217,11 +218,12 @@ def _read_chunks(
     if cicp[2:] != b"\0\1":
       about.losses.append("the matrix or the range of cICP")
   if b"sRGB" not in chunks:
-    if len(chunks.get(b"gAMA", b"")) == 4:
-      about.gamma = struct.unpack(">I", chunks[b"gAMA"])[0] / 100_000
-    if len(chunks.get(b"cHRM", b"")) == 32:
-      values = struct.unpack(">8I", chunks[b"cHRM"])
+    with contextlib.suppress(struct.error):
+      values = struct.unpack(">8I", chunks.get(b"cHRM", b""))
       about.chromaticities = tuple(value / 100_000 for value in values)
+    with contextlib.suppress(struct.error):
+      (value,) = struct.unpack(">I", chunks.get(b"gAMA", b""))
+      about.gamma = value / 100_000
 
 
 def _read_texts(texts: list[tuple[bytes, bytes]], about: Description) -> None:
@@ -229,24 +231,23 @@ def _read_texts(texts: list[tuple[bytes, bytes]], about: Description) -> None:
   for kind, body in texts:
     key, _, text = body.partition(b"\0")
     name = key.decode("latin-1")
-    profile = re.sub("^raw profile type ", "", name.lower())
+    raw = re.fullmatch("raw profile type (exif|app1|xmp|iptc|8bim)", name, re.I)
     if kind == b"iTXt" and name == metadata.PNG_XMP:
       packet = text[2:].split(b"\0", 2)[-1]
       packet = _inflated(packet) if text[:1] == b"\1" else packet
       about.xmp = about.xmp or packet
-    elif profile != name.lower() and profile in ("exif", "app1", "xmp"):
+    elif raw and raw[1].lower() in ("iptc", "8bim"):
+      about.losses.append(metadata.IPTC)
+    elif raw:
       text = _inflated(text[1:]) if kind == b"zTXt" else text
       data = metadata.raw_profile(text)
-      if profile == "xmp" or data.startswith(metadata.XMP_PREFIX):
+      if raw[1] == "xmp" or data.startswith(metadata.XMP_PREFIX):
         about.xmp = about.xmp or data.removeprefix(metadata.XMP_PREFIX)
       else:
         about.exif = about.exif or metadata.plain_exif(data)
-    elif profile != name.lower() and profile in ("iptc", "8bim"):
-      about.losses.append(metadata.IPTC)
     else:
       others.append(name)
-  if others:
-    about.losses.append(f"texts ({_names(others)})")
+  _name(about, "texts", others)
 
 
 def _inflated(data: bytes) -> bytes:
@@ -263,7 +264,7 @@ def _inflated(data: bytes) -> bytes:
 
 def _jpeg(data: bytes, about: Description) -> BinaryIO:
   parts = [data[:2]]
-  segments: list[tuple[int, bytes]] = []
+  segments: Segments = []
   at, junk = 2, 0
   start = data.find(b"\xff", at)
   while 0 <= start <= len(data) - 4:
@@ -276,17 +277,11 @@ def _jpeg(data: bytes, about: Description) -> BinaryIO:
       junk += 2
       at = start + 2
     elif marker != 0xFF:  # Else it is padding.
-      at = (
-        start + 2 + max(2, int.from_bytes(data[start + 2 : start + 4], "big"))
-      )
+      at += 1 + max(2, int.from_bytes(data[start + 2 : start + 4], "big"))
       segment = data[start + 4 : at]
       if 0xE0 <= marker <= 0xEF or marker == 0xFE:
         segments.append((marker, segment))
-      if (
-        not (0xE0 <= marker <= 0xEF or marker == 0xFE)
-        or (marker == 0xE0 and segment.startswith(b"JFIF\0"))
-        or (marker == 0xEE and segment.startswith(b"Adobe"))
-      ):
+      if (marker, segment[:5]) in _KEPT_SEGMENTS or marker < 0xE0:
         parts.append(data[start:at])
     start = data.find(b"\xff", at)
   if junk:
@@ -294,14 +289,13 @@ def _jpeg(data: bytes, about: Description) -> BinaryIO:
   samples = data[max(start, 0) :]
   _read_segments(segments, about)
   end = samples.find(b"\xff\xd9")
-  if end >= 0:
-    _name_rest(samples[end + 2 :], segments, about)
+  if end < 0:
+    raise errors.UnreadableInputError("is cut off")
+  _name_rest(samples[end + 2 :], segments, about)
   return io.BytesIO(b"".join([*parts, samples]))
 
 
-def _read_segments(
-  segments: list[tuple[int, bytes]], about: Description
-) -> None:
+def _read_segments(segments: Segments, about: Description) -> None:
   exif, profile, others = b"", [], []
   for marker, segment in segments:
     if marker == 0xE1 and segment.startswith(metadata.EXIF_PREFIX[:5]):
@@ -323,8 +317,7 @@ def _read_segments(
       name = re.split(rb"[^ -~]", segment[:40])[0].decode()
       others.append(f"APP{marker - 0xE0} {name}".strip())
   about.exif = metadata.plain_exif(exif)
-  if others:
-    about.losses.append(f"segments ({_names(others)})")
+  _name(about, "segments", others)
   if profile:
     profile.sort(key=lambda part: part[:1])
     numbers = [int.from_bytes(part[:1], "big") for part in profile]
@@ -334,27 +327,24 @@ def _read_segments(
       about.losses.append("an incomplete ICC profile")
 
 
-def _name_rest(
-  rest: bytes, segments: list[tuple[int, bytes]], about: Description
-) -> None:
+def _name_rest(rest: bytes, segments: Segments, about: Description) -> None:
   """Says what follows a JPEG image: other images, a video, or anything."""
   if not rest.strip(_PADDING):
     return
   found = []
-  has_gain = any(_GAIN_MAP.search(s) for s in [rest, *(s for _, s in segments)])
   if _JPEG in rest:
-    found.append("a gain map" if has_gain else "further pictures")
+    parts = [rest, *(segment for _, segment in segments)]
+    has_gain_map = any(map(_GAIN_MAP.search, parts))
+    found.append("a gain map" if has_gain_map else "further pictures")
   if _VIDEO.search(rest) or _MOTION.search(about.xmp):
     found.append("a motion video")
   about.losses += found or ["bytes after its end"]
 
 
-# AVIF, JPEG 2000, and BMP
+# AVIF and JPEG 2000
 
 
-def _boxes(
-  data: bytes, start: int, end: int
-) -> Iterator[tuple[bytes, int, int]]:
+def _boxes(data: bytes, start: int, end: int) -> Iterator[tuple]:
   """Type of each box, and start and end of its content."""
   while start + 8 <= end:
     length, kind = struct.unpack_from(">I4s", data, start)
@@ -371,14 +361,14 @@ def _boxes(
 
 def _avif(data: bytes, about: Description) -> BinaryIO:
   top = {kind: (a, b) for kind, a, b in _boxes(data, 0, len(data))}
+  others = [kind.decode("latin-1") for kind in top if kind not in _SILENT_BOXES]
+  _name(about, "boxes", others)
   start, end = top.get(b"meta", (0, 0))
-  inside = {kind: (a, b) for kind, a, b in _boxes(data, start + 4, end)}
-  properties = data[slice(*inside.get(b"iprp", (0, 0)))]
-  about.depth = 10 if _DEEP_AV1.search(properties) else 8
-  colours = _NCLX.search(properties)
-  if colours and not _PROFILE.search(properties):
+  about.depth = 10 if _DEEP_AV1.search(data, start, end) else 8
+  colours = _NCLX.search(data, start, end)
+  if colours and not _PROFILE.search(data, start, end):
     about.cicp = colours[1][0], colours[2][0]
-  if b"tmap" in data[:end]:
+  if data.find(b"tmap", 0, end) >= 0:
     about.losses.append("a gain map")
   return io.BytesIO(data)
 
@@ -395,22 +385,16 @@ def _jpeg_2000(data: bytes, about: Description) -> BinaryIO:
     number = int.from_bytes(data[size + 40 : size + 42], "big")
     depths = data[size + 42 : size + 42 + 3 * number : 3]
     about.depth = max((1 + (depth & 127) for depth in depths), default=8)
+  others = []
   for kind, start, end in _boxes(data, 0, len(data)):
+    name = _UUIDS.get(data[start : start + 16]) if kind == b"uuid" else None
     if kind == b"jp2h":
       for inner, a, b in _boxes(data, start, end):
         if inner == b"colr" and data[a : a + 1] in (b"\2", b"\3"):
           about.icc = about.icc or data[a + 3 : b]
-    elif kind == b"uuid" and data[start : start + 16] in _UUIDS:
-      content = metadata.plain_exif(data[start + 16 : end])
-      setattr(about, _UUIDS[data[start : start + 16]], content)
+    elif name:
+      setattr(about, name, metadata.plain_exif(data[start + 16 : end]))
     elif kind in (b"uuid", b"xml ", b"asoc"):
-      about.losses.append(f"boxes ({kind.decode().strip()})")
+      others.append(kind.decode().strip())
+  _name(about, "boxes", others)
   return io.BytesIO(data)
-
-
-def _bmp(stream: BinaryIO, start: bytes, about: Description) -> None:
-  # A header of version 5, of 124 bytes, with an embedded profile.
-  if start[14:18] == b"\x7c\0\0\0" and start[70:74] == b"DEBM":
-    offset, length = struct.unpack("<II", start[126:134].ljust(8, b"\0"))
-    stream.seek(14 + offset)
-    about.icc = _read(stream, min(length, _MAX_INFLATED))

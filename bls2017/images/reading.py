@@ -71,7 +71,7 @@ _TURNS = {
 }
 _MAX_PAGES = 100
 _SUBFILE, _OLD_SUBFILE, _DNG_VERSION = 254, 255, 50706
-_REDUCED_OR_MASK = 5
+_REDUCED_OR_MASK, _OLD_REDUCED = 5, 2
 
 Source = Union[
   str, "os.PathLike[str]", bytes, bytearray, memoryview, BinaryIO, np.ndarray,
@@ -330,12 +330,11 @@ def _choose_page(image: Any) -> None:
     raise errors.UnreadableInputError(f"{what}; convert it first")
   for page in range(1, _MAX_PAGES):
     tags = getattr(image, "tag_v2", {})
-    is_reduced = tags.get(_SUBFILE, 0) & _REDUCED_OR_MASK
-    if (
-      _DNG_VERSION not in tags
-      and not is_reduced
-      and tags.get(_OLD_SUBFILE) != 2
-    ):
+    if _DNG_VERSION in tags:
+      break
+    kind = tags.get(_SUBFILE)
+    is_reduced = isinstance(kind, int) and kind & _REDUCED_OR_MASK
+    if not is_reduced and tags.get(_OLD_SUBFILE) != _OLD_REDUCED:
       return
     try:
       image.seek(page)

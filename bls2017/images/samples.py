@@ -31,13 +31,12 @@ _EMPTY_ALPHA = ("BMP", "DIB", "TGA", "ICO", "CUR", "DDS")
 """Formats whose writers may leave zeros where alpha would be."""
 
 _DEEP = re.compile(
-  r";(?:12|16|32)|SGI16|ppm.*\b(?:25[6-9]|2[6-9]\d|[3-9]\d\d|\d{4,5})\b"
+  r"(?<!BGR);(?:12|16|32)|SGI16"
+  r"|ppm.*\b(?:25[6-9]|2[6-9]\d|[3-9]\d\d|\d{4,5})\b"
 )
-"""How Pillow says that samples of a file have more than 8 bits."""
-_WHOLE_PIXEL = re.compile("BGR;16|BGRA;15")
-"""How it says that all samples of a pixel together have."""
+"""How Pillow says that samples have more than 8 bits; a pixel has in BGR;16."""
 
-_EXTRA_SAMPLES = 338
+_PHOTOMETRY, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 262, 338, 339
 _WHITE_IS_ZERO, _YCBCR = 0, 6
 _UNSIGNED, _SIGNED = 1, 2
 
@@ -64,13 +63,13 @@ def check(image: Any, about: Description) -> None:
       f"has colours of {about.depth} bits, of which Pillow makes black where"
       " JPEG 2000 has white; convert it first"
     )
-  photometry = _tags(image).get(ExifTags.Base.PhotometricInterpretation)
-  if photometry == _YCBCR and image.info.get("compression") == "raw":
+  is_ycbcr = _tags(image).get(_PHOTOMETRY) == _YCBCR
+  if is_ycbcr and image.info.get("compression") == "raw":
     raise errors.UnreadableInputError(
       "has uncompressed YCbCr samples, which Pillow does not read"
     )
   is_deep = about.depth > 8 or image.mode[0] in "IF"
-  if is_deep or _DEEP.search(_WHOLE_PIXEL.sub("", _layout(image))):
+  if is_deep or _DEEP.search(_layout(image)):
     about.losses.append(DEPTH_LOSS)
 
 
@@ -102,34 +101,10 @@ def load(
       # With room for its samples, Pillow's own limit does not hold.
       image.im = Image.new(image.mode, (tags[256], tags[257])).im
   image.load()
-  alpha = _alpha_of_key(image, about)
-  is_signed = _first(tags.get(ExifTags.Base.SampleFormat)) == _SIGNED
-  if image.mode[0] in "IF" or (image.mode == "L" and is_signed):
-    return _grey(image, about, layout, tags), alpha
-  kind = image.format
-  if image.mode in ("P", "PA"):
-    image = image.convert("RGBA" if image.has_transparency_data else "RGB")
-  elif image.mode in ("RGBa", "La"):
-    image = image.convert(image.mode.upper())
-  if image.mode in ("RGBA", "LA"):
-    alpha = image.getchannel("A")
-    image = image.getchannel("L") if image.mode == "LA" else image
-    may_be_empty = kind in _EMPTY_ALPHA or (tags and _EXTRA_SAMPLES not in tags)
-    if alpha.getextrema() == (0, 0) and may_be_empty:
-      alpha = None
+  colours, alpha = _colours(image, about, layout), _alpha(image, about)
   if alpha is not None and alpha.getextrema() == (255, 255):
     alpha = None
-  if image.mode == "1":
-    image = image.convert("L")
-  elif (
-    image.mode == "CMYK"
-    and kind in ("JPEG", "MPO")
-    and "adobe" not in image.info
-  ):
-    image = ImageChops.invert(image)
-  elif image.mode not in ("L", "RGB", "CMYK", "LAB"):
-    image = image.convert("RGB")
-  return image, alpha
+  return colours, alpha
 
 
 def of_array(
@@ -191,28 +166,51 @@ def _first(value: Any) -> Any:
   return value[0] if isinstance(value, tuple) else value
 
 
+def _colours(image: Any, about: Description, layout: str) -> Image.Image:
+  mode = image.mode
+  is_signed = _first(_tags(image).get(_SAMPLE_FORMAT)) == _SIGNED
+  if mode[0] in "IF" or (mode == "L" and is_signed):
+    return _grey(image, about, layout)
+  if mode in ("1", "LA", "La"):
+    return image.convert("LA").getchannel("L")
+  if mode == "CMYK" and image.format in ("JPEG", "MPO"):
+    return image if "adobe" in image.info else ImageChops.invert(image)
+  if mode in ("P", "PA", "RGBa"):
+    # Straight to RGB, Pillow would look for a colour that is transparent.
+    image = image.convert("RGBA")
+  return image if mode in ("L", "RGB", "CMYK", "LAB") else image.convert("RGB")
+
+
+def _alpha(image: Any, about: Description) -> Image.Image | None:
+  if image.mode in ("P", "PA", "RGBa", "La") and image.has_transparency_data:
+    alpha = image.convert("LA" if image.mode == "La" else "RGBA")
+  elif image.mode in ("RGBA", "LA"):
+    alpha = image
+  else:
+    return _alpha_of_key(image, about)
+  alpha, tags = alpha.getchannel("A"), _tags(image)
+  is_doubtful = tags and _EXTRA_SAMPLES not in tags
+  if image.format in _EMPTY_ALPHA or is_doubtful:
+    return None if alpha.getextrema() == (0, 0) else alpha
+  return alpha
+
+
 def _alpha_of_key(image: Any, about: Description) -> Image.Image | None:
   """Alpha that is 0 where a sample or a colour is a certain one."""
-  key: Any = about.key
-  if key is None and image.mode not in ("P", "PA"):
-    key = image.info.get("transparency")
-  if key is None:
+  key: Any = np.array(about.key or image.info.get("transparency", ()))
+  if key.dtype.kind not in "iu" or key.size != len(image.getbands()):
     return None
-  samples, key = np.asarray(image), np.array(key)
+  samples = np.atleast_3d(np.asarray(image))
   if image.mode == "RGB":
     key = key >> max(0, about.depth - 8)
   elif image.mode == "L" and about.depth < 8:
     key = key * (255 // (2**about.depth - 1))
-  matches = samples == key
-  if samples.ndim == 3:
-    matches = matches.all(-1)
+  matches = (samples == key).all(-1)
   return Image.fromarray(np.where(matches, 0, 255).astype(np.uint8))
 
 
-def _grey(
-  image: Any, about: Description, layout: str, tags: Any
-) -> Image.Image:
-  values = np.asarray(image)
+def _grey(image: Any, about: Description, layout: str) -> Image.Image:
+  values, tags = np.asarray(image), _tags(image)
   if image.mode == "F":
     values = _from_unit_interval(values)
   elif image.mode.startswith("I;16"):
@@ -222,10 +220,10 @@ def _grey(
   else:
     if image.mode == "L":
       values = values.view(np.int8)
-    elif tags and _first(tags.get(339, _UNSIGNED)) == _UNSIGNED:
+    elif tags and _first(tags.get(_SAMPLE_FORMAT, _UNSIGNED)) == _UNSIGNED:
       values = values.view(np.uint32)
     values = _spread(values.astype(np.float64), about)
-  is_inverse = tags.get(ExifTags.Base.PhotometricInterpretation) == 0
+  is_inverse = tags.get(_PHOTOMETRY) == _WHITE_IS_ZERO
   return Image.fromarray(255 - values if is_inverse else values)
 
 

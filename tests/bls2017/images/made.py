@@ -7,20 +7,19 @@ import struct
 import zlib
 
 import numpy as np
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageCms, PngImagePlugin
 
-from tests import images
-
-X = images.photograph(24, 40, seed=2)
-"""A picture of colours: uint8 [24, 40, 3]."""
-
-G = np.asarray(Image.fromarray(X).convert("L"))
-"""Its luma: uint8 [24, 40]."""
-
-RAMP = np.arange(960, dtype=np.uint16).reshape(24, 40) * 68
-"""Grey of 16 bits, from black to nearly white: uint16 [24, 40]."""
+from tests.bls2017.images.pictures import X
 
 ORIENTATION = 0x0112
+
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+# A profile whose red is sRGB's green, and the other way round.
+SWAPPED = (
+  SRGB.replace(b"rXYZ", b"????")
+  .replace(b"gXYZ", b"rXYZ")
+  .replace(b"????", b"gXYZ")
+)
 
 # How an upright picture is stored under each orientation.
 STORED = {
@@ -173,7 +172,7 @@ def _packed(samples, bits, order):
 
 def jpeg(x, *segments, after=b"", before=b"", **options):
   """A JPEG file, with segments (marker, content) or bytes after its start."""
-  data = saved(x, "JPEG", quality=95, subsampling=0, **options)
+  data = saved(x, "JPEG", quality=100, subsampling=0, **options)
   made = b"".join(
     s
     if isinstance(s, bytes)
@@ -275,3 +274,119 @@ def bmp(x, profile=b"", alpha=False):
   )
   size = 14 + len(header) + len(data) + len(profile)
   return struct.pack("<2sIII", b"BM", size, 0, 138) + header + data + profile
+
+
+def stored(orientation, x=X):
+  return np.ascontiguousarray(STORED[orientation](x))
+
+
+def exif_chunk(content):
+  return b"eXIf", content
+
+
+def gama(value):
+  return b"gAMA", struct.pack(">I", value)
+
+
+def chrm(values):
+  return b"cHRM", struct.pack(">8I", *values)
+
+
+def iccp(profile):
+  return b"iCCP", b"x\0\0" + zlib.compress(profile, 9)
+
+
+def with_thumbnail(orientation):
+  head = turned(orientation)
+  second = directory([(ORIENTATION, 3, 6)])
+  at = struct.pack("<I", len(head))
+  return head[:34] + at + head[38:] + second
+
+
+def many_entries(*orientations):
+  """Exif of 65,535 entries, of which the last ones state orientations."""
+  count = 0xFFFF - len(orientations)
+  tags = [*range(count), *[ORIENTATION] * len(orientations)]
+  values = [*[0] * count, *orientations]
+  entries = (
+    struct.pack("<HHII", tag, 3, 1, value) for tag, value in zip(tags, values)
+  )
+  head = b"II*\0" + struct.pack("<IH", 8, 0xFFFF)
+  return head + b"".join(entries) + bytes(4)
+
+
+def raw_chunk(kind, name, content):
+  key, _, text = raw_profile(name, content).partition(b"\0")
+  return kind, key + (
+    b"\0\0" + zlib.compress(text) if kind == b"zTXt" else b"\0" + text
+  )
+
+
+def in_segments(exif, size=65_000):
+  parts = [exif[i : i + size] for i in range(0, len(exif), size)]
+  return [(0xE1, b"Exif\0\0" + part) for part in parts]
+
+
+def jp2(x, *boxes):
+  data = saved(x, "JPEG2000")
+  at = data.index(b"jp2c") - 4
+  return data[:at] + b"".join(boxes) + data[at:]
+
+
+def jp2_with_profile(profile):
+  data = saved(X, "JPEG2000")
+  at = data.index(b"colr") - 4
+  colr = box(b"colr", b"\2\0\0" + profile)
+  data = data[:at] + colr + data[at + 15 :]
+  at = data.index(b"jp2h") - 4
+  (length,) = struct.unpack_from(">I", data, at)
+  size = struct.pack(">I", length + len(colr) - 15)
+  return data[:at] + size + data[at + 4 :]
+
+
+def profile_segments(profile):
+  half = len(profile) // 2
+  parts = [profile[:half], profile[half:]]
+  return [
+    (0xE2, b"ICC_PROFILE\0" + bytes([i + 1, 2]) + part)
+    for i, part in enumerate(parts)
+  ]
+
+
+def grey_profile(gamma):
+  """An ICC profile for grey, of one curve."""
+  curve = struct.pack(">4s4xIH2x", b"curv", 1, round(gamma * 256))
+  white = struct.pack(">4s4x3i", b"XYZ ", 63190, 65536, 54061)
+  tags = struct.pack(
+    ">I4sII4sII", 2, b"kTRC", 156, 14, b"wtpt", 172, len(white)
+  )
+  header = struct.pack(
+    ">I4xI4s4s4s12x4s28x3i", 192, 0x02400000, b"mntr", b"GRAY", b"XYZ ",
+    b"acsp", 63190, 65536, 54061,
+  )  # fmt: skip
+  return header.ljust(128, b"\0") + tags + curve + white
+
+
+def avif(colours=None, **options):
+  data = saved(X, "AVIF", quality=100, subsampling="4:4:4", **options)
+  if colours:
+    at = data.index(b"colrnclx") + 8
+    data = data[:at] + colours + data[at + 4 :]
+  return data
+
+
+def mpo():
+  one, two = Image.fromarray(X), Image.fromarray(255 - X)
+  return saved(
+    one, "MPO", save_all=True, append_images=[two], quality=100, subsampling=0
+  )
+
+
+def flipped(data, kind):
+  at = data.index(kind) + 20
+  return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+
+def animation(kind):
+  frames = [Image.fromarray(X), Image.fromarray(255 - X)]
+  return saved(frames[0], kind, save_all=True, append_images=frames[1:])

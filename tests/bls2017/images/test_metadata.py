@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +11,7 @@ from bls2017 import errors
 from bls2017.images import metadata, reading
 from tests import laws, watchdog
 from tests.bls2017.images import made
+from tests.bls2017.images.pictures import G, X
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +47,7 @@ def test_nothing_but_the_orientation_changes(value, kind, order):
 @given(st.binary(max_size=60))
 def test_any_exif_in_a_file_is_kept_or_named(content):
   for exif in (content, b"II*\0\x08\0\0\0" + content):
-    picture = reading.read(made.png(made.X[:4, :4], (b"eXIf", exif)))
+    picture = reading.read(made.png(X[:4, :4], (b"eXIf", exif)))
     named = metadata.DAMAGED_EXIF in picture.losses
     kept = len(picture.exif) == len(metadata.plain_exif(exif))
     assert named or kept
@@ -56,18 +58,18 @@ def test_any_exif_in_a_file_is_kept_or_named(content):
 def test_no_changed_bit_of_a_file_gives_another_error(seed, number, bit):
   files = [
     made.png(
-      made.X[:8, :8],
+      X[:8, :8],
       (b"eXIf", made.turned()),
       (b"gAMA", b"\0\0\1\0"),
       made.xmp_chunk(made.xmp(6)),
     ),
-    made.jpeg(made.X[:8, :8], (0xE1, b"Exif\0\0" + made.turned())),
-    made.tiff(made.X[:8, :8], (made.ORIENTATION, 3, 6)),
-    made.saved(made.X[:8, :8], "JPEG2000"),
-    made.saved(made.X[:8, :8], "AVIF", exif=made.turned()),
-    made.saved(made.X[:8, :8], "WEBP", exif=made.turned()),
-    made.psd(made.X[:8, :8], made.resource(0x422, made.turned()), layers=1),
-    made.bmp(made.np.dstack([made.X, made.G])[:8, :8], made.turned()),
+    made.jpeg(X[:8, :8], (0xE1, b"Exif\0\0" + made.turned())),
+    made.tiff(X[:8, :8], (made.ORIENTATION, 3, 6)),
+    made.saved(X[:8, :8], "JPEG2000"),
+    made.saved(X[:8, :8], "AVIF", exif=made.turned()),
+    made.saved(X[:8, :8], "WEBP", exif=made.turned()),
+    made.psd(X[:8, :8], made.resource(0x422, made.turned()), layers=1),
+    made.bmp(np.dstack([X, G])[:8, :8], made.turned()),
   ]
   for data in files:
     changed = bytearray(data)

@@ -13,7 +13,7 @@ from bls2017.images import metadata, reading, writing
 from bls2017.images.reading import Picture
 from tests import images, watchdog
 from tests.bls2017.images import made
-from tests.bls2017.images.made import G, X
+from tests.bls2017.images.pictures import G, X
 
 EXIF, XMP = made.turned(1), made.xmp(1)
 
