@@ -6,7 +6,7 @@ import setuptools
 
 README = pathlib.Path(__file__).parent / "README.md"
 
-# tensorflow-compression and the TensorFlow it needs exist for Python 3.9 to 3.11.
+# tensorflow-compression and its TensorFlow exist for Python 3.9 to 3.11.
 # Only training needs them.
 TRAINS = "python_version < '3.12'"
 ONLY_CODES = "python_version >= '3.12'"

@@ -17,7 +17,7 @@ from bls2017 import errors
 
 if TYPE_CHECKING:
   from bls2017.codec import Codec, StreamInfo
-  from bls2017.images.image_io import read_rgb as read_image
+  from bls2017.images.reading import read_rgb as read_image
 
 __version__ = "0.1.0"
 __all__ = [
@@ -31,7 +31,7 @@ __all__ = [
 _PLACES = {
   "Codec": ("bls2017.codec", "Codec"),
   "StreamInfo": ("bls2017.codec", "StreamInfo"),
-  "read_image": ("bls2017.images.image_io", "read_rgb"),
+  "read_image": ("bls2017.images.reading", "read_rgb"),
 }
 
 

@@ -32,10 +32,10 @@ from bls2017 import codec as codec_lib
 from bls2017 import decode, errors
 from bls2017.encode import request
 from bls2017.format import container
-from bls2017.images import image_io
+from bls2017.images import reading
 from bls2017.model import model_directory, packaged_models
 
-FORMAT = image_io.PLUGIN_FORMAT
+FORMAT = reading.PLUGIN_FORMAT
 EXTENSION = ".bls"
 MIME_TYPE = "image/x-bls"
 

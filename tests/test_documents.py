@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from bls2017 import codec as codec_lib
-from bls2017.images import image_io, metrics
+from bls2017.images import metrics, reading
 from tests import commands
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -42,8 +42,8 @@ def test_the_first_block_compresses_a_photograph_and_gives_it_back(tmp_path):
   for line in ours:
     done = commands.run(*shlex.split(line), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-  x = image_io.read_rgb(str(tmp_path / "photo.png"))
-  x_hat = image_io.read_rgb(str(tmp_path / "back.png"))
+  x = reading.read_rgb(str(tmp_path / "photo.png"))
+  x_hat = reading.read_rgb(str(tmp_path / "back.png"))
   assert metrics.psnr(x, x_hat) > 30
   size = (tmp_path / "photo.bls").stat().st_size
   assert size < np.prod(x.shape) / 10

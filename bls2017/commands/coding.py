@@ -14,7 +14,7 @@ from bls2017 import codec as codec_lib
 from bls2017 import commands, errors, files
 from bls2017.commands import progress
 from bls2017.encode import request
-from bls2017.images import image_io
+from bls2017.images import reading, writing
 from bls2017.many import inputs, pool
 from bls2017.many import work as work_lib
 from bls2017.model import model_directory, packaged_models
@@ -58,7 +58,7 @@ _ARGUMENTS: dict[str, dict[str, Any]] = {
   "--max_pixels": dict(
     metavar="N",
     type=at_least_one,
-    default=image_io.MAX_PIXELS,
+    default=reading.MAX_PIXELS,
     help="refuse larger images (default: %(default)s)",
   ),
   "-q --quality": dict(
@@ -130,9 +130,9 @@ def image_kind(options: argparse.Namespace, path: str) -> str:
     errors.UsageError: if Pillow writes no images of this ending, or they do not
       have --output_quality.
   """
-  kind = image_io.check_format(path)
-  image_io.check_quality(kind, options.output_quality)
-  if kind in image_io.LOSSY_FORMATS and options.output_quality is None:
+  kind = writing.check_format(path)
+  writing.check_quality(kind, options.output_quality)
+  if kind in writing.LOSSY_FORMATS and options.output_quality is None:
     text = "%s images lose a little again, even at their best quality"
     _log.warning(text, kind)
   return kind
@@ -180,7 +180,7 @@ def _pair(options: argparse.Namespace, extension: str) -> tuple[str, str]:
   # Devices and pipes are not looked into.
   is_plain = os.path.isfile(output) or not os.path.lexists(output)
   if extension == inputs.BITSTREAM_EXTENSION and output != stream and is_plain:
-    if image_io.is_image(output):
+    if reading.is_image(output):
       raise errors.UsageError(
         f"the output {output} is, or is named like, an image; several inputs"
         " need --output_dir"

@@ -28,7 +28,7 @@ from bls2017 import codec as codec_lib
 from bls2017 import errors
 from bls2017.commands import coding
 from bls2017.encode import request as request_lib
-from bls2017.images import image_io, metrics
+from bls2017.images import metrics, reading
 from bls2017.many import inputs, work
 
 USAGE = (
@@ -85,7 +85,7 @@ def run(options: argparse.Namespace) -> int:
     target_psnr=options.target_psnr,
     effort=options.effort,
     metric=options.metric,
-    roi=image_io.read_grey(options.roi, options.max_pixels)
+    roi=reading.read_grey(options.roi, options.max_pixels)
     if options.roi
     else None,
   )

@@ -132,23 +132,14 @@ def run(arguments: list[str]) -> int:
   codecs = grid.choose_codecs(names, _MODEL.value, _qualities())
   compare_bpp = _numbers("compare_bpp", _COMPARE_BPP.value)
   bar = progress_lib.ProgressBar()
-  stretches: list[str] = []
-
-  def show(stretch: str, done: int, total: int) -> None:
-    if stretches[-1:] == [stretch]:
-      bar.on_done()
-    else:
-      bar.on_start(stretch, total, done)
-      stretches.append(stretch)
-
   try:
     if _STUDY.value:
-      _answer(_STUDY.value, images, output_dir, show)
+      _answer(_STUDY.value, images, output_dir, bar.show)
     sentences = evaluation_run.evaluate(
       images,
       output_dir,
       codecs,
-      show,
+      bar.show,
       workers=_WORKERS.value,
       compare_images=_COMPARE_IMAGES.value,
       compare_bpp=compare_bpp,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 
 from bls2017.commands import coding, photograph
-from bls2017.images import image_io
+from bls2017.images import writing
 
 USAGE = "%(prog)s OUTPUT [--width=768] [--height=512] [--overwrite]"
 
@@ -26,5 +26,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
   """Runs the command and returns its exit code."""
   x = photograph.photograph(options.height, options.width)
-  image_io.write(x, options.output, options.overwrite)
+  writing.write(x, options.output, options.overwrite)
   return 0

@@ -92,7 +92,7 @@ def _export_version(output_dir: str) -> str:
 
 
 def _export_site(output_dir: str) -> str:
-  from bls2017.images import image_io
+  from bls2017.images import reading
   from bls2017.model import model_directory
   from export.web import web_export
 
@@ -100,7 +100,7 @@ def _export_site(output_dir: str) -> str:
     model_directory.load(_MODEL.value),
     output_dir,
     tfjs=_TFJS.value,
-    max_pixels=_default(_MAX_PIXELS.value, image_io.MAX_PIXELS),
+    max_pixels=_default(_MAX_PIXELS.value, reading.MAX_PIXELS),
   )
 
 

@@ -114,7 +114,7 @@ def run(arguments: list[str]) -> int:
     raise errors.UsageError("--train_glob is needed")
   logging.getLogger("bls2017").setLevel(logging.INFO)
   # What it says of a photograph it would say at every reading.
-  logging.getLogger("bls2017.images.image_io").setLevel(logging.ERROR)
+  logging.getLogger("bls2017.images.reading").setLevel(logging.ERROR)
   from bls2017.training import train_loop
 
   trainer = train_loop.Trainer(model, settings, _TRAIN_DIR.value)

@@ -21,7 +21,7 @@ from bls2017.evaluation import (
   study_results,
   summary,
 )
-from bls2017.images import image_io
+from bls2017.images import reading
 
 FIGURE_NAME = "figure.jpg"
 STUDIES_DIR = "studies"
@@ -113,7 +113,7 @@ def draw_figure(
   Returns:
     A JPEG file, fine enough that its own artefacts do not count.
   """
-  panels = [("Original", "24 bpp", image_io.read_rgb(image.path))]
+  panels = [("Original", "24 bpp", reading.read_rgb(image.path))]
   panels += [(name, m.caption, m.decoded) for name, m in matches.items()]
   width = image.width + _GAP
   height = image.height + _CAPTION_HEIGHT + _GAP

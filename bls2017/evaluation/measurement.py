@@ -24,7 +24,7 @@ import numpy as np
 
 from bls2017 import errors
 from bls2017.evaluation.image_codecs import ImageCodec, search_quality
-from bls2017.images import image_io, metrics
+from bls2017.images import metrics, reading
 
 Key = tuple[str, str, str, str, str, float]
 """Everything that a measurement depends on: fields of its `Row`."""
@@ -163,7 +163,7 @@ def start_worker(started: Any) -> None:
 def inspect(path: str) -> ImageFile | Failure:
   """Reads an image and identifies it by its pixels."""
   try:
-    x = image_io.read_rgb(path)
+    x = reading.read_rgb(path)
   except errors.CodecError as e:
     return Failure(path, str(e))
   height, width = x.shape[:2]
@@ -227,7 +227,7 @@ def _quality_at(
 
 @functools.lru_cache(maxsize=2)
 def _original(path: str) -> tuple[np.ndarray, metrics.Reference]:
-  x = image_io.read_rgb(path)
+  x = reading.read_rgb(path)
   return x, metrics.Reference(x)
 
 

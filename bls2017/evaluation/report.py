@@ -28,7 +28,7 @@ from bls2017.evaluation import (
   study_results,
   summary,
 )
-from bls2017.images import image_io
+from bls2017.images import reading
 
 FILE_NAME = "report.html"
 
@@ -158,7 +158,7 @@ def _comparison(
     number = pictures.setdefault(picture, len(pictures))
     return {"label": label, "caption": caption, "picture": number}
 
-  original = _browser_file(image_io.read_rgb(image.path))
+  original = _browser_file(reading.read_rgb(image.path))
   items = [item("Original", "24 bpp", original)]
   for label, match in matches.items():
     codec = image_codecs.REGISTRY.get(match.row.codec)

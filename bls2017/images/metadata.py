@@ -63,6 +63,18 @@ _XMP_ORIENTATION = re.compile(
 )
 
 
+class Metadata(NamedTuple):
+  """Exif and XMP of a picture that stands upright.
+
+  Attributes:
+    exif: A TIFF structure, as Exif defines it; empty if there is none.
+    xmp: An XMP packet; empty if there is none.
+  """
+
+  exif: bytes = b""
+  xmp: bytes = b""
+
+
 @dataclasses.dataclass
 class Description:
   """What a file says beside its samples.
@@ -165,6 +177,12 @@ def reset_orientation(exif: bytes, xmp: bytes) -> tuple[bytes, bytes]:
   return bytes(reset), _XMP_ORIENTATION.sub(rb"\g<1>1", xmp)
 
 
+def upright(metadata: Metadata) -> Metadata:
+  """Resets the orientation; leaves Exif out that is damaged."""
+  exif = metadata.exif if _is_whole(metadata.exif) else b""
+  return Metadata(*reset_orientation(exif, metadata.xmp))
+
+
 def plain_exif(exif: bytes) -> bytes:
   """Exif without the prefix that JPEG has, and others should not have."""
   while exif.startswith(EXIF_PREFIX[:5]):
@@ -250,32 +268,3 @@ def _exif_of_tiff(tags: Image.Exif) -> bytes:
     if values:
       described[tag] = values
   return plain_exif(described.tobytes()) if len(described) else b""
-
-
-# The names of before, until their callers use `reading.Picture`.
-
-
-class Metadata(NamedTuple):
-  """Exif and XMP."""
-
-  exif: bytes = b""
-  xmp: bytes = b""
-
-
-NONE = Metadata()
-
-
-def read(source: Any) -> Metadata:
-  """Exif and XMP of a source, read a second time."""
-  from bls2017.images import reading
-
-  with contextlib.suppress(Exception):
-    picture = reading.read(source)
-    return Metadata(picture.exif, picture.xmp)
-  return NONE
-
-
-def upright(metadata: Metadata) -> Metadata:
-  """Exif and XMP with the orientation reset; without Exif that is damaged."""
-  exif = metadata.exif if _is_whole(metadata.exif) else b""
-  return Metadata(*reset_orientation(exif, metadata.xmp))

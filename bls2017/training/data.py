@@ -23,7 +23,7 @@ import tensorflow as tf
 from PIL import Image
 
 from bls2017 import errors
-from bls2017.images import image_io
+from bls2017.images import reading
 from bls2017.training.train_config import TrainConfig
 
 MAX_SKIPPED_FRACTION = 0.01
@@ -151,7 +151,7 @@ class PatchReader:
     if path in self.skipped.reasons:
       return None
     try:
-      x = image_io.read_rgb(path)
+      x = reading.read_rgb(path)
     except errors.CodecError as e:
       self.skipped.add(path, str(e))
       return None
@@ -257,7 +257,7 @@ def read_patches(
     if len(patches) >= limit:
       break
     try:
-      x = image_io.read_rgb(path)
+      x = reading.read_rgb(path)
     except errors.CodecError as e:
       _log.warning("left out: %s", e)
       continue

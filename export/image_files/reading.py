@@ -1,6 +1,6 @@
 """PNG and JPEG files in a graph, where a broken one is a verdict, no error.
 
-The rule is that of `bls2017.images.image_io` as far as stock operations go:
+The rule is that of `bls2017.images.reading` as far as stock operations go:
 upright by the EXIF orientation of a JPEG, alpha composited on white, 16-bit
 grey scaled by 1/257, grey and palettes expanded, CMYK converted. Colour
 profiles are ignored.

@@ -31,7 +31,7 @@ import numpy as np
 from bls2017 import errors
 from bls2017.common import config
 from bls2017.format import coding_tables
-from bls2017.images import image_io
+from bls2017.images import reading
 from bls2017.model import model_directory
 
 FORMAT = 3
@@ -74,7 +74,7 @@ def export(
   model: model_directory.FrozenModel,
   output_dir: str,
   tfjs: str | None = None,
-  max_pixels: int = image_io.MAX_PIXELS,
+  max_pixels: int = reading.MAX_PIXELS,
 ) -> str:
   """Exports a model.
 

@@ -27,7 +27,7 @@ import numpy as np
 
 from bls2017 import codec as codec_lib
 from bls2017.format import range_coder_tfc
-from bls2017.images import image_io
+from bls2017.images import reading
 from bls2017.model import model_directory
 from export.web import web_export
 from tests.benchmarks import runtimes
@@ -202,7 +202,7 @@ def compare_at(
     page.open(f"{address}/icon.svg")
     sent.clear()
     for number, path in enumerate(paths):
-      image = image_io.read_rgb(path)
+      image = reading.read_rgb(path)
       data = all_decoders.reference.compress(image, quality)
       milliseconds = all_decoders.compare(data, quality, page)
       if image.shape[0] * image.shape[1] == TIMED_PIXELS:

@@ -18,7 +18,7 @@ import numpy as np
 
 from bls2017 import codec as codec_lib
 from bls2017.common import config
-from bls2017.images import image_io, metrics
+from bls2017.images import metrics, reading
 
 
 def main() -> None:
@@ -28,7 +28,7 @@ def main() -> None:
   parser.add_argument("--qualities", default="1,2")
   flags = parser.parse_args()
   codec = codec_lib.Codec.load(flags.model)
-  images = [image_io.read_rgb(path) for path in sorted(glob.glob(flags.images))]
+  images = [reading.read_rgb(path) for path in sorted(glob.glob(flags.images))]
   excess = np.mean([block_excess(x) for x in images])
   print(f"{len(images)} images, originals: {excess:+.3f} grey levels")
   for quality in map(float, flags.qualities.split(",")):

@@ -20,7 +20,7 @@ import numpy as np
 
 from bls2017 import codec as codec_lib
 from bls2017.encode import options as options_lib
-from bls2017.images import image_io, metrics
+from bls2017.images import metrics, reading
 
 FIELDS = (
   "image", "crop", "quality", "effort", "pixels", "bytes", "psnr", "seconds",
@@ -51,7 +51,7 @@ def _measure(codec: codec_lib.Codec, flags: argparse.Namespace) -> None:
   efforts = [int(e) for e in flags.efforts.split(",")]
   known = {_key(row) for row in _read(flags.output)}
   for path in sorted(glob.glob(flags.images)):
-    x = _middle(image_io.read_rgb(path), flags.crop)
+    x = _middle(reading.read_rgb(path), flags.crop)
     for quality in qualities:
       for effort in efforts:
         row = {

@@ -14,7 +14,7 @@ import glob
 
 import numpy as np
 
-from bls2017.images import image_io
+from bls2017.images import reading
 from bls2017.model import litert_transforms, model_directory
 from tests.bls2017.model import reference_transforms
 
@@ -65,7 +65,7 @@ def main() -> None:
     differing = samples = largest = 0
     latent = 0.0
     for path in sorted(glob.glob(arguments.images)):
-      image = image_io.as_rgb(path)
+      image = reading.read_rgb(path)
       height, width = (side // 16 * 16 for side in image.shape[:2])
       difference, furthest = compare(model, image[:height, :width], quality)
       differing += np.count_nonzero(difference)

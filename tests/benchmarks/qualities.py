@@ -17,7 +17,7 @@ import numpy as np
 
 from bls2017 import codec as codec_lib
 from bls2017.common import config
-from bls2017.images import image_io, metrics
+from bls2017.images import metrics, reading
 
 
 def main() -> None:
@@ -35,7 +35,7 @@ def main() -> None:
 
 def _points(codec: codec_lib.Codec, path: str) -> np.ndarray:
   """Bits per pixel and PSNR of an image at all qualities, [qualities, 2]."""
-  x = image_io.read_rgb(path)
+  x = reading.read_rgb(path)
   points = []
   for index in range(len(codec.model.tables)):
     data = codec.compress(x, codec.model.config.index_quality(index))

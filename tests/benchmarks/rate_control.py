@@ -17,7 +17,7 @@ import numpy as np
 from bls2017 import codec as codec_lib
 from bls2017 import errors
 from bls2017.encode import options as options_lib
-from bls2017.images import image_io, metrics
+from bls2017.images import metrics, reading
 
 
 def main() -> None:
@@ -40,7 +40,7 @@ def _sizes(
 ) -> None:
   use, broken, gain = [], 0, []
   for i in range(count):
-    x = image_io.read_rgb(paths[i % len(paths)])
+    x = reading.read_rgb(paths[i % len(paths)])
     ends = [
       len(codec.compress(x, q)) for q in (1, codec.model.config.num_levels)
     ]
@@ -80,7 +80,7 @@ def _psnrs(
 ) -> None:
   excess, unreachable = [], 0
   for i in range(count):
-    x = image_io.read_rgb(paths[i % len(paths)])
+    x = reading.read_rgb(paths[i % len(paths)])
     target = float(rng.uniform(30, 40))
     try:
       data = codec.compress(x, target_psnr=target)

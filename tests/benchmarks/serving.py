@@ -26,7 +26,7 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 from bls2017 import codec as codec_lib  # noqa: E402
-from bls2017.images import image_io  # noqa: E402
+from bls2017.images import writing  # noqa: E402
 from bls2017.model import model_directory  # noqa: E402
 from export import client, export_model  # noqa: E402
 from tests import images  # noqa: E402
@@ -159,7 +159,7 @@ def _compare_transports(
   """What clients send, and how long they wait, for image files."""
   x = _photograph(*SIZES[0])
   megapixels = x.shape[0] * x.shape[1] / 1e6
-  png = image_io.encode(x, "PNG")
+  png = writing.encode(x, "PNG").data
   print(
     "| client | quality | PNG there, bytes a pixel | file back |"
     " compress, ms a megapixel | decompress |"

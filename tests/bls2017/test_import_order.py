@@ -89,7 +89,7 @@ def test_the_package_itself_imports_only_what_it_offers():
     "bls2017.codec.Codec",
     "bls2017.codec.StreamInfo",
     "bls2017.errors",
-    "bls2017.images.image_io.read_rgb",
+    "bls2017.images.reading.read_rgb",
   }
 
 

@@ -21,7 +21,7 @@ from PIL import Image
 
 import bls2017
 from bls2017.commands import main
-from bls2017.images import image_io, metadata
+from bls2017.images import metadata, reading
 from tests import commands, images
 
 X = images.photograph(37, 50)
@@ -48,7 +48,7 @@ def _run(*lines):
 
 
 def _read(name):
-  return image_io.read_rgb(str(name))
+  return reading.read_rgb(str(name))
 
 
 def test_a_photograph_becomes_small_and_a_photograph_again(folder, codec):
@@ -87,9 +87,7 @@ def test_standard_streams_work_as_a_pipe(folder, codec):
   ).stdout
   assert small == codec.compress(X, 2)
   back = commands.run("decompress", "-", "-", input=small).stdout
-  np.testing.assert_array_equal(
-    image_io.read_rgb(back), codec.decompress(small)
-  )
+  np.testing.assert_array_equal(reading.read_rgb(back), codec.decompress(small))
 
 
 def test_targets_are_kept_or_refused(folder, codec):
@@ -170,7 +168,7 @@ def test_metadata_is_kept_until_it_is_stripped(folder, codec):
       assert image.size == X.shape[:2]  # It stands upright.
       assert image.getexif().get(ORIENTATION, 1) == 1
       assert image.getexif()[MAKER] == "Maker"
-    assert metadata.read(f"back.{kind}").xmp == b"<x:xmpmeta/>"
+    assert reading.read(f"back.{kind}").xmp == b"<x:xmpmeta/>"
 
 
 def test_masks_and_qualities_between_steps(folder, codec):

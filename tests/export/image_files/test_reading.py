@@ -12,7 +12,7 @@ import tensorflow as tf
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from bls2017.images import image_io
+from bls2017.images.reading import read_rgb
 from export.image_files import exif, reading
 from tests import images
 
@@ -94,7 +94,7 @@ FILES = {
 def test_pixels_are_those_the_library_reads(read, name):
   image = read(FILES[name])
   assert image.verdict.status == 0
-  np.testing.assert_array_equal(image.pixels, image_io.read_rgb(FILES[name]))
+  np.testing.assert_array_equal(image.pixels, read_rgb(FILES[name]))
 
 
 @pytest.mark.parametrize("order", [b"II", b"MM"])
@@ -108,7 +108,7 @@ def test_exif_orientations_are_undone(read, turned, order):
   first = struct.pack("<I" if order == b"II" else ">I", 8)
   data = _encode(RGB, "JPEG", exif=b"Exif\0\0" + start + first + directory)
   assert exif.orientation(data) == turned
-  np.testing.assert_array_equal(read(data).pixels, image_io.read_rgb(data))
+  np.testing.assert_array_equal(read(data).pixels, read_rgb(data))
 
 
 def test_damaged_exif_data_is_ignored(read):
