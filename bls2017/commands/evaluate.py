@@ -11,144 +11,154 @@ added to the report; --codecs= leaves it at that.
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import sys
 
-from absl import flags
-
-from bls2017 import errors
-from bls2017.commands import progress as progress_lib
-from bls2017.common import config, packages
+from bls2017.commands import coding, progress
+from bls2017.common import packages
 from bls2017.evaluation import evaluation_run, grid, image_codecs, study_results
 from bls2017.model import packaged_models
 
-USAGE = "bls2017 evaluate --images=PATTERN --output_dir=DIR [FLAGS]"
-
-_IMAGES = flags.DEFINE_string("images", None, "Pattern of the image files.")
-_OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Where results go.")
-_CODECS = flags.DEFINE_list(
-  "codecs",
-  None,
-  "Of bls2017, jpeg, jpeg444, jpeg2000, webp, avif, jpegxl (with a plug-in),"
-  " jpeg_standard_tables, jpeg2000_reversible. By default the first seven, as"
-  " far as they are installed.",
-)
-_QUALITIES = flags.DEFINE_multi_string(
-  "qualities",
-  [],
-  "CODEC:Q,Q,... or, for bls2017, Q,Q,...; may be repeated. On each codec's own"
-  " scale; for jpeg2000 bits per pixel.",
-)
-_MODEL = flags.DEFINE_multi_string(
-  "model",
-  [],
-  "A model of the package by its name"
-  f" ({', '.join(packaged_models.names())}), or a model directory; may be"
-  f" repeated. By default {packaged_models.DEFAULT}.",
-)
-_WORKERS = flags.DEFINE_integer(
-  "workers", None, "Processes; one per core.", lower_bound=1
-)
-_COMPARE_IMAGES = flags.DEFINE_list(
-  "compare_images",
-  None,
-  "Names of the images shown side by side in the report; the first two by"
-  " default, and none for ''.",
-)
-_COMPARE_BPP = flags.DEFINE_list(
-  "compare_bpp", ["0.25", "0.6"], "Rates at which they are compared."
-)
-_FIGURE = flags.DEFINE_string(
-  "figure", None, "Name of an image to draw under all codecs: figure.jpg."
-)
-_FIGURE_BPP = flags.DEFINE_float(
-  "figure_bpp", 0.113, "Rate of the figure.", lower_bound=0.0
-)
-_STUDY = flags.DEFINE_enum(
-  "study",
-  None,
-  study_results.STUDIES,
-  "relaxation: the relaxed rate and distortion against the quantized ones (of"
-  " the run in --train_dir); transforms: GDN, ReLU and linear; densities:"
-  " deep factorized and piecewise-linear. The last two train small models.",
-)
-_TRAIN_DIR = flags.DEFINE_string(
-  "train_dir", None, "Run of bls2017 train, for --study=relaxation."
-)
-_TRAIN_IMAGES = flags.DEFINE_string(
-  "train_images", None, "Pattern of photographs for the small models."
-)
-_STUDY_STEPS = flags.DEFINE_integer(
-  "study_steps", 3000, "Of a small model.", lower_bound=1
-)
+USAGE = "%(prog)s --images=PATTERN --output_dir=DIR [OPTIONS]"
 
 
-def _numbers(flag: str, texts: list[str]) -> tuple[float, ...]:
-  try:
-    return tuple(map(config.number, texts))
-  except ValueError as e:
-    raise errors.UsageError(f"--{flag}: {e}") from e
-
-
-def _qualities() -> dict[str, tuple[float, ...]]:
-  chosen: dict[str, tuple[float, ...]] = {}
-  for value in _QUALITIES.value:
-    name, _, texts = value.rpartition(":")
-    name = name or image_codecs.LEARNED
-    added = _numbers("qualities", texts.split(","))
-    chosen[name] = chosen.get(name, ()) + added
-  return chosen
-
-
-def _answer(
-  study: str, images: str, output_dir: str, progress: grid.Progress
-) -> None:
-  packages.require_training(f"the study '{study}'")
-  from bls2017.evaluation import studies
-
-  answer = studies.run(
-    study,
-    images,
-    progress,
-    train_images=_TRAIN_IMAGES.value,
-    train_dir=_TRAIN_DIR.value,
-    steps=_STUDY_STEPS.value,
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+  """Adds the command's arguments."""
+  add = parser.add_argument
+  add("--images", metavar="PATTERN", required=True, help="the image files")
+  add("--output_dir", metavar="DIR", required=True, help="place of the results")
+  add(
+    "--codecs",
+    metavar="NAMES",
+    type=_names,
+    default=image_codecs.DEFAULT,
+    help="of bls2017, jpeg, jpeg444, jpeg2000, webp, avif, jpegxl (with a"
+    " plug-in), jpeg_standard_tables and jpeg2000_reversible, separated by"
+    " commas; by default the first seven, as far as they are installed",
   )
-  directory = os.path.join(output_dir, evaluation_run.STUDIES_DIR)
-  study_results.save(answer, directory)
+  add(
+    "--qualities",
+    metavar="CODEC:Q,Q...",
+    action="append",
+    type=_qualities,
+    default=[],
+    help="on the codec's own scale, for jpeg2000 bits per pixel; Q,Q... for"
+    " bls2017; may be repeated",
+  )
+  add(
+    "--model",
+    action="append",
+    default=[],
+    help="a model of the package"
+    f" ({', '.join(packaged_models.names())}) or a model directory; may be"
+    f" repeated (default: {packaged_models.DEFAULT})",
+  )
+  add(
+    "--workers",
+    metavar="N",
+    type=coding.at_least_one,
+    help="processes; by default one for each core",
+  )
+  add(
+    "--compare_images",
+    metavar="NAMES",
+    type=_names,
+    help="images shown side by side in the report; by default the first two",
+  )
+  add(
+    "--compare_bpp",
+    metavar="X,X...",
+    type=_numbers,
+    default=(0.25, 0.6),
+    help="rates at which they are compared (default: 0.25,0.6)",
+  )
+  add("--figure", metavar="NAME", help="image to draw under all codecs")
+  add(
+    "--figure_bpp",
+    metavar="X",
+    type=float,
+    default=0.113,
+    help="rate of the figure (default: %(default)s)",
+  )
+  add(
+    "--study",
+    choices=study_results.STUDIES,
+    help="relaxation: the relaxed rate and distortion against the quantized"
+    " ones, of the run in --train_dir; transforms: GDN, ReLU and linear;"
+    " densities: deep factorized and piecewise-linear. The last two train small"
+    " models",
+  )
+  add("--train_dir", metavar="DIR", help="run of train, for the relaxation")
+  add("--train_images", metavar="PATTERN", help="photographs for small models")
+  add(
+    "--study_steps",
+    metavar="N",
+    type=coding.at_least_one,
+    default=3000,
+    help="of a small model (default: %(default)s)",
+  )
 
 
-def run(arguments: list[str]) -> int:
-  """The command; see `bls2017.commands.main`."""
-  if arguments:
-    raise errors.UsageError(f"unexpected argument '{arguments[0]}'")
-  images, output_dir = _IMAGES.value, _OUTPUT_DIR.value
-  if not (images and output_dir):
-    raise errors.UsageError("--images and --output_dir are needed")
+def _names(text: str) -> tuple[str, ...]:
+  return tuple(name for name in text.split(",") if name)
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+  try:
+    return tuple(map(float, text.split(",")))
+  except ValueError as e:
+    raise argparse.ArgumentTypeError(str(e)) from None
+
+
+def _qualities(text: str) -> tuple[str, tuple[float, ...]]:
+  name, _, numbers = text.rpartition(":")
+  return name or image_codecs.LEARNED, _numbers(numbers)
+
+
+def run(options: argparse.Namespace) -> int:
+  """Runs the command and returns its exit code."""
   logging.getLogger("bls2017").setLevel(logging.INFO)
   evaluation_run.require_packages()
-  names = image_codecs.DEFAULT if _CODECS.value is None else _CODECS.value
-  codecs = grid.choose_codecs(names, _MODEL.value, _qualities())
-  compare_bpp = _numbers("compare_bpp", _COMPARE_BPP.value)
-  bar = progress_lib.ProgressBar()
+  qualities: dict[str, tuple[float, ...]] = {}
+  for name, added in options.qualities:
+    qualities[name] = qualities.get(name, ()) + added
+  codecs = grid.choose_codecs(options.codecs, options.model, qualities)
+  bar = progress.ProgressBar()
   try:
-    if _STUDY.value:
-      _answer(_STUDY.value, images, output_dir, bar.show)
+    if options.study:
+      _answer(options, bar.show)
     sentences = evaluation_run.evaluate(
-      images,
-      output_dir,
+      options.images,
+      options.output_dir,
       codecs,
       bar.show,
-      workers=_WORKERS.value,
-      compare_images=_COMPARE_IMAGES.value,
-      compare_bpp=compare_bpp,
-      figure=_FIGURE.value,
-      figure_bpp=_FIGURE_BPP.value,
+      workers=options.workers,
+      compare_images=options.compare_images,
+      compare_bpp=options.compare_bpp,
+      figure=options.figure,
+      figure_bpp=options.figure_bpp,
     )
   finally:
     bar.close()
   for sentence in sentences:
     print(sentence, file=sys.stderr)
-  print(os.path.join(output_dir, "report.html"))
+  print(os.path.join(options.output_dir, "report.html"))
   return 0
+
+
+def _answer(options: argparse.Namespace, tell: grid.Progress) -> None:
+  packages.require_training(f"the study '{options.study}'")
+  from bls2017.evaluation import studies
+
+  answer = studies.run(
+    options.study,
+    options.images,
+    tell,
+    train_images=options.train_images,
+    train_dir=options.train_dir,
+    steps=options.study_steps,
+  )
+  directory = os.path.join(options.output_dir, evaluation_run.STUDIES_DIR)
+  study_results.save(answer, directory)

@@ -11,98 +11,87 @@ use both.
 
 from __future__ import annotations
 
-from absl import flags
+import argparse
 
 from bls2017 import errors
+from bls2017.commands import coding
 from bls2017.common import packages
-from bls2017.model import packaged_models
+from bls2017.images import reading
+from bls2017.model import model_directory, packaged_models
 from export import DEFAULT_MAX_PIXELS, FORMATS
 
 USAGE = (
-  "bls2017 export --output_dir=BASE [FLAGS]\n"
-  "       bls2017 export --format=web --output_dir=SITE [FLAGS]"
-)
-
-_FORMAT = flags.DEFINE_enum("format", FORMATS[0], FORMATS, "What is written.")
-_OUTPUT_DIR = flags.DEFINE_string(
-  "output_dir",
-  None,
-  "Base directory, in which a version is made; of a site, its own directory,"
-  " which is new or empty.",
-)
-_VERSION = flags.DEFINE_integer(
-  "version",
-  None,
-  "Number of the version; by default one above the highest. For serving.",
-)
-_TFJS = flags.DEFINE_string(
-  "tfjs",
-  None,
-  "Folder into which npm installed TensorFlow.js, to be copied into the site;"
-  " by default pages load it from a public network. For the web.",
-)
-_MODEL = flags.DEFINE_string(
-  "model",
-  packaged_models.DEFAULT,
-  "A model of the package by its name"
-  f" ({', '.join(packaged_models.names())}), or a model directory.",
-)
-_MAX_PIXELS = flags.DEFINE_integer(
-  "max_pixels",
-  None,
-  f"Images of more pixels are refused; by default {DEFAULT_MAX_PIXELS} when"
-  " serving, and on the web as many as the commands take.",
+  "%(prog)s --output_dir=BASE [--version=N] [OPTIONS]\n"
+  "       %(prog)s --format=web --output_dir=SITE [--tfjs=DIR] [OPTIONS]"
 )
 
 
-def run(arguments: list[str]) -> int:
-  """The command; see `bls2017.commands.main`."""
-  if arguments:
-    raise errors.UsageError(f"unexpected argument '{arguments[0]}'")
-  if not _OUTPUT_DIR.value:
-    raise errors.UsageError("--output_dir is needed")
-  of_other_format = {
-    "serving": (_TFJS,),
-    "web": (_VERSION,),
-  }
-  for flag in of_other_format[_FORMAT.value]:
-    if flag.value is not None:
-      raise errors.UsageError(
-        f"--{flag.name} does not go with --format={_FORMAT.value}"
-      )
-  if _FORMAT.value == "web":
-    path = _export_site(_OUTPUT_DIR.value)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+  """Adds the command's arguments."""
+  add = parser.add_argument
+  add(
+    "--format",
+    choices=FORMATS,
+    default=FORMATS[0],
+    help="default: %(default)s",
+  )
+  add(
+    "--output_dir",
+    metavar="DIR",
+    required=True,
+    help="base directory, in which a version is made; of a site, its own"
+    " directory, which is new or empty",
+  )
+  add(
+    "--version",
+    metavar="N",
+    type=int,
+    help="number of the version; by default one above the highest",
+  )
+  add(
+    "--tfjs",
+    metavar="DIR",
+    help="folder into which npm installed TensorFlow.js, to be copied into the"
+    " site; by default pages load it from a public network",
+  )
+  add(
+    "--model",
+    default=packaged_models.DEFAULT,
+    help="a model of the package"
+    f" ({', '.join(packaged_models.names())}) or a model directory",
+  )
+  add(
+    "--max_pixels",
+    metavar="N",
+    type=coding.at_least_one,
+    help=f"refuse larger images; by default {DEFAULT_MAX_PIXELS} when serving,"
+    " and on the web as many as the commands take",
+  )
+
+
+def run(options: argparse.Namespace) -> int:
+  """Runs the command and returns its exit code."""
+  other = {"serving": "tfjs", "web": "version"}[options.format]
+  if getattr(options, other) is not None:
+    raise errors.UsageError(f"--{other} is not for --format={options.format}")
+  if options.format == "web":
+    from export.web import web_export
+
+    path = web_export.export(
+      model_directory.load(options.model),
+      options.output_dir,
+      tfjs=options.tfjs,
+      max_pixels=options.max_pixels or reading.MAX_PIXELS,
+    )
   else:
-    path = _export_version(_OUTPUT_DIR.value)
+    packages.require_tensorflow("export")
+    from export import export_model
+
+    path = export_model.export(
+      model_directory.load(options.model),
+      options.output_dir,
+      version=options.version,
+      max_pixels=options.max_pixels or DEFAULT_MAX_PIXELS,
+    )
   print(path)
   return 0
-
-
-def _export_version(output_dir: str) -> str:
-  packages.require_tensorflow("export")
-  from bls2017.model import model_directory
-  from export import export_model
-
-  return export_model.export(
-    model_directory.load(_MODEL.value),
-    output_dir,
-    version=_VERSION.value,
-    max_pixels=_default(_MAX_PIXELS.value, DEFAULT_MAX_PIXELS),
-  )
-
-
-def _export_site(output_dir: str) -> str:
-  from bls2017.images import reading
-  from bls2017.model import model_directory
-  from export.web import web_export
-
-  return web_export.export(
-    model_directory.load(_MODEL.value),
-    output_dir,
-    tfjs=_TFJS.value,
-    max_pixels=_default(_MAX_PIXELS.value, reading.MAX_PIXELS),
-  )
-
-
-def _default(value: int | None, default: int) -> int:
-  return default if value is None else value
