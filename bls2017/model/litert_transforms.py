@@ -1,20 +1,28 @@
 """The transforms on LiteRT, without TensorFlow.
 
 LiteRT (`ai-edge-litert`) runs graphs that `litert_graphs` made of a model when
-it was frozen. It takes a hundredth of the time to import.
+it was frozen.
 
-An image is worked on in windows of one shape, for which LiteRT prepares a graph
-once. They lie inside the image, and overlap: what is taken from a window is as
-far from its sides as an output depends on, or at the image's own sides. So the
-result is that of the image as a whole, in memory that does not grow with it.
+An image is worked on in windows of one shape. They lie inside the image, and
+overlap: what is taken from a window is as far from its sides as an output
+depends on, or at the image's own sides. So the result is that of the image as a
+whole, in memory that does not grow with it.
+
+An interpreter prepares a graph for windows of one shape and keeps the memory
+that they take. All interpreters belong to the process, which has at most as
+many as cores, whatever the number of models, images and threads; those that
+nobody uses give their memory back.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import os
+import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Callable, NamedTuple
 
@@ -25,14 +33,34 @@ from bls2017.format import lanes
 
 ANALYSIS, SYNTHESIS = "analysis", "synthesis"
 
-WINDOW_POSITIONS = 8192
-"""Latents of a window, at most."""
+WINDOW_POSITIONS = 4096
+"""Latents of a window, at most. Its interpreter holds some 170 MB."""
 
-BORDER = 2
-"""Rows and columns of latents around an output that it depends on.
+IDLE_SECONDS = 5
+"""An interpreter that was not used for so long is dropped.
 
-In pixels, analysis reaches 4 + 2 * 4 + 2 * 8 = 28 beyond a position's first
-one. Synthesis reaches one row of each stage's input: 1 + 1/2 + 1/4 of latents.
+To make it again takes some 10 ms, and 70 ms for each megapixel of its windows.
+"""
+
+CROWDED_SECONDS = 1
+"""For so long after two images were at work at once, each has one core."""
+
+
+class _Reach(NamedTuple):
+  """Rows or columns of latents before and after one that it depends on."""
+
+  before: int
+  after: int
+
+
+_ANALYSIS_REACH = _Reach(2, 1)
+"""Latent i depends on pixels 16 i - 28 to 16 i + 28; 28 = 4 + 2 * 4 + 2 * 8."""
+
+_SYNTHESIS_REACH = _Reach(1, 2)
+"""Pixels 16 i to 16 i + 15 depend on latents i - 1 to i + 2.
+
+They depend on 4 i - 1 to 4 i + 4 of the last stage's inputs, these on 2 i - 1
+to 2 i + 3 of the stage before, and these on the latents.
 """
 
 
@@ -40,22 +68,15 @@ class LiteRtTransforms:
   """Analysis and synthesis of a model, for numpy arrays and any threads."""
 
   def __init__(self, graphs: Mapping[str, bytes], num_latents: int):
-    """Prepares nothing yet.
+    """Reads nothing yet.
 
     Args:
       graphs: From `litert_graphs.convert`.
       num_latents: C.
     """
-    self._graphs = graphs
+    self._analysis = _Graph(graphs, ANALYSIS)
+    self._synthesis = _Graph(graphs, SYNTHESIS)
     self._num_latents = num_latents
-
-  @functools.cached_property
-  def _analysis(self) -> _Graph:
-    return _Graph(self._graphs[ANALYSIS])
-
-  @functools.cached_property
-  def _synthesis(self) -> _Graph:
-    return _Graph(self._graphs[SYNTHESIS])
 
   def latents(self, image: np.ndarray) -> np.ndarray:
     """The latents of an image.
@@ -70,18 +91,31 @@ class LiteRtTransforms:
     """
     h, w = lanes.latent_shape(*image.shape[:2])
     latents = np.empty((h, w, self._num_latents), np.float32)
-    rows, columns = _windows(h, w)
+    rows, columns = _windows(h, w, _ANALYSIS_REACH)
     for row in rows:
       for column in columns:
-        y = self._analysis(_pixels(image, row, column)[None])[0]
+        y = self._analysis.run(_pixels(image, row, column)[None])[0]
         latents[row.kept, column.kept] = y[row.inner, column.inner]
     return latents
 
   def bands(
     self, latents: Callable[[int, int], np.ndarray], height: int, width: int
   ) -> Iterator[np.ndarray]:
-    """TODO"""
-    rows, columns = _windows(*lanes.latent_shape(height, width))
+    """The image of latents, from top to bottom.
+
+    Args:
+      latents: Gives the rows of latents from a first one up to, and not
+        including, another one: float32 [n, w, C]. It is asked for them from
+        top to bottom, for each once.
+      height: Pixels.
+      width: Pixels.
+
+    Yields:
+      uint8 [n, width, 3], the next rows of the image; together all of them.
+    """
+    rows, columns = _windows(
+      *lanes.latent_shape(height, width), _SYNTHESIS_REACH
+    )
     starts = [*(row.start for row in rows), rows[-1].end]
     kept_above: list[np.ndarray] = []
     end = 0
@@ -92,7 +126,7 @@ class LiteRtTransforms:
       band = np.empty((min(kept.stop, height) - kept.start, width, 3), np.uint8)
       for column in columns:
         window = y[None, :, column.start : column.end]
-        x = self._synthesis(np.ascontiguousarray(window))[0]
+        x = self._synthesis.run(np.ascontiguousarray(window))[0]
         part = band[:, _scaled(column.kept)]
         x = x[_scaled(row.inner), _scaled(column.inner)]
         part[:] = x[: part.shape[0], : part.shape[1]]
@@ -115,30 +149,33 @@ class _Window(NamedTuple):
   inner: slice
 
 
-def _windows(height: int, width: int) -> tuple[list[_Window], list[_Window]]:
+def _windows(
+  height: int, width: int, reach: _Reach
+) -> tuple[list[_Window], list[_Window]]:
   """The windows of an image, by rows and by columns of latents."""
   if height * width <= WINDOW_POSITIONS:
-    return _along(height, height), _along(width, width)
-  side = max(int(WINDOW_POSITIONS**0.5), 2 * BORDER + 1)
+    return _along(height, height, reach), _along(width, width, reach)
+  side = max(int(WINDOW_POSITIONS**0.5), sum(reach) + 1)
   if height < width:
-    rows = _along(height, side)
-    return rows, _along(width, WINDOW_POSITIONS // (rows[0].end))
-  columns = _along(width, side)
-  return _along(height, WINDOW_POSITIONS // columns[0].end), columns
+    rows = _along(height, side, reach)
+    return rows, _along(width, WINDOW_POSITIONS // rows[0].end, reach)
+  columns = _along(width, side, reach)
+  return _along(height, WINDOW_POSITIONS // columns[0].end, reach), columns
 
 
-def _along(side: int, longest: int) -> list[_Window]:
+def _along(side: int, longest: int, reach: _Reach) -> list[_Window]:
   """Windows of one length along a side, each of at most `longest`."""
   if side <= longest:
     return [_Window(0, side, slice(0, side), slice(0, side))]
-  count = -(-(side - 2 * BORDER) // (longest - 2 * BORDER))
-  length = -(-(side - 2 * BORDER) // count) + 2 * BORDER
+  overlap = sum(reach)
+  count = -(-(side - overlap) // (longest - overlap))
+  length = -(-(side - overlap) // count) + overlap
   windows, done = [], 0
   for i in range(count):
     last = i + 1 == count
-    start = side - length if last else i * (length - 2 * BORDER)
+    start = side - length if last else i * (length - overlap)
     end = start + length
-    taken = side if last else end - BORDER
+    taken = side if last else end - reach.after
     inner = slice(done - start, taken - start)
     windows.append(_Window(start, end, slice(done, taken), inner))
     done = taken
@@ -165,62 +202,135 @@ def _pixels(image: np.ndarray, row: _Window, column: _Window) -> np.ndarray:
 
 
 class _Graph:
-  """A function that LiteRT runs; each thread at work has its interpreter.
+  """A function that LiteRT runs, of one input and one output."""
 
-  An image that is alone gets all cores; several at a time get one each.
-  """
+  def __init__(self, graphs: Mapping[str, bytes], name: str):
+    self._graphs = graphs
+    self._name = name
 
-  def __init__(self, content: bytes):
-    """Keeps the graph.
+  @functools.cached_property
+  def content(self) -> bytes:
+    """A .tflite file, which is read when it is first needed."""
+    return self._graphs[self._name]
 
-    Args:
-      content: A .tflite file, of one input and one output.
-    """
-    self._content = content
-    self._lock = threading.Lock()
-    self._busy = 0
-    self._idle: dict[int, list[_Interpreter]] = {}
-
-  def __call__(self, x: np.ndarray) -> np.ndarray:
+  def run(self, x: np.ndarray) -> np.ndarray:
     """Its output for an input of any shape that the graph knows."""
-    with self._lock:
-      threads = 1 if self._busy else _num_cores()
-      self._busy += 1
-      idle = self._idle.setdefault(threads, [])
-      interpreter = idle.pop() if idle else None
-    try:
-      interpreter = interpreter or _Interpreter(self._content, threads)
-      y = interpreter(x)
-      idle.append(interpreter)
-    finally:
-      with self._lock:
-        self._busy -= 1
-    return y
+    # A child has none of its parent's threads: it leaves the parent's
+    # interpreters alone and makes its own.
+    process = os.getpid()
+    pool = _pools.get(process) or _pools.setdefault(process, _Pool())
+    return pool.run(self, x)
 
 
 class _Interpreter:
   """A graph that is prepared for the latest shape of its input."""
 
-  def __init__(self, content: bytes, threads: int):
-    """Args: content: as for `_Graph`; threads: how many of them it uses."""
+  def __init__(self, graph: _Graph, threads: int):
     from ai_edge_litert import interpreter
 
+    self.graph = graph
+    self.threads = threads
+    self.used = 0.0  # When it was last used.
     self._shape: tuple[int, ...] = ()
-    self._graph: Any = interpreter.Interpreter(
-      model_content=content, num_threads=threads
+    self._lite: Any = interpreter.Interpreter(
+      model_content=graph.content, num_threads=threads
     )
-    self._input = self._graph.get_input_details()[0]["index"]
-    self._output = self._graph.get_output_details()[0]["index"]
+    self._input = self._lite.get_input_details()[0]["index"]
+    self._output = self._lite.get_output_details()[0]["index"]
 
   def __call__(self, x: np.ndarray) -> np.ndarray:
     if x.shape != self._shape:
-      self._graph.resize_tensor_input(self._input, x.shape)
+      self._lite.resize_tensor_input(self._input, x.shape)
       with _without_greeting():
-        self._graph.allocate_tensors()
+        self._lite.allocate_tensors()
       self._shape = x.shape
-    self._graph.set_tensor(self._input, x)
-    self._graph.invoke()
-    return np.asarray(self._graph.get_tensor(self._output))
+    self._lite.set_tensor(self._input, x)
+    self._lite.invoke()
+    return np.asarray(self._lite.get_tensor(self._output))
+
+
+class _Pool:
+  """The interpreters of a process, at most as many as it has cores.
+
+  With one core there are two, for both directions. A graph that is alone gets
+  all cores; several at a time get one each, and the next ones wait.
+  """
+
+  def __init__(self) -> None:
+    self._cores = _num_cores()
+    self._limit = max(self._cores, 2)
+    self._changed = threading.Condition()
+    self._idle: list[_Interpreter] = []  # The one that was used last is last.
+    self._busy = 0
+    self._crowded_until = 0.0
+    self._is_watched = False
+
+  def run(self, graph: _Graph, x: np.ndarray) -> np.ndarray:
+    """The output of a graph."""
+    interpreter, threads = self._begin(graph)
+    done = []
+    try:
+      interpreter = interpreter or _Interpreter(graph, threads)
+      y = interpreter(x)
+      done.append(interpreter)
+    finally:
+      self._end(done)
+    return y
+
+  def _begin(self, graph: _Graph) -> tuple[_Interpreter | None, int]:
+    """Waits for a core; returns an idle interpreter, and its threads."""
+    with self._changed:
+      self._changed.wait_for(lambda: self._busy < self._limit)
+      now = time.monotonic()
+      if self._busy:
+        self._crowded_until = now + CROWDED_SECONDS
+      threads = 1 if now < self._crowded_until else self._cores
+      self._busy += 1
+      for interpreter in reversed(self._idle):
+        if interpreter.graph is graph and interpreter.threads == threads:
+          self._idle.remove(interpreter)
+          return interpreter, threads
+      dropped = self._idle[: len(self._idle) + self._busy - self._limit]
+      del self._idle[: len(dropped)]
+    return None, threads
+
+  def _end(self, done: list[_Interpreter]) -> None:
+    with self._changed:
+      self._busy -= 1
+      for interpreter in done:
+        interpreter.used = time.monotonic()
+      self._idle += done
+      self._changed.notify()
+      if not self._is_watched:
+        self._is_watched = True
+        threading.Thread(target=self._watch, daemon=True).start()
+
+  def _watch(self) -> None:
+    """Drops interpreters that nobody uses, until there are none."""
+    left = 1
+    while left:
+      time.sleep(IDLE_SECONDS)
+      with self._changed:
+        latest = time.monotonic() - IDLE_SECONDS
+        dropped = [i for i in self._idle if i.used <= latest]
+        del self._idle[: len(dropped)]
+        left = len(self._idle) + self._busy
+        self._is_watched = left > 0
+      if dropped:
+        dropped.clear()
+        _give_memory_back()
+
+
+def _give_memory_back() -> None:
+  """Makes glibc return what was freed to the system, which it seldom does."""
+  if sys.platform == "linux":
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim:
+      trim(0)
+
+
+_pools: dict[int, _Pool] = {}
+"""By process."""
 
 
 _greeting = threading.Lock()
@@ -251,7 +361,6 @@ def _without_greeting() -> Iterator[None]:
     _greeted.set()
 
 
-@functools.cache
 def _num_cores() -> int:
   if hasattr(os, "sched_getaffinity"):
     return len(os.sched_getaffinity(0))

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import concurrent.futures
+import os
 import subprocess
 import sys
+import threading
+import weakref
 
 import numpy as np
 import pytest
+from ai_edge_litert import interpreter
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,8 +33,12 @@ def weights():
 
 
 @pytest.fixture(scope="module")
-def transforms(weights):
-  graphs = litert_graphs.convert(weights, NUM_LATENTS)
+def graphs(weights):
+  return litert_graphs.convert(weights, NUM_LATENTS)
+
+
+@pytest.fixture(scope="module")
+def transforms(graphs):
   return litert_transforms.LiteRtTransforms(graphs, NUM_LATENTS)
 
 
@@ -103,20 +111,75 @@ def test_latents_are_asked_for_once_from_top_to_bottom(transforms):
   assert asked[-1][1] == 25
 
 
-def test_threads_share_transforms(transforms):
-  sizes = [(16 * n, 200 - 16 * n) for n in range(1, 10)] * 3
-  pictures = [images.photograph(*size) for size in sizes]
-  with concurrent.futures.ThreadPoolExecutor(4) as threads:
-    latents = list(threads.map(transforms.latents, pictures))
-  for x, y in zip(pictures, latents):
-    np.testing.assert_allclose(y, transforms.latents(x), atol=1e-5)
+@pytest.fixture
+def interpreters(monkeypatch):
+  """LiteRT's interpreters: those that are alive, and the threads of each."""
+  alive, threads = weakref.WeakSet(), []
+
+  class Counted(interpreter.Interpreter):
+    def __init__(self, **arguments):
+      super().__init__(**arguments)
+      alive.add(self)
+      threads.append(arguments["num_threads"])
+
+    def invoke(self):
+      assert len(alive) <= max(len(os.sched_getaffinity(0)), 2)
+      super().invoke()
+
+  monkeypatch.setattr(interpreter, "Interpreter", Counted)
+  return alive, threads
 
 
-def test_a_process_says_nothing_and_imports_no_tensorflow(tmp_path, weights):
-  graphs = litert_graphs.convert(weights, NUM_LATENTS)
+def test_threads_and_models_share_the_interpreters(interpreters, graphs):
+  models = [
+    litert_transforms.LiteRtTransforms(graphs, NUM_LATENTS) for _ in range(3)
+  ]
+  pictures = [images.photograph(16 * n, 200 - 16 * n) for n in range(1, 10)]
+
+  def decoded(model, x):
+    return _image(model, model.latents(x), *x.shape[:2])
+
+  expected = [decoded(models[0], x) for x in pictures]
+  with concurrent.futures.ThreadPoolExecutor(6) as threads:
+    results = threads.map(decoded, models * len(pictures), 3 * pictures)
+  for y, x in zip(results, 3 * expected):
+    np.testing.assert_allclose(y, x, atol=1)
+
+
+def test_images_at_once_have_a_core_each(interpreters, graphs, monkeypatch):
+  both_at_work = threading.Barrier(2)
+  invoke = interpreter.Interpreter.invoke
+  monkeypatch.setattr(
+    interpreter.Interpreter,
+    "invoke",
+    lambda self: (both_at_work.wait(60), invoke(self)),
+  )
+  transforms = litert_transforms.LiteRtTransforms(graphs, NUM_LATENTS)
+  x = images.photograph(33, 50)
+  with concurrent.futures.ThreadPoolExecutor(2) as threads:
+    list(threads.map(transforms.latents, [x, x]))
+  _, threads_of_each = interpreters
+  assert len(threads_of_each) == 2
+  assert min(threads_of_each) == 1
+
+
+def test_a_child_process_has_interpreters_of_its_own(tmp_path, graphs):
+  script = """
+import os
+y = transforms.latents(x)
+child = os.fork()
+if not child:
+  os._exit(not np.array_equal(transforms.latents(x), y))
+assert os.waitpid(child, 0)[1] == 0
+"""
+  assert _run_in_a_process(tmp_path, graphs, script) == ("", "")
+
+
+def _run_in_a_process(tmp_path, graphs, script):
+  """What a script writes that has transforms and an image x."""
   for name, graph in graphs.items():
     (tmp_path / name).write_bytes(graph)
-  script = f"""
+  preamble = f"""
 import pathlib, sys
 sys.modules["tensorflow"] = None
 import numpy as np
@@ -126,11 +189,19 @@ graphs = {{
   for name in model_directory.GRAPHS
 }}
 transforms = litert_transforms.LiteRtTransforms(graphs, {NUM_LATENTS})
-y = transforms.latents(np.zeros((40, 50, 3), np.uint8))
+x = np.zeros((40, 50, 3), np.uint8)
+"""
+  process = subprocess.run(
+    [sys.executable, "-c", preamble + script],
+    capture_output=True, text=True, check=True,
+  )  # fmt: skip
+  return process.stdout, process.stderr
+
+
+def test_a_process_says_nothing_and_imports_no_tensorflow(tmp_path, graphs):
+  script = """
+y = transforms.latents(x)
 list(transforms.bands(lambda first, end: y[first:end], 40, 50))
 print("stays", file=sys.stderr)
 """
-  process = subprocess.run(
-    [sys.executable, "-c", script], capture_output=True, text=True, check=True
-  )
-  assert (process.stdout, process.stderr) == ("", "stays\n")
+  assert _run_in_a_process(tmp_path, graphs, script) == ("", "stays\n")
