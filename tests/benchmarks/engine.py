@@ -3,7 +3,8 @@
     python -m tests.benchmarks.engine --images='kodak/*.png' --other=DIR \
       --other-python=PYTHON --other-engine=tensorflow
 
-Run it in this checkout. The first image is coded alone, and copies of all of them as a folder.
+Run it in this checkout. The first image is coded alone, and copies of all of
+them as a folder.
 """
 
 from __future__ import annotations

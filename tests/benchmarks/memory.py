@@ -1,10 +1,10 @@
 """Does memory level off over many images of random sizes?
 
-    python -m tests.benchmarks.memory --runtime=litert [--images=1000]
+    python -m tests.benchmarks.memory [--images=1000]
 
-Compresses and decompresses images in one process, and prints what it holds as
-it goes on. Resident memory rises while the runtime meets sizes that it has not
-seen and its buffers grow to the largest ones; then it should stay.
+Compresses and decompresses images in one process, and prints the memory that it
+holds as it goes on. It rises while the buffers grow to the largest sizes; then
+it should stay.
 """
 
 from __future__ import annotations
@@ -43,13 +43,12 @@ def main() -> None:
   parser = argparse.ArgumentParser()
   parser.add_argument("--images", type=int, default=1000)
   parser.add_argument("--largest", type=int, default=640)
-  parser.add_argument("--model", default=None)
-  parser.add_argument("--runtime", default="auto")
-  arguments = parser.parse_args()
-  codec = codec_lib.Codec.load(arguments.model, runtime=arguments.runtime)
-  held = resident(codec, arguments.images, arguments.largest)
+  parser.add_argument("--model")
+  flags = parser.parse_args()
+  codec = codec_lib.Codec.load(flags.model)
+  held = resident(codec, flags.images, flags.largest)
   for number, size in enumerate(held, 1):
-    if number % max(arguments.images // 10, 1) == 0:
+    if number % max(flags.images // 10, 1) == 0:
       print(f"{number} images: {size / 2**20:.0f} MiB", flush=True)
 
 

@@ -1,19 +1,17 @@
-"""What a region of a large file takes, against a file of the region's size.
+"""What does a region of a large file take, against a file of its size?
 
-    python -m tests.benchmarks.region [--runtime=litert] [--file=LARGE.bls]
+    python -m tests.benchmarks.region [--file=LARGE.bls]
 
 Makes a file of 100 megapixels, or takes one that is there, and decompresses
 regions of 512 x 512 pixels at random places, each beside a file of 512 x 512
-pixels: medians, by the clock. For the first region the whole file has to be
-read and checked, which is measured for itself, but not for the next ones. Then
-the memory that a region, a preview and the whole image need at their peak,
-beside file and model.
+pixels. Then prints the memory that a region, a preview and the whole image need
+at their peak, beside file and model.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
+import pathlib
 import statistics
 import time
 from collections.abc import Callable
@@ -23,18 +21,11 @@ import numpy as np
 from bls2017 import codec as codec_lib
 from tests import images, memory
 
-MAX_PIXELS = 2**27
 TILE = 1000
 """Sides of the picture that is repeated to fill the large image."""
 
 GRAIN = 10.0
 """Standard deviation of its noise: about 1 bpp at quality 5."""
-
-
-def _seconds(call: Callable[[], object]) -> float:
-  start = time.perf_counter()
-  call()
-  return time.perf_counter() - start
 
 
 def _picture(side: int) -> np.ndarray:
@@ -44,76 +35,47 @@ def _picture(side: int) -> np.ndarray:
   return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
 
 
-def _large_file(
-  codec: codec_lib.Codec, path: str, tiles: int, quality: float
-) -> None:
-  picture = np.tile(_picture(TILE), (tiles, tiles, 1))
-  data = codec.compress(picture, quality)
-  with open(path, "wb") as f:
-    f.write(data)
-
-
-def _read(path: str) -> bytes:
-  with open(path, "rb") as f:
-    return f.read()
-
-
 def main() -> None:
-  """Prints the medians in milliseconds, and memory in MiB."""
+  """Prints medians in milliseconds, and memory in MiB."""
   parser = argparse.ArgumentParser()
   parser.add_argument("--file", default="large.bls", help="made if missing")
   parser.add_argument("--tiles", type=int, default=10, help="of 1000 x 1000")
   parser.add_argument("--side", type=int, default=512)
   parser.add_argument("--quality", type=float, default=5)
   parser.add_argument("--repeats", type=int, default=15)
-  parser.add_argument("--model", default=None)
-  parser.add_argument("--runtime", default="auto")
-  arguments = parser.parse_args()
-  side = arguments.side
-  codec = codec_lib.Codec.load(
-    arguments.model, max_pixels=MAX_PIXELS, runtime=arguments.runtime
-  )
-  if not os.path.exists(arguments.file):
-    _large_file(codec, arguments.file, arguments.tiles, arguments.quality)
-  large = _read(arguments.file)
-  about = codec.info(large)
-  print(
-    f"{codec.runtime}: {about.width} x {about.height}, {len(large)} bytes,"
-    f" {about.lanes} lanes"
-  )
-  small = codec.compress(_picture(side), about.quality)
+  parser.add_argument("--model")
+  flags = parser.parse_args()
+  codec = codec_lib.Codec.load(flags.model, max_pixels=2**27)
+  file, side = pathlib.Path(flags.file), flags.side
+  if not file.exists():
+    tiles = np.tile(_picture(TILE), (flags.tiles, flags.tiles, 1))
+    file.write_bytes(codec.compress(tiles, flags.quality))
+  large = file.read_bytes()
+  info = codec.info(large)
+  small = codec.compress(_picture(side), info.quality)
+  print(f"{info.width} x {info.height}, {len(large)} bytes, {info.lanes} lanes")
   rng = np.random.default_rng(0)
 
-  def region(data: bytes) -> np.ndarray:
-    x = int(rng.integers(about.width - side + 1))
-    y = int(rng.integers(about.height - side + 1))
-    return codec.decompress(data, region=(x, y, side, side))
+  def region() -> np.ndarray:
+    x = int(rng.integers(info.width - side + 1))
+    y = int(rng.integers(info.height - side + 1))
+    return codec.decompress(large, region=(x, y, side, side))
 
   calls: dict[str, Callable[[], object]] = {
-    "small file": lambda: codec.decompress(bytes(bytearray(small))),
-    "reading and checking": lambda: codec.info(_read(arguments.file)),
-    "first region": lambda: region(_read(arguments.file)),
-    "next region": lambda: region(large),
+    "small file": lambda: codec.decompress(small),
+    "checking the large one": lambda: codec.info(large),
+    "region": region,
   }
   times: dict[str, list[float]] = {name: [] for name in calls}
-  for repeat in range(-3, arguments.repeats):
+  for _ in range(flags.repeats + 3):
     for name, call in calls.items():
-      if name == "next region":
-        codec.info(large)
-      seconds = _seconds(call)
-      if repeat >= 0:
-        times[name].append(1000 * seconds)
-  medians = {name: statistics.median(t) for name, t in times.items()}
-  for name, median in medians.items():
-    print(f"{name}: {median:.1f} ms")
-  small_file = medians["small file"]
-  beside = medians["first region"] - medians["reading and checking"]
-  print(
-    f"region / small file: {beside / small_file:.2f} plus reading, then"
-    f" {medians['next region'] / small_file:.2f}"
-  )
+      start = time.perf_counter()
+      call()
+      times[name].append(1000 * (time.perf_counter() - start))
+  for name, taken in times.items():
+    print(f"{name}: {statistics.median(taken[3:]):.1f} ms")
   for name, call in {
-    "region": lambda: region(large),
+    "region": region,
     "preview of 1/8": lambda: codec.decompress(large, reduce=8),
     "whole image": lambda: codec.decompress(large),
   }.items():
