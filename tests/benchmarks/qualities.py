@@ -14,7 +14,7 @@ import glob
 import numpy as np
 
 from bls2017 import codec as codec_lib
-from bls2017.images import image_io, metrics
+from bls2017.images import metrics, reading
 
 
 def main() -> None:
@@ -45,7 +45,7 @@ def _points(
   codec: codec_lib.Codec, path: str, qualities: list[float]
 ) -> np.ndarray:
   """Bits per pixel and PSNR of an image at all qualities, [qualities, 2]."""
-  x = image_io.read_rgb(path)
+  x = reading.read_rgb(path)
   points = []
   for quality in qualities:
     data = codec.compress(x, quality)

@@ -16,7 +16,7 @@ import numpy as np
 from bls2017 import codec as codec_lib
 from bls2017 import errors
 from bls2017.encode import request
-from bls2017.images import image_io, metrics
+from bls2017.images import metrics, reading
 
 
 def main() -> None:
@@ -31,7 +31,7 @@ def main() -> None:
   rng = np.random.default_rng(0)
   use, gain, excess = [], [], []
   for number in range(flags.count):
-    x = image_io.read_rgb(paths[number % len(paths)])
+    x = reading.read_rgb(paths[number % len(paths)])
     ends = [
       len(codec.compress(x, q)) for q in (1, codec.model.config.num_levels)
     ]

@@ -14,7 +14,7 @@ import os
 import numpy as np
 
 from bls2017 import codec as codec_lib
-from bls2017.images import image_io, metrics
+from bls2017.images import metrics, reading
 
 
 def main() -> None:
@@ -28,7 +28,7 @@ def main() -> None:
   codec = codec_lib.Codec.load(flags.model)
   gains = []
   for path in sorted(glob.glob(flags.images)):
-    x = image_io.read_rgb(path)
+    x = reading.read_rgb(path)
     mask = _ellipse(*x.shape[:2])
     for quality in map(float, flags.qualities.split(",")):
       size = len(codec.compress(x, quality))
