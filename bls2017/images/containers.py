@@ -45,8 +45,8 @@ _SILENT_SEGMENTS = (
   b"JFIF\0", b"JFXX\0", b"Adobe", b"MPF\0", b"Ducky", b"urn:iso:std:iso:ts:",
 )  # fmt: skip
 
-_KEPT_SEGMENTS = ((0xE0, b"JFIF\0"), (0xEE, b"Adobe"))
-"""Those that tell how the samples are to be understood."""
+_JFIF = b"\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0"
+"""What says that samples are YCbCr, with nothing else that might be damaged."""
 
 _SILENT_BOXES = (b"ftyp", b"meta", b"mdat", b"free", b"skip", b"moov")
 
@@ -64,7 +64,6 @@ _INNER_SIZES = re.compile(
 """Sizes of PNG and JPEG 2000 images, which may be inside of others."""
 
 Segments = list[tuple[int, bytes]]  # Markers of JPEG, and what they hold.
-
 _UUIDS = {
   b"JpgTiffExif->JP2": "exif",
   bytes.fromhex("be7acfcb97a942e89c71999491e3afac"): "xmp",
@@ -101,9 +100,7 @@ def take_apart(
     return _jpeg(_read(stream, _MAX_READ), about), about
   stream.seek(0)
   if start[:4] == b"II*\0" and start[8:10] == b"CR":
-    raise errors.UnreadableInputError(
-      "is a camera's raw file (CR2); convert it first"
-    )
+    raise errors.UnreadableInputError("is a camera's raw file (CR2)")
   if start[4:12] in (b"ftypavif", b"ftypavis", b"ftypmif1"):
     return _avif(_read(stream, _MAX_READ), about), about
   if start.startswith((*_JPEG_2000, *_ICONS)):
@@ -188,7 +185,9 @@ def _png(stream: BinaryIO, about: Description, max_pixels: int) -> BinaryIO:
     parts += [head, body, checksum]
     if not header:
       if kind != b"IHDR" or len(body) != 13:
-        raise errors.UnreadableInputError("is damaged: it has no header")
+        raise errors.UnreadableInputError(
+          f"begins with {kind.decode()}, not IHDR"
+        )
       header = body
       check_pixels(struct.unpack(">II", body[:8]), max_pixels)
   _look_behind(stream, about)
@@ -233,9 +232,8 @@ def _read_texts(texts: list[tuple[bytes, bytes]], about: Description) -> None:
     name = key.decode("latin-1")
     raw = re.fullmatch("raw profile type (exif|app1|xmp|iptc|8bim)", name, re.I)
     if kind == b"iTXt" and name == metadata.PNG_XMP:
-      packet = text[2:].split(b"\0", 2)[-1]
-      packet = _inflated(packet) if text[:1] == b"\1" else packet
-      about.xmp = about.xmp or packet
+      packed, packet = text[:1] == b"\1", text[2:].split(b"\0", 2)[-1]
+      about.xmp = about.xmp or (_inflated(packet) if packed else packet)
     elif raw and raw[1].lower() in ("iptc", "8bim"):
       about.losses.append(metadata.IPTC)
     elif raw:
@@ -281,7 +279,9 @@ def _jpeg(data: bytes, about: Description) -> BinaryIO:
       segment = data[start + 4 : at]
       if 0xE0 <= marker <= 0xEF or marker == 0xFE:
         segments.append((marker, segment))
-      if (marker, segment[:5]) in _KEPT_SEGMENTS or marker < 0xE0:
+      if marker == 0xE0 and segment.startswith(b"JFIF"):
+        parts.append(_JFIF)
+      elif marker < 0xE0 or segment.startswith(b"Adobe"):
         parts.append(data[start:at])
     start = data.find(b"\xff", at)
   if junk:
@@ -361,8 +361,8 @@ def _boxes(data: bytes, start: int, end: int) -> Iterator[tuple]:
 
 def _avif(data: bytes, about: Description) -> BinaryIO:
   top = {kind: (a, b) for kind, a, b in _boxes(data, 0, len(data))}
-  others = [kind.decode("latin-1") for kind in top if kind not in _SILENT_BOXES]
-  _name(about, "boxes", others)
+  others = [kind for kind in top if kind not in _SILENT_BOXES]
+  _name(about, "boxes", [kind.decode("latin-1") for kind in others])
   start, end = top.get(b"meta", (0, 0))
   about.depth = 10 if _DEEP_AV1.search(data, start, end) else 8
   colours = _NCLX.search(data, start, end)

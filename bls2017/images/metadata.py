@@ -33,6 +33,7 @@ IPTC = "IPTC"
 DAMAGED_EXIF = "damaged Exif"
 
 _TIFF_IPTC, _TIFF_PHOTOSHOP = 33723, 34377
+_TIFF_COLOURS = (301, 319)
 _PSD_IPTC, _PSD_EXIF, _PSD_XMP = 0x0404, 0x0422, 0x0424
 
 _DESCRIBING_TAGS = (
@@ -50,6 +51,12 @@ STORING_TAGS = frozenset((
 _KNOWN_TAGS = STORING_TAGS.union(
   _DESCRIBING_TAGS, (TIFF_XMP, _TIFF_IPTC, _TIFF_PHOTOSHOP, 34665, 34853, 40965)
 )
+
+_ADOBE_RGB = (
+  *(b"\x01\xa0\3\0\1\0\0\0\2\0", b"\xa0\x01\0\3\0\0\0\1\0\2"),
+  *(b"\1\0\2\0\4\0\0\0R03\0", b"\0\1\0\2\0\0\0\4R03\0"),
+)
+"""Entries of Exif that state the colour space Adobe RGB, in both orders."""
 
 _MAX_ORIENTATIONS = 16
 """One is legal; what states more than this is damaged."""
@@ -147,6 +154,8 @@ def complete(about: Description, image: Any) -> None:
   if len(about.xmp) > MAX_BYTES:
     about.losses.append("very long XMP")
     about.xmp = b""
+  if not about.icc and any(entry in about.exif for entry in _ADOBE_RGB):
+    about.losses.append("the colour space Adobe RGB of its Exif")
   if about.orientation != 1:
     about.exif, about.xmp = reset_orientation(about.exif, about.xmp)
 
@@ -252,7 +261,7 @@ def _add_tiff(about: Description, image: Any) -> None:
     about.losses.append(f"tags ({names[:80]})")
   bits = tags.get(ExifTags.Base.BitsPerSample, 1)
   about.depth = max(bits) if isinstance(bits, tuple) else bits
-  if not about.icc and ExifTags.Base.PrimaryChromaticities in tags:
+  if not about.icc and any(tag in tags for tag in _TIFF_COLOURS):
     about.losses.append("colours told by tags")
   if tags.get(ExifTags.Base.SamplesPerPixel, 1) > len(image.getbands()):
     about.losses.append("further channels")

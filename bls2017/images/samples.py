@@ -58,6 +58,8 @@ def check(image: Any, about: Description) -> None:
         "is an animation; extract a frame first"
       )
     about.losses.append(_FURTHER.get(image.format, "further pages"))
+  if len(image.info.get("sizes", ())) > 1:
+    about.losses.append("other sizes")
   if image.format == "JPEG2000" and about.depth > 8 and image.mode[:2] != "I;":
     raise errors.UnreadableInputError(
       f"has colours of {about.depth} bits, of which Pillow makes black where"

@@ -111,6 +111,12 @@ ROWS = [
     report="python-pillow/Pillow#630",
   ),
   Row(
+    "a segment of JFIF that is cut",
+    lambda: made.jpeg(X, (0xE0, b"JFIF\0")),
+    X,
+    within=8,
+  ),
+  Row(
     "markers of JPEG with padding",
     lambda: made.jpeg(X, b"\xff\xff\xff"),
     X,

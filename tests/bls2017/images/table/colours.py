@@ -214,6 +214,26 @@ ROWS = [
     X,
     ("its gamma (impossible chromaticities)",),
   ),
+  *(
+    Row(
+      f"Adobe RGB told by Exif, {name}, {order}",
+      lambda exif=exif: made.png(X, made.exif_chunk(exif)),
+      X,
+      ("the colour space Adobe RGB of its Exif",),
+      exif=None,
+    )
+    for order in "<>"
+    for name, exif in (
+      ("a number", made.exif((0xA001, 3, 2), order=order)),
+      ("R03", made.exif((1, 2, b"R03\0"), order=order)),
+    )
+  ),
+  Row(
+    "the curve of TIFF",
+    lambda: made.tiff(X, (301, 3, [0] * 768)),
+    X,
+    ("colours told by tags",),
+  ),
   Row(
     "chromaticities of TIFF",
     lambda: made.tiff(X, (319, 5, [64, 100, 33, 100] * 3)),

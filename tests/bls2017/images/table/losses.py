@@ -199,6 +199,13 @@ ROWS = [
     within=6,
   ),
   Row(
+    "other sizes of an icon",
+    lambda: made.saved(X[:, :24], "ICO", sizes=[(16, 16), (24, 24)]),
+    X[:, :24],
+    ("other sizes",),
+    report="python-pillow/Pillow#2405",
+  ),
+  Row(
     "layers",
     lambda: made.psd(X, layers=2),
     X,
