@@ -267,8 +267,10 @@ def is_image(path: str) -> bool:
   Files of this codec are none, also where Pillow knows them by its plugin.
   Nothing but a plain file is opened.
   """
+  Image.init()
   ending = os.path.splitext(path)[1].lower()
-  if ending in endings() or ending in OTHER_ENDINGS:
+  kind = Image.EXTENSION.get(ending, PLUGIN_FORMAT)
+  if kind != PLUGIN_FORMAT or ending in OTHER_ENDINGS:
     return True
   if not os.path.isfile(path):
     return False

@@ -162,13 +162,15 @@ def write(
 def _saved(image: Image.Image, kind: str, options: dict[str, Any]) -> bytes:
   buffer = io.BytesIO()
   image.save(buffer, kind, **options)
-  if kind in Image.OPEN:
+  if kind not in Image.OPEN:
+    return buffer.getvalue()
+  try:
     with reading.open_image(buffer, []) as written:
-      if written.size != image.size or written.mode in _GREY_MODES:
-        width, height = written.size
-        raise ValueError(
-          f"it would hold {width} x {height} pixels of the mode {written.mode}"
-        )
+      (width, height), mode = written.size, written.mode
+  except Exception as e:  # Pillow's decoders raise nearly anything.
+    raise ValueError("the file would not be readable") from e
+  if (width, height) != image.size or mode in _GREY_MODES:
+    raise ValueError(f"it would hold {width} x {height} pixels of mode {mode}")
   return buffer.getvalue()
 
 

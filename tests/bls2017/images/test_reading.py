@@ -210,7 +210,7 @@ def test_threads_read_without_touching_what_is_the_processs(monkeypatch):
 
 
 @pytest.mark.parametrize(
-  "name", ["x.jpg", "X.HEIC", "a.b.dng", "x.svg", "x.tif"]
+  "name", ["x.jpg", "X.HEIC", "a.b.dng", "x.svg", "x.tif", "x.pdf", "x.eps"]
 )
 def test_what_is_named_like_an_image_is_known(name):
   assert reading.is_image(name)
