@@ -67,7 +67,6 @@ TFJS_FILES = {
 _HERE = pathlib.Path(__file__).parent
 _RANGE_CODER = "range_coder.wasm"
 _NORMALIZATIONS = ("synthesis/igdn_in", "synthesis/0/igdn", "synthesis/1/igdn")
-_COLOURS = 3
 
 
 def export(
@@ -214,7 +213,7 @@ def _synthesis_arrays(
     _, stride = config.STAGES[-1 - stage]
     kernel = _phase_kernel(weights[f"synthesis/{stage}/kernel"], stride)
     bias = weights[f"synthesis/{stage}/bias"]
-    if len(bias) > _COLOURS:
+    if stage < len(_NORMALIZATIONS) - 1:
       # Odd phases do not depend on the input before.
       for p, q in itertools.product(range(stride), repeat=2):
         arrays[f"{stage}/kernel{p}{q}"] = kernel[p:, q:, :, p, q]

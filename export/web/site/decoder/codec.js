@@ -70,14 +70,11 @@ export class Codec {
   /** `info` of bls2017.js. */
   async info(data, maxPixels) {
     const {header, boxes, lengths, streams} = await this.open(data, maxPixels);
-    const {version, height, width, qualityIndex, modelId} = header;
+    const {qualityIndex, ...sizesAndId} = header;
     return {
-      version,
-      height,
-      width,
+      ...sizesAndId,
       quality: 1 + qualityIndex / this.model.manifest.quality_steps,
-      modelId,
-      bpp: 8 * data.length / (height * width),
+      bpp: 8 * data.length / (header.height * header.width),
       bytes: data.length,
       payloadBytes: streams.length,
       lanes: lengths.length,

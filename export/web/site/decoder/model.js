@@ -107,14 +107,18 @@ function fromPlanes(planes, type) {
     }
   }
   const values = new ARRAYS[type](bytes.buffer);
-  return type === 'float16' ? Float32Array.from(values, fromHalf) : values;
+  return type === 'float16' ? fromHalves(values) : values;
 }
 
-/** The value of a 16-bit float, which is finite. */
-function fromHalf(half) {
-  const sign = half & 0x8000 ? -1 : 1;
-  const exponent = (half >> 10) & 0x1f;
-  const fraction = (half & 0x3ff) / 2 ** 10;
-  return exponent ? sign * (1 + fraction) * 2 ** (exponent - 15) :
-                    sign * fraction * 2 ** -14;
+/** The values of 16-bit floats, which are finite. */
+function fromHalves(halves) {
+  const values = new Float32Array(halves.length);
+  halves.forEach((half, i) => {
+    const sign = half & 0x8000 ? -1 : 1;
+    const exponent = (half >> 10) & 0x1f;
+    const fraction = (half & 0x3ff) / 2 ** 10;
+    values[i] = exponent ? sign * (1 + fraction) * 2 ** (exponent - 15) :
+                           sign * fraction * 2 ** -14;
+  });
+  return values;
 }
