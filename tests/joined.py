@@ -58,11 +58,11 @@ def frozen() -> list[model_directory.FrozenModel]:
   shares = joining.shares([m.config for m in models()])
   return [
     calibration.calibrate(
-      freezing.freeze(m, quality_steps=STEPS, neighbours=s.neighbours),
+      freezing.freeze(m, quality_steps=STEPS, share=share),
       patches(),
       2,
     )
-    for m, s in zip(models(), shares)
+    for m, share in zip(models(), shares)
   ]
 
 

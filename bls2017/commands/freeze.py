@@ -21,15 +21,15 @@ from bls2017.common import config, packages
 from bls2017.training.train_config import TrainConfig
 
 if TYPE_CHECKING:
-  from bls2017.model import model_directory
+  import numpy as np
 
 USAGE = "bls2017 freeze --train_dir=DIR [...] --output_dir=MODEL [FLAGS]"
 
 _TRAIN_DIR = flags.DEFINE_multi_string(
   "train_dir",
   None,
-  "Directory of a training run; repeated for a model of several pairs of"
-  " transforms, by rising lambdas. What two reach is the higher one's.",
+  "Directory of a training run. Repeat for several runs, lowest lambdas first;"
+  " where ranges overlap, the later run wins.",
 )
 _OUTPUT_DIR = flags.DEFINE_string(
   "output_dir", None, "The model directory to write."
@@ -69,7 +69,7 @@ _OVERWRITE = flags.DEFINE_bool(
 
 
 def run(arguments: list[str]) -> int:
-  """The command; see `bls2017.commands.main`."""
+  """Freezes; returns the exit code."""
   if arguments:
     raise errors.UsageError(f"unexpected argument '{arguments[0]}'")
   if not _TRAIN_DIR.value or not _OUTPUT_DIR.value:
@@ -79,61 +79,55 @@ def run(arguments: list[str]) -> int:
   if _CHECKPOINT.value and len(_TRAIN_DIR.value) > 1:
     raise errors.UsageError("--checkpoint needs a single --train_dir")
   packages.require_training("freeze")
-  from bls2017.training import checkpoints, freezing, joining
+  from bls2017.training import calibration, checkpoints, freezing, joining
 
   configs = [checkpoints.model_config(run) for run in _TRAIN_DIR.value]
+  shares = joining.shares(configs)
+  photographs = None
+  if _CALIBRATION_GLOB.value:
+    photographs = _photographs(_CALIBRATION_GLOB.value)
   pairs, steps = [], []
-  for run, share in zip(_TRAIN_DIR.value, joining.shares(configs)):
+  for run, share in zip(_TRAIN_DIR.value, shares):
     model, step = checkpoints.load_model(run, _CHECKPOINT.value)
     pair = freezing.freeze(
-      model, _HALF_PRECISION.value, _QUALITY_STEPS.value, share.neighbours
+      model, _HALF_PRECISION.value, _QUALITY_STEPS.value, share
     )
-    pair = joining.contribution(pair, share)
-    if _CALIBRATION_GLOB.value:
-      pair = _calibrate(pair, _CALIBRATION_GLOB.value)
+    if photographs is not None:
+      pair = calibration.calibrate(pair, photographs, _ACTIVITIES.value)
     pairs.append(pair)
     steps.append(str(step))
   frozen = joining.join(pairs)
   freezing.save(frozen, _OUTPUT_DIR.value, _OVERWRITE.value)
   print(
     f"{_OUTPUT_DIR.value}: model {frozen.model_id.hex()} of step"
-    f" {' and '.join(steps)}; {_sizes(_OUTPUT_DIR.value, len(pairs))}"
+    f" {' and '.join(steps)}; {_sizes(_OUTPUT_DIR.value)}"
   )
   return 0
 
 
-def _sizes(directory: str, num_pairs: int) -> str:
-  """What the files of a model directory take."""
-  from bls2017.model import model_directory
-
-  pairs = [model_directory.PairFiles.of(i, num_pairs) for i in range(num_pairs)]
-  names = {
-    "weights": [pair.weights for pair in pairs],
-    "graphs": [name for pair in pairs for name in pair.graphs.values()],
-    "tables": [model_directory.TABLES_FILE],
-  }
-  sizes = {
-    kind: sum(os.path.getsize(os.path.join(directory, n)) for n in of_kind)
-    for kind, of_kind in names.items()
-  }
-  parts = [f"{kind} {size / 1e6:.2f}" for kind, size in sizes.items()]
-  total = sum(sizes.values()) / 1e6
-  return f"{total:.2f} MB: {', '.join(parts)}"
-
-
-def _calibrate(
-  frozen: model_directory.FrozenModel, pattern: str
-) -> model_directory.FrozenModel:
-  from bls2017.training import calibration, data, validation
+def _photographs(pattern: str) -> np.ndarray:
+  """The middles of training photographs, uint8 [n, P, P, 3]."""
+  from bls2017.training import calibration, data
 
   paths, _ = data.split_files(pattern, TrainConfig.validation_fraction)
   # Every so many of them: neighbours in a folder are often alike.
   paths = paths[:: max(1, len(paths) // _CALIBRATION_IMAGES.value)]
-  patches = data.read_patches(
-    paths, validation.PATCH_SIZE, _CALIBRATION_IMAGES.value
-  )
+  size = calibration.PATCH_SIZE
+  patches = data.read_patches(paths, size, _CALIBRATION_IMAGES.value)
   if not len(patches):
     raise errors.UnreadableInputError(
-      f"no photograph of {pattern!r} has {validation.PATCH_SIZE} pixels a side"
+      f"no photograph of {pattern!r} has {size} pixels a side"
     )
-  return calibration.calibrate(frozen, patches, _ACTIVITIES.value)
+  return patches
+
+
+def _sizes(directory: str) -> str:
+  """What the files of a model directory take."""
+  sizes = {"weights": 0, "graphs": 0, "tables": 0}
+  for name in os.listdir(directory):
+    kind = name.partition("_")[0].partition(".")[0]
+    kind = "graphs" if name.endswith(".graph") else kind
+    if kind in sizes:
+      sizes[kind] += os.path.getsize(os.path.join(directory, name))
+  parts = [f"{kind} {size / 1e6:.2f}" for kind, size in sizes.items()]
+  return f"{sum(sizes.values()) / 1e6:.2f} MB: {', '.join(parts)}"

@@ -7,6 +7,7 @@ Many flags are best kept in a file: --flagfile=FILE.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import os
 import signal
@@ -19,10 +20,9 @@ from typing import Any
 import numpy as np
 import tqdm
 from absl import flags
+from tqdm.contrib import logging as tqdm_logging
 
 from bls2017 import errors
-from bls2017.commands import config_flags
-from bls2017.commands import progress as progress_lib
 from bls2017.common import config, packages
 from bls2017.training import train_config
 
@@ -31,47 +31,67 @@ USAGE = "bls2017 train --train_glob=FOLDER --train_dir=DIR [FLAGS]"
 _TRAIN_DIR = flags.DEFINE_string(
   "train_dir", None, "Directory of the run: configuration, checkpoints, logs."
 )
-config_flags.define(config.ModelConfig)
-config_flags.define(train_config.TrainConfig)
+
+_DEFINE: dict[type, Any] = {
+  str: flags.DEFINE_string,
+  int: flags.DEFINE_integer,
+  float: flags.DEFINE_float,
+}
+
+
+def _settings(config_class: Any) -> list[tuple[str, Any, Any]]:
+  """Name, default and metadata of every `config.setting`."""
+  fields = dataclasses.fields(config_class)
+  return [(f.name, f.default, f.metadata) for f in fields if f.metadata]
+
+
+def _define_flags(config_class: Any) -> None:
+  for name, default, metadata in _settings(config_class):
+    about, choices = metadata["description"], metadata["choices"]
+    if choices:
+      flags.DEFINE_enum(name, default, choices, about)
+    elif isinstance(default, tuple):
+      flags.DEFINE_list(name, None, about)
+    else:
+      _DEFINE[type(default)](name, default, about)
+
+
+def _from_flags(config_class: Any) -> Any:
+  values = {}
+  for name, default, metadata in _settings(config_class):
+    values[name] = flags.FLAGS[name].value
+    if isinstance(default, tuple):
+      try:
+        values[name] = tuple(map(metadata["parse"], values[name] or ()))
+      except ValueError as e:
+        raise errors.UsageError(f"--{name}: {e}") from e
+  return config_class(**values)
+
+
+_define_flags(config.ModelConfig)
+_define_flags(train_config.TrainConfig)
 
 EXIT_TERMINATED = 128 + signal.SIGTERM
 EXIT_INTERRUPTED = 128 + signal.SIGINT
+
+_SMOOTHING = 0.98
+_SECONDS_BETWEEN_LINES = 60
 
 
 class Progress:
   """Shows loss, bpp, PSNR, steps a second and the time left.
 
   Loss, bpp and PSNR are averages over the last steps and all levels. Where
-  standard error is no terminal there is no bar, but a line a minute.
+  standard error is no terminal there is no bar, but a line a minute and one at
+  the end.
   """
 
-  SMOOTHING = 0.98
-  SECONDS_BETWEEN_LINES = 60
-  LINE = (
-    "step {n_fmt}/{total_fmt}, {elapsed} spent, {remaining} left,"
-    " {rate_fmt}{postfix}"
-  )
-
-  def __init__(self) -> None:
-    self._bar: Any = None
+  def __init__(self, done: int, total: int):
+    self._first, self._done, self._total = done, done, total
+    self._started = self._last_line = time.monotonic()
     self._mean: np.ndarray | None = None
-    self._next_line = 0.0
-    self._devnull = open(os.devnull, "w")
-
-  def on_start(self, step: int, steps: int) -> None:
-    """Shows an empty bar."""
-    self._next_line = time.monotonic() + self.SECONDS_BETWEEN_LINES
-    # A bar that nobody sees keeps count for the lines.
-    terminal = sys.stderr.isatty()
     self._bar = tqdm.tqdm(
-      initial=step,
-      total=steps,
-      unit="step",
-      mininterval=1,
-      smoothing=0.05,
-      dynamic_ncols=True,
-      file=sys.stderr if terminal else self._devnull,
-      bar_format=None if terminal else self.LINE,
+      initial=done, total=total, unit="step", smoothing=0.05, disable=None
     )
 
   def on_step(self, measured: Any) -> None:
@@ -79,37 +99,48 @@ class Progress:
     now = np.array([measured.loss, measured.bpp.mean(), measured.psnr.mean()])
     if self._mean is None:
       self._mean = now
-    self._mean = self.SMOOTHING * self._mean + (1 - self.SMOOTHING) * now
-    loss, bpp, psnr = self._mean
-    self._bar.set_postfix_str(
-      f"loss {loss:.4f}, {bpp:.3f} bpp, {psnr:.2f} dB", refresh=False
-    )
+    self._mean = _SMOOTHING * self._mean + (1 - _SMOOTHING) * now
+    self._done = measured.step
+    self._bar.set_postfix_str(self._averages(), refresh=False)
     self._bar.update()
-    if time.monotonic() >= self._next_line:
+    if time.monotonic() > self._last_line + _SECONDS_BETWEEN_LINES:
       self._write_line()
 
   def close(self) -> None:
-    """Ends the bar's line."""
-    if self._bar is not None:
-      self._write_line()
-      self._bar.close()
-    self._devnull.close()
+    """Ends the bar, or writes the last line."""
+    self._write_line()
+    self._bar.close()
+
+  def _averages(self) -> str:
+    if self._mean is None:
+      return ""
+    loss, bpp, psnr = self._mean
+    return f"loss {loss:.4f}, {bpp:.3f} bpp, {psnr:.2f} dB"
 
   def _write_line(self) -> None:
-    self._next_line = time.monotonic() + self.SECONDS_BETWEEN_LINES
-    if not sys.stderr.isatty():
-      print(str(self._bar), file=sys.stderr, flush=True)
+    self._last_line = time.monotonic()
+    if self._bar.disable:
+      line = tqdm.tqdm.format_meter(
+        self._done,
+        self._total,
+        self._last_line - self._started,
+        ncols=0,
+        unit="step",
+        initial=self._first,
+        postfix=self._averages(),
+      )
+      print(line, file=sys.stderr, flush=True)
 
 
 def run(arguments: list[str]) -> int:
-  """The command; see `bls2017.commands.main`."""
+  """Trains; returns the exit code."""
   if arguments:
     raise errors.UsageError(f"unexpected argument '{arguments[0]}'")
   if not _TRAIN_DIR.value:
     raise errors.UsageError("--train_dir is needed")
   packages.require_training("train")
-  model = config_flags.read(config.ModelConfig)
-  settings = config_flags.read(train_config.TrainConfig)
+  model = _from_flags(config.ModelConfig)
+  settings = _from_flags(train_config.TrainConfig)
   if not settings.train_glob:
     raise errors.UsageError("--train_glob is needed")
   logging.getLogger("bls2017").setLevel(logging.INFO)
@@ -118,18 +149,16 @@ def run(arguments: list[str]) -> int:
   from bls2017.training import train_loop
 
   trainer = train_loop.Trainer(model, settings, _TRAIN_DIR.value)
-  progress = Progress()
+  progress = Progress(trainer.steps_done, settings.steps)
   with _stopped_by_signals(trainer.stop) as received:
-    try:
-      with progress_lib.messages_above_bars():
-        trainer.run(progress)
-    finally:
-      progress.close()
-  skipped = trainer.reader.skipped.reasons
-  where = os.path.abspath(_TRAIN_DIR.value)
+    with tqdm_logging.logging_redirect_tqdm():
+      try:
+        trainer.run(progress.on_step)
+      finally:
+        progress.close()
   print(
-    f"{trainer.steps_done} steps done, {len(skipped)} images skipped,"
-    f" checkpoints in {where}",
+    f"{trainer.steps_done} steps done, {len(trainer.reader.skipped)} images"
+    f" skipped, checkpoints in {os.path.abspath(_TRAIN_DIR.value)}",
     file=sys.stderr,
   )
   if signal.SIGINT in received:

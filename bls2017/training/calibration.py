@@ -1,17 +1,15 @@
 """Coding tables that fit what is coded, not the noisy latents of training.
 
-A prior learns the density of latents with uniform noise, one network with few
-parameters for each channel. The symbols of rounded latents follow it closely,
-but not exactly; and between two trained levels it was never trained at all.
-Counting the symbols of photographs at every quality mends both.
+A prior learns the density of latents with uniform noise. The symbols of rounded
+latents follow it closely, but not exactly, and between two trained levels it
+was never trained at all. Counting the symbols of photographs mends both.
 
-A density that is the same everywhere in an image also knows nothing of where
-the image is smooth and where it is busy. Several sets of tables do, one for
-each activity of a position (`bls2017.format.coding_tables`). They are made
-as the centres of clusters are (Lloyd 1982): positions choose the set that codes
-them in the fewest bits, each set is counted again from the positions that chose
-it, and so on. Classifying what is coded is as old as adaptive transform coding
-(Chen & Smith, "Adaptive Coding of Monochrome and Color Images", 1977).
+Several sets of tables know where an image is smooth and where it is busy
+(`bls2017.format.coding_tables`). They are made as the centres of clusters are
+(Lloyd 1982): positions choose the set that codes them in the fewest bits, each
+set is counted again from the positions that chose it, and so on. Classifying
+what is coded is as old as adaptive transform coding (Chen & Smith, "Adaptive
+Coding of Monochrome and Color Images", 1977).
 
 Files are written with optimised quantization (`bls2017.encode.quantization`),
 which makes cheap symbols more frequent. So at last symbols are optimised with
@@ -24,35 +22,36 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from bls2017 import errors
 from bls2017.common import blocks
-from bls2017.encode import activities, quantization
+from bls2017.encode import quantization
 from bls2017.format import coding_tables
+from bls2017.format.coding_tables import QualityTables
 from bls2017.model import model_directory, strips
 from bls2017.training import freezing, table_building
 
 PRIOR_WEIGHT = 20.0
-"""The prior counts as so many symbols that were seen.
-
-In each of several sets, what was seen everywhere takes the prior's place."""
+"""The prior counts as so many symbols; the mean of all sets does in each."""
 
 ACTIVITY_WEIGHT = 5.0
 """Pairs of activities that the overall shares of the activities count as."""
 
 _DIGITS = 5
-"""Binary digits of a frequency in one of several sets. They cost 0.01% more
-bits than all 16, and sets of tables take two thirds of the space."""
+"""Binary digits of a frequency in one of several sets: 0.01% more bits than
+with all 16, and two thirds of the space."""
 
-_ROUNDS = 16
-"""How often positions of the lowest quality choose a set at first, each for
-itself."""
+_CLUSTER_ROUNDS = 16
+"""Rounds at the lowest quality in which positions choose each for itself."""
 
 _FIRST_OPTIMISED_ROUNDS = 24
 _OPTIMISED_ROUNDS = 3
-"""How often symbols are optimised with the tables so far, and counted again.
+"""Rounds with optimised symbols, at the lowest quality and at the others, which
+begin with the activities of the one below."""
 
-A quality begins with the activities of the one below it."""
+PATCH_SIZE = 256
+"""Side of the middles of photographs to calibrate with."""
 
 _BLOCK = 8192
 
@@ -67,9 +66,6 @@ def calibrate(
     patches: uint8 [n, P, P, 3], photographs, P a multiple of 16.
     sets: Activities that the tables are to know, from 1 to
       `coding_tables.MAX_ACTIVITIES`.
-
-  Returns:
-    A model of its own id.
 
   Raises:
     errors.UsageError: if the number of sets is out of its range.
@@ -88,187 +84,128 @@ def calibrate(
   fitted = []
   chosen = None
   for index in range(len(model.tables)):
-    fit = _Fit(model.tables.for_quality(index), latents, images)
+    prior = model.tables.for_quality(index)
+    rows = quantization.Quantizer(prior).quantize_latents(latents).rows
+    columns = _columns(prior, rows)
     rounds = _OPTIMISED_ROUNDS
     if chosen is None:
-      chosen = fit.choose(sets)
+      chosen = _clusters(prior, columns, sets)
       rounds = _FIRST_OPTIMISED_ROUNDS
-    of_quality = fit.tables(sets, chosen)
+    tables = _counted(prior, columns, chosen, sets, images)
     for _ in range(rounds if sets > 1 else 0):
-      chosen = fit.optimise(of_quality)
-      of_quality = fit.tables(sets, chosen)
-    fitted.append(of_quality)
-  changes: dict[str, Any] = {
-    "cdfs": [f.cdf.reshape(len(f.activity_cdf) - 1, -1) for f in fitted]
-  }
+      quantizer = quantization.Quantizer(tables)
+      rows = quantizer.quantize_latents(latents, optimised=True).rows
+      columns, chosen = _columns(tables, rows), rows[:, 0].astype(np.int32)
+      tables = _counted(prior, columns, chosen, sets, images)
+    fitted.append(tables)
+  changes: dict[str, Any] = {"cdfs": [t.cdf.astype(np.uint16) for t in fitted]}
   if sets > 1:
-    changes["activity_cdf"] = np.stack([f.activity_cdf for f in fitted])
-  tables = dataclasses.replace(model.tables, **changes)
-  tables.check()
-  return freezing.with_tables(model, tables, model.format_version)
+    cdf = np.stack([t.activity_cdf for t in fitted])
+    changes["activity_cdf"] = cdf.astype(np.uint16)
+  calibrated = dataclasses.replace(model.tables, **changes)
+  calibrated.check()
+  return freezing.with_tables(model, calibrated)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Fitted:
-  """Tables of one quality, as `coding_tables.CodingTables` has them.
+def _columns(tables: QualityTables, rows: np.ndarray) -> np.ndarray:
+  """The index of each symbol among all S: int [positions, live channels]."""
+  return rows[:, tables.activity_columns :] + tables.starts[tables.live]
 
-  Attributes:
-    cdf: uint16 [sets * S].
-    activity_cdf: uint16 [sets + 1, sets], of the activities.
+
+def _clusters(
+  prior: QualityTables, columns: np.ndarray, sets: int
+) -> np.ndarray:
+  """The activity of every position, int [positions], by its own bits alone."""
+  (bits,) = _costs(columns, prior.code_lengths).T
+  chosen = bits.argsort().argsort() * sets // len(bits)
+  for _ in range(_CLUSTER_ROUNDS if sets > 1 else 0):
+    share = np.bincount(chosen, minlength=sets) + 1.0
+    lengths = -np.log2(_density(prior, columns, chosen, sets))
+    activity_bits = -np.log2(share / share.sum())
+    chosen = (_costs(columns, lengths) + activity_bits).argmin(1)
+  return chosen
+
+
+def _costs(columns: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+  """Bits of every position with each set: float32 [positions, sets]."""
+  of_symbols = tf.constant(lengths.T, tf.float32)
+  costs = []
+  for block in blocks.blocks(len(columns), _BLOCK):
+    part = columns[block]
+    positions = np.repeat(np.arange(len(part)), part.shape[1])
+    costs.append(tf.sparse.segment_sum(of_symbols, part.ravel(), positions))
+  return np.concatenate(costs)
+
+
+def _counted(
+  prior: QualityTables,
+  columns: np.ndarray,
+  chosen: np.ndarray,
+  sets: int,
+  images: int,
+) -> QualityTables:
+  """The tables of positions of these symbols and activities."""
+  density = _density(prior, columns, chosen, sets)
+  cdf = np.zeros(density.shape, np.int32)
+  for start, size in zip(prior.starts, prior.maximum - prior.minimum + 1):
+    for of_set, cdf_of_set in zip(density, cdf):
+      p = of_set[start : start + size]
+      frequency = table_building.frequencies(p / p.sum())
+      if sets > 1:
+        frequency = _shortened(frequency)
+      cdf_of_set[start : start + size] = np.cumsum(frequency) - frequency
+  masses = _activity_density(chosen.reshape(images, -1), sets)
+  frequency = np.stack([table_building.frequencies(p) for p in masses])
+  activity_cdf = np.cumsum(frequency, axis=1) - frequency
+  return dataclasses.replace(
+    prior, cdf=cdf, activity_cdf=activity_cdf.astype(np.int32)
+  )
+
+
+def _density(
+  prior: QualityTables, columns: np.ndarray, chosen: np.ndarray, sets: int
+) -> np.ndarray:
+  """Masses of all symbols in each set, float64 [sets, S], none of them 0."""
+  total = prior.cdf.shape[1]
+  seen = np.zeros(sets * total, np.int64)
+  for block in blocks.blocks(len(columns), _BLOCK):
+    entries = columns[block] + chosen[block, None] * total
+    seen += np.bincount(entries.ravel(), minlength=len(seen))
+  seen = seen.reshape(sets, total)
+  size = prior.maximum - prior.minimum + 1
+
+  def normalized(mass: np.ndarray) -> np.ndarray:
+    sums = np.add.reduceat(mass, prior.starts, axis=-1)
+    return mass / np.repeat(sums, size, axis=-1)
+
+  own = (coding_tables.upper_ends(prior.cdf) - prior.cdf) / coding_tables.TOTAL
+  everywhere = normalized(seen.sum(0) + PRIOR_WEIGHT * own)  # [1, S]
+  return (
+    everywhere if sets == 1 else normalized(seen + PRIOR_WEIGHT * everywhere)
+  )
+
+
+def _activity_density(chosen: np.ndarray, sets: int) -> np.ndarray:
+  """Masses of activities after each other one, and of any, [sets + 1, sets].
+
+  Lanes begin anywhere, so that any stands for their first ones.
   """
-
-  cdf: np.ndarray
-  activity_cdf: np.ndarray
-
-
-class _Fit:
-  """The symbols of photographs at one quality."""
-
-  def __init__(
-    self,
-    tables: coding_tables.QualityTables,
-    latents: np.ndarray,
-    images: int,
-  ):
-    """Quantizes.
-
-    Args:
-      tables: Of the quality.
-      latents: float32 [images * positions, C].
-      images: How many.
-    """
-    self._tables = tables
-    self._latents = latents
-    self._images = images
-    self._take(quantization.Quantizer(tables).quantize_latents(latents).rows)
-
-  def choose(self, sets: int) -> np.ndarray:
-    """The activity of every position, int [positions], by its costs alone."""
-    if sets == 1:
-      return np.zeros(len(self._columns), np.int64)
-    (bits,) = self._costs(self._tables.code_lengths).T
-    ranks = bits.argsort().argsort()
-    chosen = ranks * sets // len(ranks)
-    for _ in range(_ROUNDS):
-      share = np.bincount(chosen, minlength=sets) + 1.0
-      activity_bits = -np.log2(share / share.sum())
-      lengths = -np.log2(self._density(sets, chosen))
-      chosen = (self._costs(lengths) + activity_bits).argmin(1)
-    return chosen
-
-  def optimise(self, fitted: _Fitted) -> np.ndarray:
-    """Quantizes again, as files of these tables are.
-
-    Args:
-      fitted: Of several sets.
-
-    Returns:
-      int32 [positions], the activities.
-    """
-    tables = dataclasses.replace(
-      self._tables,
-      cdf=fitted.cdf.reshape(len(fitted.activity_cdf) - 1, -1).astype(np.int32),
-      activity_cdf=fitted.activity_cdf.astype(np.int32),
-    )
-    rows = (
-      quantization.Quantizer(tables)
-      .quantize_latents(self._latents, optimised=True)
-      .rows
-    )
-    self._take(rows[:, tables.activity_columns :])
-    return rows[:, 0].astype(np.int32)
-
-  def tables(self, sets: int, chosen: np.ndarray) -> _Fitted:
-    """The tables of positions with these activities, int [positions]."""
-    density = self._density(sets, chosen)
-    first = self._tables.starts
-    ends = np.append(first[1:], density.shape[1])
-    cdf = np.zeros(density.shape, np.uint16)
-    for density_of_set, cdf_of_set in zip(density, cdf):
-      for start, end in zip(first, ends):
-        if end - start > 1:
-          p = density_of_set[start:end]
-          frequency = table_building.frequencies(p / p.sum())
-          if sets > 1:
-            frequency = _shortened(frequency)
-          cdf_of_set[start + 1 : end] = np.cumsum(frequency)[:-1]
-    masses = self._activity_density(sets, chosen)
-    frequency = np.stack([table_building.frequencies(p) for p in masses])
-    activity_cdf = np.zeros((sets + 1, sets), np.uint16)
-    activity_cdf[:, 1:] = np.cumsum(frequency, axis=1)[:, :-1]
-    return _Fitted(cdf=cdf.ravel(), activity_cdf=activity_cdf)
-
-  def _take(self, symbols: np.ndarray) -> None:
-    """Takes the symbols of the live channels, [positions, L]."""
-    # The index of each symbol among all symbols of all channels.
-    self._columns = symbols + self._tables.starts[self._tables.live]
-
-  def _density(self, sets: int, chosen: np.ndarray) -> np.ndarray:
-    """Masses of all symbols in each set, float64 [sets, S], none of them 0."""
-    first = self._tables.starts
-    size = np.diff(first, append=self._tables.cdf.shape[1])
-    (cdf,) = self._tables.cdf
-    prior = (coding_tables.upper_ends(cdf[None])[0] - cdf) / coding_tables.TOTAL
-    seen = self._counts(sets, chosen)
-
-    def normalized(mass: np.ndarray) -> np.ndarray:
-      sums = np.add.reduceat(mass, first, axis=-1)
-      return mass / np.repeat(sums, size, axis=-1)
-
-    everywhere = normalized(seen.sum(0) + PRIOR_WEIGHT * prior)
-    if sets == 1:
-      return everywhere[None]
-    return normalized(seen + PRIOR_WEIGHT * everywhere)
-
-  def _counts(self, sets: int, chosen: np.ndarray) -> np.ndarray:
-    """How often each symbol was seen, int64 [sets, S]."""
-    total = self._tables.cdf.shape[1]
-    seen = np.zeros(sets * total, np.int64)
-    for block in blocks.blocks(len(self._columns), _BLOCK):
-      columns = self._columns[block] + chosen[block, None] * total
-      seen += np.bincount(columns.ravel(), minlength=len(seen))
-    return seen.reshape(sets, total)
-
-  def _costs(self, lengths: np.ndarray) -> np.ndarray:
-    """Bits of every position with each set: float32 [positions, sets].
-
-    Args:
-      lengths: float64 [sets, S].
-    """
-    sums = activities.summer(np.ascontiguousarray(lengths.T, np.float32))
-    costs = []
-    for block in blocks.blocks(len(self._columns), _BLOCK):
-      columns = self._columns[block]
-      positions = np.arange(len(columns), dtype=np.int32)
-      positions = np.repeat(positions, columns.shape[1])
-      costs.append(sums(columns.ravel(), positions, len(columns)))
-    return np.concatenate(costs)
-
-  def _activity_density(self, sets: int, chosen: np.ndarray) -> np.ndarray:
-    """Masses of activities after each other one, and of any, [sets + 1, sets].
-
-    Lanes begin anywhere, so that any stands for their first ones.
-    """
-    anywhere = np.bincount(chosen, minlength=sets) + 1.0
-    anywhere /= anywhere.sum()
-    # In raster order, as in a lane, but not from image to image.
-    of_images = chosen.reshape(self._images, -1)
-    pairs = sets * of_images[:, :-1] + of_images[:, 1:]
-    seen = np.bincount(pairs.ravel(), minlength=sets * sets)
-    after = seen.reshape(sets, sets) + ACTIVITY_WEIGHT * anywhere
-    after /= after.sum(1, keepdims=True)
-    return np.concatenate([after, anywhere[None]])
+  anywhere = np.bincount(chosen.ravel(), minlength=sets) + 1.0
+  anywhere /= anywhere.sum()
+  # In raster order, as in a lane, but not from image to image.
+  pairs = sets * chosen[:, :-1] + chosen[:, 1:]
+  seen = np.bincount(pairs.ravel(), minlength=sets * sets)
+  after = seen.reshape(sets, sets) + ACTIVITY_WEIGHT * anywhere
+  after /= after.sum(1, keepdims=True)
+  return np.concatenate([after, anywhere[None]])
 
 
 def _shortened(frequency: np.ndarray) -> np.ndarray:
-  """Frequencies of fewer digits, of the same sum and at least 1.
+  """Frequencies of fewer digits, int64 [n], of the same sum and at least 1.
 
   Those that lose most by rounding down are rounded up, as many as the sum
   allows; the largest makes up for the rest. Rounding each to its nearest would
   not do: those of a wide, flat table all err to one side.
-
-  Args:
-    frequency: int64 [n], at least 1.
   """
   units = 2 ** np.maximum(np.ceil(np.log2(frequency + 1)) - _DIGITS, 0)
   units = units.astype(np.int64)

@@ -1,9 +1,7 @@
 """The checkpoints of a training run: written whole, read with a way back.
 
 A checkpoint `ckpt-STEP` is whole once its `.index` file is, which TensorFlow
-writes last. The files in the directory decide what there is to resume from; the
-`checkpoint` state file beside them only tells `tf.train.CheckpointManager` what
-to delete, and is made anew from them.
+writes last. The files in the directory decide what there is to resume from.
 """
 
 from __future__ import annotations
@@ -21,7 +19,6 @@ import tensorflow as tf
 from bls2017 import errors
 from bls2017.common import config
 from bls2017.training import model as model_lib
-from bls2017.training.weight_average import WeightAverage
 
 CONFIG_FILE = "config.json"
 """The run's configuration, inside its directory."""
@@ -29,123 +26,70 @@ CONFIG_FILE = "config.json"
 DIRECTORY = "checkpoints"
 """Where a run keeps its checkpoints, inside its own directory."""
 
-_NAME = "ckpt"
+KEPT = 3
+"""How many of the newest checkpoints are kept."""
+
+_PREFIX = "ckpt-"
 _MESSAGE_CHARACTERS = 200
 
 _log = logging.getLogger(__name__)
 
 
-class _Reader:
-  """Reads the newest usable one of several checkpoints."""
+def save(train_dir: str, step: int, state: dict[str, Any]) -> None:
+  """Writes a checkpoint, and deletes all but the newest `KEPT`.
 
-  def __init__(self, **state: Any):
-    self.checkpoint = tf.train.Checkpoint(**state)
+  Args:
+    train_dir: Directory of the run.
+    step: Number of the checkpoint.
+    state: Trackable objects by name.
 
-  def read_newest(self, paths: list[str]) -> str:
-    """Restores the last path that is whole and finite, and returns it.
-
-    Raises:
-      errors.ModelError: if none is.
-    """
-    problems = []
-    for path in reversed(paths):
-      problem = self._read(path)
-      if problem is None:
-        return path
-      _log.warning("checkpoint %s cannot be used: %s", path, problem)
-      problems.append(problem)
-    raise errors.ModelError(
-      f"cannot use the checkpoint {paths[-1]}"
-      f"{' or any before it' if paths[1:] else ''}: {problems[0]}"
-    )
-
-  def finite(self) -> bool:
-    """Whether all values are finite."""
-    objects = tf.train.TrackableView(self.checkpoint).descendants()
-    return all(
-      bool(tf.reduce_all(tf.math.is_finite(v)))
-      for v in objects
-      if isinstance(v, tf.Variable) and v.dtype.is_floating
-    )
-
-  def _read(self, path: str) -> str | None:
-    """Restores a checkpoint; returns what is wrong with it, if anything."""
-    try:
-      # Values are read at once, by checksum, since every variable exists.
-      status = self.checkpoint.read(path)
-      status.assert_existing_objects_matched().expect_partial()
-    except Exception as e:  # Damaged files raise errors of many kinds.
-      return " ".join(str(e).split())[:_MESSAGE_CHARACTERS]
-    return None if self.finite() else "it has values that are not finite"
-
-
-class Checkpoints:
-  """Saves and restores the state of one run.
-
-  Attributes:
-    directory: Where the checkpoints are.
+  Raises:
+    errors.TrainingError: if a value is not finite; nothing is written then.
+    errors.OutputError: if it cannot be written; the others stay as they are.
   """
-
-  def __init__(
-    self, train_dir: str, state: dict[str, Any], keep: int, writer: bool = True
-  ):
-    """Finds the checkpoints of a run, and clears what a kill left behind.
-
-    Args:
-      train_dir: Directory of the run.
-      state: Trackable objects by name.
-      keep: How many checkpoints to keep.
-      writer: Whether this process saves; the others only read.
-
-    Raises:
-      errors.OutputError: if the directory cannot be written.
-    """
-    self.directory = os.path.join(train_dir, DIRECTORY)
-    self._writer = writer
-    self._reader = _Reader(**state)
-    self._saved_step: int | None = None
-    if writer:
-      with output_errors(self.directory):
-        os.makedirs(self.directory, exist_ok=True)
-        _remove_leftovers(self.directory)
-        _write_state(self.directory)
-    self._manager = tf.train.CheckpointManager(
-      self._reader.checkpoint, self.directory, keep, checkpoint_name=_NAME
+  checkpoint = tf.train.Checkpoint(**state)
+  if not _is_finite(checkpoint):
+    raise errors.TrainingError(
+      f"the weights are not finite after step {step};"
+      " the last checkpoint is unharmed"
     )
+  directory = os.path.join(train_dir, DIRECTORY)
+  with output_errors(directory):
+    checkpoint.write(os.path.join(directory, f"{_PREFIX}{step}"))
+    for path in find(train_dir)[:-KEPT]:
+      os.remove(f"{path}.index")
+  clear(train_dir)
 
-  def restore(self) -> str | None:
-    """Restores the newest checkpoint that is whole and finite.
 
-    Returns:
-      Its path, or None where there is no checkpoint at all.
+def clear(train_dir: str) -> None:
+  """Makes the directory, and deletes parts of checkpoints that a kill left.
 
-    Raises:
-      errors.ModelError: if there are checkpoints, but none can be used.
-    """
-    paths = find(self.directory)
-    if not paths:
-      return None
-    path = self._reader.read_newest(paths)
-    self._saved_step = _number(path)
-    return path
+  Raises:
+    errors.OutputError: if it cannot be written.
+  """
+  directory = os.path.join(train_dir, DIRECTORY)
+  whole = {os.path.basename(path) for path in find(train_dir)}
+  with output_errors(directory):
+    os.makedirs(directory, exist_ok=True)
+    for name in os.listdir(directory):
+      path = os.path.join(directory, name)
+      if re.fullmatch(rf"{_PREFIX}\d+_temp", name):
+        shutil.rmtree(path)
+      elif name.startswith(_PREFIX) and name.partition(".")[0] not in whole:
+        os.remove(path)
 
-  def save(self, step: int) -> None:
-    """Writes a checkpoint, unless the last one is of this step.
 
-    Raises:
-      errors.TrainingError: if a value is not finite; nothing is written then.
-      errors.OutputError: if it cannot be written; the others stay as they are.
-    """
-    if not self._writer or step == self._saved_step:
-      return
-    if not self._reader.finite():
-      raise errors.TrainingError(
-        f"the weights are not finite after step {step};"
-        " the last checkpoint is unharmed"
-      )
-    with output_errors(self.directory):
-      self._manager.save(checkpoint_number=step)
-    self._saved_step = step
+def restore(train_dir: str, state: dict[str, Any]) -> str | None:
+  """Reads the newest checkpoint that is whole and finite, as `save` wrote it.
+
+  Returns:
+    Its path, or None where there is no checkpoint at all.
+
+  Raises:
+    errors.ModelError: if there are checkpoints, but none can be used.
+  """
+  paths = find(train_dir)
+  return _read_newest(paths, state) if paths else None
 
 
 def load_model(
@@ -164,17 +108,15 @@ def load_model(
   Raises:
     errors.ModelError: if there is no checkpoint that can be used.
   """
-  values = config.read_json(os.path.join(train_dir, CONFIG_FILE))
   model = model_lib.BLS2017Model(model_config(train_dir))
-  average = WeightAverage(model, values.get("train", {}).get("ema_decay", 0.0))
   step = tf.Variable(0, dtype=tf.int64)
-  directory = os.path.join(train_dir, DIRECTORY)
-  paths = [checkpoint] if checkpoint else find(directory)
+  state: dict[str, Any] = {"model": model, "step": step}
+  if _read_config(train_dir).get("train", {}).get("ema_decay"):
+    state = {"average": model.trainable_variables, "step": step}
+  paths = [checkpoint] if checkpoint else find(train_dir)
   if not paths:
-    raise errors.ModelError(f"there are no checkpoints in {directory}")
-  reader = _Reader(model=model, average=average.values, step=step)
-  reader.read_newest(paths)
-  average.apply()
+    raise errors.ModelError(f"there are no checkpoints in {train_dir}")
+  _read_newest(paths, state)
   return model, int(step.numpy())
 
 
@@ -184,54 +126,17 @@ def model_config(train_dir: str) -> config.ModelConfig:
   Raises:
     errors.ModelError: if its configuration cannot be read.
   """
-  values = config.read_json(os.path.join(train_dir, CONFIG_FILE))
-  return config.from_json(config.ModelConfig, values.get("model", {}))
+  values = _read_config(train_dir).get("model", {})
+  return config.from_json(config.ModelConfig, values)
 
 
-def exist(train_dir: str) -> bool:
-  """Whether a run has saved anything."""
-  return bool(find(os.path.join(train_dir, DIRECTORY)))
-
-
-def find(directory: str) -> list[str]:
-  """Paths of the checkpoints in a directory, the oldest first."""
+def find(train_dir: str) -> list[str]:
+  """Paths of a run's whole checkpoints, without endings, the oldest first."""
+  directory = os.path.join(train_dir, DIRECTORY)
   names = os.listdir(directory) if os.path.isdir(directory) else []
-  prefixes = [
-    os.path.join(directory, name[: -len(".index")])
-    for name in names
-    if re.fullmatch(rf"{_NAME}-\d+\.index", name)
-  ]
-  return sorted(prefixes, key=_number)
-
-
-def _number(path: str) -> int:
-  return int(path.rpartition("-")[2])
-
-
-def _remove_leftovers(directory: str) -> None:
-  """Deletes what a process that was killed while saving had written."""
-  whole = {os.path.basename(path) for path in find(directory)}
-  for name in os.listdir(directory):
-    path = os.path.join(directory, name)
-    if re.fullmatch(rf"{_NAME}-\d+_temp", name):
-      shutil.rmtree(path)
-    elif re.match(rf"{_NAME}-\d+\.data-", name):
-      if name.partition(".")[0] not in whole:
-        os.remove(path)
-
-
-def _write_state(directory: str) -> None:
-  """Tells `tf.train.CheckpointManager` which checkpoints there are."""
-  paths = find(directory)
-  if paths:
-    tf.compat.v1.train.update_checkpoint_state(
-      directory,
-      paths[-1],
-      paths,
-      all_model_checkpoint_timestamps=[
-        os.path.getmtime(f"{path}.index") for path in paths
-      ],
-    )
+  found = (re.fullmatch(rf"{_PREFIX}(\d+)\.index", name) for name in names)
+  steps = sorted(int(match[1]) for match in found if match)
+  return [os.path.join(directory, f"{_PREFIX}{step}") for step in steps]
 
 
 @contextlib.contextmanager
@@ -241,5 +146,44 @@ def output_errors(path: str) -> Iterator[None]:
     yield
   except (OSError, tf.errors.OpError) as e:
     reason = e.message if isinstance(e, tf.errors.OpError) else e.strerror
-    reason = " ".join(str(reason or e).split())[:_MESSAGE_CHARACTERS]
-    raise errors.OutputError(f"cannot write {path}: {reason}") from e
+    raise errors.OutputError(
+      f"cannot write {path}: {_in_one_line(str(reason or e))}"
+    ) from e
+
+
+def _read_config(train_dir: str) -> dict[str, Any]:
+  return config.read_json(os.path.join(train_dir, CONFIG_FILE))
+
+
+def _read_newest(paths: list[str], state: dict[str, Any]) -> str:
+  """Reads the last checkpoint that is whole and finite; returns its path."""
+  checkpoint = tf.train.Checkpoint(**state)
+  problems = []
+  for path in reversed(paths):
+    try:
+      # Values are read at once, by checksum, since every variable exists.
+      status = checkpoint.read(path)
+      status.assert_existing_objects_matched().expect_partial()
+      if _is_finite(checkpoint):
+        return path
+      problems.append("it has values that are not finite")
+    except Exception as e:  # Damaged files raise errors of many kinds.
+      problems.append(_in_one_line(str(e)))
+    _log.warning("checkpoint %s cannot be used: %s", path, problems[-1])
+  raise errors.ModelError(
+    f"cannot use the checkpoint {paths[-1]}"
+    f"{' or any before it' if paths[1:] else ''}: {problems[0]}"
+  )
+
+
+def _is_finite(checkpoint: tf.train.Checkpoint) -> bool:
+  objects = tf.train.TrackableView(checkpoint).descendants()
+  return all(
+    bool(tf.reduce_all(tf.math.is_finite(v)))
+    for v in objects
+    if isinstance(v, tf.Variable) and v.dtype.is_floating
+  )
+
+
+def _in_one_line(message: str) -> str:
+  return " ".join(message.split())[:_MESSAGE_CHARACTERS]

@@ -10,7 +10,6 @@ small, the next one stands in for it, which moves no other example.
 
 from __future__ import annotations
 
-import dataclasses
 import glob
 import hashlib
 import logging
@@ -51,10 +50,9 @@ def split_files(
   Raises:
     errors.UnreadableInputError: if no file for training matches.
   """
-  paths = _find_images(pattern)
   train: list[str] = []
   validation: list[str] = []
-  for path in paths:
+  for path in _find_images(pattern):
     digest = hashlib.sha256(os.path.basename(path).encode()).digest()
     bucket = int.from_bytes(digest[:8], "big") % _HASH_BUCKETS
     held_out = bucket < validation_fraction * _HASH_BUCKETS
@@ -75,57 +73,23 @@ def _find_images(pattern: str) -> list[str]:
   return sorted(path for path in paths if path.lower().endswith(endings))
 
 
-@dataclasses.dataclass
-class SkippedFiles:
-  """Files that could not be used: path -> reason. Safe to share by threads."""
-
-  total: int
-  reasons: dict[str, str] = dataclasses.field(default_factory=dict)
-
-  def __post_init__(self) -> None:
-    self._lock = threading.Lock()
-
-  def add(self, path: str, reason: str) -> None:
-    """Notes a file, and names it in the log the first time."""
-    with self._lock:
-      if path in self.reasons:
-        return
-      self.reasons[path] = reason
-      count = len(self.reasons)
-    _log.warning("skipping %s (%d so far): %s", path, count, reason)
-
-  def check(self) -> None:
-    """Raises errors.TrainingError when more than 1% of the files are unusable.
-
-    One file alone stops a run only where there is no other.
-    """
-    count = len(self.reasons)
-    limit = max(1, MAX_SKIPPED_FRACTION * self.total)
-    if count > limit or count == self.total:
-      path, reason = next(iter(self.reasons.items()))
-      raise errors.TrainingError(
-        f"{count} of {self.total} training images cannot be used,"
-        f" the first is {path}: {reason}"
-      )
-
-
 class PatchReader:
-  """Cuts the patch that belongs to a number of the stream.
+  """Cuts the patch that belongs to a number of the stream; safe for threads.
 
   Attributes:
     paths: The files.
     patch_size: Side of the patches.
     seed: Seed of the stream.
-    skipped: The files that could not be used.
+    skipped: Why a file could not be used, by its path.
   """
 
   def __init__(self, paths: list[str], train_config: TrainConfig):
-    """Args: paths: the files; train_config: patch size, scales and seed."""
     self.paths = paths
     self.patch_size = train_config.patch_size
     self.seed = train_config.seed
-    self.skipped = SkippedFiles(len(paths))
+    self.skipped: dict[str, str] = {}
     self._min_scale = train_config.min_scale
+    self._lock = threading.Lock()
 
   def read(self, index: int, number: int) -> np.ndarray:
     """A random patch of a file, or of the next one that can be used.
@@ -144,32 +108,44 @@ class PatchReader:
       x = self._photograph(self.paths[index])
       if x is not None:
         return self._cut(x, np.random.default_rng((self.seed, number)))
-      self.skipped.check()
+      self.check_skipped()
       index = (index + 1) % len(self.paths)
 
+  def check_skipped(self) -> None:
+    """Raises errors.TrainingError when more than 1% of the files are unusable.
+
+    One file alone stops a run only where there is no other.
+    """
+    count, total = len(self.skipped), len(self.paths)
+    if count > max(1, MAX_SKIPPED_FRACTION * total) or count == total:
+      path, reason = next(iter(self.skipped.items()))
+      raise errors.TrainingError(
+        f"{count} of {total} training images cannot be used,"
+        f" the first is {path}: {reason}"
+      )
+
   def _photograph(self, path: str) -> np.ndarray | None:
-    if path in self.skipped.reasons:
+    if path in self.skipped:
       return None
     try:
-      x = reading.read_rgb(path)
+      x = image_io.read_rgb(path)
+      height, width = x.shape[:2]
+      if min(height, width) >= self.patch_size:
+        return x
+      reason = f"{width} x {height} pixels are too few for the patches"
     except errors.CodecError as e:
-      self.skipped.add(path, str(e))
-      return None
-    height, width = x.shape[:2]
-    if min(height, width) < self.patch_size:
-      self.skipped.add(
-        path, f"{width} x {height} pixels are too few for the patches"
-      )
-      return None
-    return x
+      reason = str(e)
+    with self._lock:
+      if path not in self.skipped:
+        self.skipped[path] = reason
+        count = len(self.skipped)
+        _log.warning("skipping %s (%d so far): %s", path, count, reason)
+    return None
 
   def _cut(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A random patch of the photograph scaled by a random factor.
-
-    Only the patch is scaled, so the photograph's size costs nothing here.
-    """
+    """A random patch of the photograph scaled by a random factor."""
     height, width = x.shape[:2]
-    # The scale is drawn so that the patch still fits.
+    # Only the patch is scaled, by a factor with which it still fits.
     smallest = max(self._min_scale, self.patch_size / min(height, width))
     scale = rng.uniform(smallest, 1.0)
     side = min(round(self.patch_size / scale), height, width)
@@ -213,27 +189,22 @@ def training_dataset(
   pipelines = context.num_input_pipelines if context else 1
   pipeline = context.input_pipeline_id if context else 0
 
-  def choose(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+  def load(number: tf.Tensor) -> tf.Tensor:
     epoch, position = number // num_files, number % num_files
-    shuffled = tf.random.experimental.index_shuffle(
+    index = tf.random.experimental.index_shuffle(
       position,
       seed=tf.stack([tf.constant(reader.seed, tf.int64), epoch]),
       max_index=num_files - 1,
     )
-    return shuffled, number
-
-  def load(file: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
     patch = tf.numpy_function(
-      lambda *args: reader.read(*map(int, args)), (file, number), tf.uint8
+      lambda *args: reader.read(*map(int, args)), (index, number), tf.uint8
     )
-    return tf.ensure_shape(patch, shape)
+    return tf.ensure_shape(tf.cast(patch, tf.float32), shape)
 
   limit = np.iinfo(np.int64).max
   dataset = tf.data.Dataset.range(start + pipeline, limit, pipelines)
-  dataset = dataset.map(choose)
   dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE)
-  dataset = dataset.batch(batch_size, drop_remainder=True)
-  return dataset.map(lambda x: tf.cast(x, tf.float32)).prefetch(4)
+  return dataset.batch(batch_size, drop_remainder=True).prefetch(4)
 
 
 def read_patches(

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import os
-import shutil
 import tempfile
 from collections.abc import Mapping
 from typing import Callable
@@ -34,7 +33,7 @@ def freeze(
   model: model_lib.BLS2017Model,
   half_precision: bool = False,
   quality_steps: int = config.QUALITY_STEPS,
-  neighbours: table_building.Neighbours | None = None,
+  share: table_building.Share | None = None,
 ) -> model_directory.FrozenModel:
   """Freezes a model: makes its tables and its id.
 
@@ -42,15 +41,14 @@ def freeze(
     model: The trained model.
     half_precision: Whether kernels are kept as 16-bit floats, half the size.
     quality_steps: Qualities to a level.
-    neighbours: Of a model that becomes a pair of a larger one
-      (`bls2017.training.joining`); it has qualities beyond its levels then.
+    share: Of a run that becomes one of several pairs (`joining.shares`). The
+      levels that it does not contribute are left out.
 
   Raises:
     errors.ModelError: if a weight is not finite.
   """
-  model_config = dataclasses.replace(model.config, quality_steps=quality_steps)
+  share = share or table_building.Share(model.config.num_levels)
   arrays = model.get_arrays()
-  model_directory.check_finite(arrays)
   weights = {k: v for k, v in arrays.items() if k.startswith(_TRANSFORMS)}
   if half_precision:
     with np.errstate(over="ignore"):
@@ -58,52 +56,41 @@ def freeze(
         k: v.astype(np.float16) if k.endswith("/kernel") else v
         for k, v in weights.items()
       }
-    model_directory.check_finite(weights)
+  model_directory.check_finite({**arrays, **weights})
+  model_config = dataclasses.replace(model.config, quality_steps=quality_steps)
   tables = table_building.build(
-    model.prior,
-    arrays["gain"],
-    arrays["inverse_gain"],
-    model_config,
-    neighbours,
+    model.prior, arrays["gain"], arrays["inverse_gain"], model_config, share
   )
-  version = container.VERSION
-  pairs = (model_directory.TransformPair(weights),)
-  return model_directory.FrozenModel(
-    model_config,
-    pairs,
+  frozen = model_directory.FrozenModel(
+    dataclasses.replace(
+      model_config, lmbdas=model_config.lmbdas[: share.levels]
+    ),
+    (model_directory.TransformPair(weights),),
     tables,
-    version,
-    model_directory.model_id(pairs, tables, version),
+    container.VERSION,
+    b"",
   )
+  return with_tables(frozen, tables)
 
 
 def with_tables(
-  model: model_directory.FrozenModel,
-  tables: coding_tables.CodingTables,
-  format_version: int = container.VERSION,
+  model: model_directory.FrozenModel, tables: coding_tables.CodingTables
 ) -> model_directory.FrozenModel:
   """A model with the same weights, other tables, and an id of its own.
 
   Args:
     model: The model.
-    tables: The tables, with any lanes; the model's own to change nothing but
-      the version of its files.
-    format_version: Version of the files, which decides on their lanes.
+    tables: The tables, whose lanes are chosen anew.
   """
-  tables = table_building.with_lanes(tables, format_version)
-  identity = model_directory.model_id(model.pairs, tables, format_version)
-  return dataclasses.replace(
-    model, tables=tables, format_version=format_version, model_id=identity
-  )
+  tables = table_building.with_lanes(tables)
+  identity = model_directory.model_id(model.pairs, tables, container.VERSION)
+  return dataclasses.replace(model, tables=tables, model_id=identity)
 
 
 def save(
   model: model_directory.FrozenModel, path: str, overwrite: bool = False
 ) -> None:
   """Writes a model directory, whole or not at all.
-
-  One that is replaced goes aside under a hidden name before the new one takes
-  its place, and is then deleted: neither is ever seen in part.
 
   Raises:
     errors.OutputError: if it exists or cannot be written.
@@ -114,29 +101,20 @@ def save(
   parent, name = os.path.split(path)
   try:
     os.makedirs(parent, exist_ok=True)
-    temporary = tempfile.mkdtemp(prefix=f".{name}.", dir=parent)
-    try:
-      made = os.path.join(temporary, "made")
+    with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=parent) as hidden:
+      made, replaced = (os.path.join(hidden, n) for n in ("made", "replaced"))
       os.mkdir(made)
       _write(model, made)
-      _replace(made, path, os.path.join(temporary, "replaced"))
-    finally:
-      shutil.rmtree(temporary, ignore_errors=True)
+      if os.path.isdir(path):
+        os.rename(path, replaced)
+      try:
+        os.rename(made, path)
+      except OSError:
+        if os.path.exists(replaced):
+          os.rename(replaced, path)
+        raise
   except OSError as e:
     raise errors.OutputError(f"cannot write {path}: {e}") from e
-
-
-def _replace(made: str, path: str, aside: str) -> None:
-  """Gives a directory its name; one that has it goes aside."""
-  replaces = os.path.isdir(path)
-  if replaces:
-    os.rename(path, aside)
-  try:
-    os.rename(made, path)
-  except OSError:
-    if replaces:
-      os.rename(aside, path)
-    raise
 
 
 def _write(model: model_directory.FrozenModel, directory: str) -> None:
@@ -171,7 +149,6 @@ def _write(model: model_directory.FrozenModel, directory: str) -> None:
 
 
 def _npz(save: Callable[..., None], arrays: Mapping[str, np.ndarray]) -> bytes:
-  """The content of an .npz file, which one of NumPy's functions writes."""
   buffer = io.BytesIO()
   save(buffer, **arrays)
   return buffer.getvalue()

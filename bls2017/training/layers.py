@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 import tensorflow_compression as tfc
 
@@ -26,14 +25,9 @@ BETA_MINIMUM = 1e-6
 
 
 class _GDN(tfc.GDN):
-  """tfc's GDN, in the one form that is used here.
-
-  tfc decides on the exponents inside the graph, with a conditional for each;
-  and a matrix product is faster than a convolution of width 1.
-  """
+  """tfc's GDN without its conditionals and with a faster matrix product."""
 
   def call(self, inputs: tf.Tensor) -> tf.Tensor:
-    """The normalized inputs, float32 [..., C] as they are."""
     squares = tf.reshape(tf.square(inputs), (-1, inputs.shape[-1]))
     pool = tf.nn.bias_add(tf.matmul(squares, self.gamma), self.beta)
     pool = tf.reshape(pool, tf.shape(inputs))
@@ -76,15 +70,15 @@ def _conv(
 
 
 class _Transform(tf.keras.layers.Layer):
-  """Alternating GDNs and convolutions, whose weights are named arrays."""
+  """Alternating GDNs and convolutions, whose weights have names."""
 
   def __init__(self, name: str):
     super().__init__(name=name)
     self.convs: list[tfc.SignalConv2D] = []
     self.gdns: dict[str, tfc.GDN] = {}
 
-  def weight_assigners(self) -> dict[str, Any]:
-    """Names of the weights, with the parameter or variable behind each."""
+  def named_weights(self) -> dict[str, Any]:
+    """The tfc.Parameter or variable behind the name of each weight."""
     named = {}
     for i, conv in enumerate(self.convs):
       named[f"{self.name}/{i}/kernel"] = conv.kernel_parameter
@@ -106,18 +100,15 @@ class AnalysisTransform(_Transform):
     super().__init__(name="analysis")
     channels = (3, num_filters, num_filters, num_latents)
     for i, (support, stride) in enumerate(config.STAGES):
+      pair = (channels[i], channels[i + 1])
       conv = _conv(
-        f"analysis_{i}",
-        support,
-        (channels[i], channels[i + 1]),
-        seed + i,
-        strides_down=stride,
+        f"analysis_{i}", support, pair, seed + i, strides_down=stride
       )
       self.convs.append(conv)
       self.gdns[f"{i}/gdn"] = _gdn(f"gdn_{i}", channels[i + 1], inverse=False)
 
   def call(self, x: tf.Tensor) -> tf.Tensor:
-    """The latents of images; see the class."""
+    """The latents of images."""
     x = x / 255.0 - 0.5
     for i, conv in enumerate(self.convs):
       x = self.gdns[f"{i}/gdn"](conv(x))
@@ -137,25 +128,15 @@ class SynthesisTransform(_Transform):
     self._order = ("igdn_in", "0/igdn", "1/igdn")
     for i, (support, stride) in enumerate(reversed(config.STAGES)):
       self.gdns[self._order[i]] = _gdn(f"igdn_{i}", channels[i], inverse=True)
+      pair = (channels[i], channels[i + 1])
+      seed_of_conv = seed + len(config.STAGES) + i
       conv = _conv(
-        f"synthesis_{i}",
-        support,
-        (channels[i], channels[i + 1]),
-        seed + len(config.STAGES) + i,
-        strides_up=stride,
+        f"synthesis_{i}", support, pair, seed_of_conv, strides_up=stride
       )
       self.convs.append(conv)
 
   def call(self, y: tf.Tensor) -> tf.Tensor:
-    """The images of latents; see the class."""
+    """The images of latents."""
     for name, conv in zip(self._order, self.convs):
       y = conv(self.gdns[name](y))
     return (y + 0.5) * 255.0
-
-
-def named_values(assigners: dict[str, Any]) -> dict[str, np.ndarray]:
-  """The values behind named parameters and variables, as float32 arrays."""
-  return {
-    name: np.asarray(p() if callable(p) else p, np.float32)
-    for name, p in assigners.items()
-  }

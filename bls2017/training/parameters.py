@@ -1,8 +1,4 @@
-"""Trainable parameters with a value that is a function of their variable.
-
-tfc's `SignalConv2D` and `GDN` take such `tfc.Parameter` objects. Both classes
-here can be assigned a value, which is how weights enter a model from a file.
-"""
+"""Parameters of tfc's `SignalConv2D` and `GDN` that can be assigned values."""
 
 from __future__ import annotations
 
@@ -15,13 +11,10 @@ import tensorflow_compression as tfc
 
 
 def dct_basis(size: int) -> np.ndarray:
-  """The orthonormal two-dimensional DCT-II, one basis function a row.
-
-  Args:
-    size: Taps along a side.
+  """The orthonormal DCT-II of blocks of `size` x `size`.
 
   Returns:
-    float32 [size**2, size**2], orthonormal.
+    float32 [size**2, size**2], one basis function a row.
   """
   n = np.arange(size)
   dct = np.cos(np.pi * (n[None, :] + 0.5) * n[:, None] / size)
@@ -30,23 +23,16 @@ def dct_basis(size: int) -> np.ndarray:
   return np.kron(dct, dct).astype(np.float32)
 
 
-@tf.keras.utils.register_keras_serializable(package="bls2017")
 class OrthonormalKernelParameter(tfc.Parameter):
   """A convolution kernel stored as its coefficients in the DCT basis.
 
   Adam's step is of one size for every variable, so a kernel learns faster as
-  frequencies than as taps; tfc's default (RDFT) shows it, but runs an FFT over
+  frequencies than as taps. tfc's default (RDFT) shows it, but runs an FFT over
   every kernel at every call. An orthonormal real basis keeps the benefit at the
   price of one small matrix product.
   """
 
   def __init__(self, initial_value: Any, name: str = "kernel"):
-    """Creates the variable.
-
-    Args:
-      initial_value: float [k, k, in, out], the kernel.
-      name: Name of the variable.
-    """
     super().__init__(name=name)
     initial_value = tf.convert_to_tensor(initial_value, tf.float32)
     self.shape = initial_value.shape
@@ -55,8 +41,7 @@ class OrthonormalKernelParameter(tfc.Parameter):
 
   def _coefficients(self, kernel: tf.Tensor) -> tf.Tensor:
     """A kernel, float [k, k, in, out], as the variable: [k * k, in, out]."""
-    taps = int(self.shape[0]) * int(self.shape[1])
-    kernel = tf.reshape(kernel, (taps, *self.shape[2:]))
+    kernel = tf.reshape(kernel, (len(self._basis), *self.shape[2:]))
     return tf.tensordot(self._basis, kernel, 1)
 
   def __call__(self, compute_dtype: Any = None) -> tf.Tensor:
@@ -72,13 +57,10 @@ class OrthonormalKernelParameter(tfc.Parameter):
     )
 
   def get_config(self) -> dict[str, Any]:
-    """The configuration from which Keras makes an equal parameter."""
-    config = super().get_config()
-    config["initial_value"] = np.asarray(self()).tolist()
-    return config
+    """The arguments of an equal parameter, which tfc asks of each class."""
+    return {**super().get_config(), "initial_value": self().numpy()}
 
 
-@tf.keras.utils.register_keras_serializable(package="bls2017")
 class NonnegativeParameter(tfc.GDNParameter):
   """tfc's nonnegative parameter of GDN, which can also be assigned a value."""
 

@@ -17,44 +17,31 @@ import tensorflow as tf
 import tensorflow_compression as tfc
 
 LIKELIHOOD_BOUND = 1e-9
+_INITIAL_SCALE = 2.0
+_LEAST_SCALE = 0.1
 
 Cumulative = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
 class Prior(tf.Module, metaclass=abc.ABCMeta):
-  """One density for each of [levels, channels]; see the module."""
+  """One density for each of [levels, channels]."""
 
   @abc.abstractmethod
-  def bits(
-    self, y_tilde: tf.Tensor, y_hat: tf.Tensor | None = None
-  ) -> tf.Tensor:
+  def bits(self, y_tilde: tf.Tensor, y_hat: tf.Tensor) -> tf.Tensor:
     """Information content -log2 p(y~).
 
     Args:
       y_tilde: float32 [..., levels, channels], noisy or rounded latents.
-      y_hat: Likewise, the rounded ones, where y_tilde is noisy: what an encoder
-        sees when it decides something for a position. Only `ActivityPrior`
-        looks at it; by default it rounds y_tilde.
+      y_hat: float32 of that shape, the rounded ones, from which an encoder
+        chooses an activity. Only `ActivityPrior` looks at them.
 
     Returns:
       float32 of the same shape, in bits.
     """
 
-  def increase(self, y_hat: tf.Tensor, chosen_by: tf.Tensor) -> tf.Tensor:
-    """What the next larger latents cost in more bits.
-
-    Args:
-      y_hat: float32 [..., levels, channels], rounded latents.
-      chosen_by: Likewise; see `bits`.
-
-    Returns:
-      float32 of the same shape, bits of y_hat + 1 less those of y_hat.
-    """
-    return self.bits(y_hat + 1, chosen_by) - self.bits(y_hat, chosen_by)
-
   @abc.abstractmethod
   def cumulative(self) -> Cumulative:
-    """The cumulative F of the latents before noise, as it stands now.
+    """The cumulative F of the latents before noise, with the present weights.
 
     Returns:
       A function from y, float32 [..., levels, channels], to F(y) and 1 - F(y),
@@ -64,11 +51,25 @@ class Prior(tf.Module, metaclass=abc.ABCMeta):
 
   @abc.abstractmethod
   def set_scale(self, scale: np.ndarray) -> None:
-    """Starts afresh as a bell-shaped density.
+    """Starts afresh as a bell-shaped density around 0.
 
     Args:
       scale: float [levels, channels], standard deviation of the latents.
     """
+
+  def set_activities(
+    self, mean: np.ndarray, scale: np.ndarray, share: np.ndarray
+  ) -> None:
+    """Starts from activities that are known; by default from their mixture.
+
+    Args:
+      mean: float [levels, channels], means of the latents.
+      scale: float [levels, K, channels], their standard deviations, activities
+        from smooth to busy.
+      share: float [levels, K], how often each activity is chosen.
+    """
+    del mean
+    self.set_scale(np.sqrt(np.einsum("lk,lkc->lc", share, scale**2)))
 
 
 class DeepFactorizedPrior(Prior):
@@ -80,14 +81,13 @@ class DeepFactorizedPrior(Prior):
       batch_shape=(num_levels, num_latents)
     )
 
-  def bits(
-    self, y_tilde: tf.Tensor, y_hat: tf.Tensor | None = None
-  ) -> tf.Tensor:
-    """See `Prior.bits`."""
+  def bits(self, y_tilde: tf.Tensor, y_hat: tf.Tensor) -> tf.Tensor:
+    """Bits of each latent."""
     del y_hat
-    # What self._density.log_prob computes, with one evaluation of the network
-    # for both ends of the unit interval instead of four: with the logits u and
-    # l of the cumulative, s(u) - s(l) = s(u) s(-l) (1 - exp(l - u)).
+    # This is self._density.log_prob with one evaluation of the network for both
+    # ends of the unit interval instead of four: half the time of a gradient.
+    # With the logits u and l of the cumulative and the logistic function s,
+    # s(u) - s(l) = s(u) s(-l) (1 - exp(l - u)).
     ends = tf.stack([y_tilde + 0.5, y_tilde - 0.5])
     upper, lower = tf.unstack(self._density.base._logits_cumulative(ends))
     log_p = (
@@ -98,17 +98,17 @@ class DeepFactorizedPrior(Prior):
     return log_p / -math.log(2)
 
   def cumulative(self) -> Cumulative:
-    """See `Prior.cumulative`."""
+    """The cumulative of each latent."""
     base = self._density.base
     return lambda y: (base.cdf(y), base.survival_function(y))
 
   def set_scale(self, scale: np.ndarray) -> None:
-    """See `Prior.set_scale`."""
-    flat = np.asarray(scale, np.float32).reshape(-1, 1, 1)
+    """Sets the deviation of each latent."""
+    flat = np.maximum(scale, _LEAST_SCALE).astype("f4").reshape(-1, 1, 1)
     # With zero factors and biases the network is linear: its slope is the
     # product of the matrices. A logistic density of slope s has the standard
     # deviation pi / (s sqrt(3)).
-    slope = math.pi / (math.sqrt(3) * np.maximum(flat, 0.1))
+    slope = math.pi / (math.sqrt(3) * flat)
     matrices = self._named("matrix")
     for matrix in matrices:
       gain = slope ** (1 / len(matrices)) / matrix.shape[-1]
@@ -144,15 +144,14 @@ class PiecewiseLinearPrior(Prior):
     super().__init__(name="prior")
     j = np.arange(-self.HALF_KNOTS, self.HALF_KNOTS + 1)
     self._knots = np.sinh(j / self.RATE).astype(np.float32)
-    self._shape = (num_levels, num_latents)
+    self._size = num_levels * num_latents
     self.log_density = tf.Variable(
-      tf.zeros((num_levels * num_latents, len(j))), name="log_density"
+      tf.zeros((self._size, len(j))), name="log_density"
     )
-    self.set_scale(np.full(self._shape, 2.0))
 
   def set_scale(self, scale: np.ndarray) -> None:
-    """See `Prior.set_scale`."""
-    flat = np.maximum(np.asarray(scale, np.float32), 0.1).reshape(-1, 1)
+    """Sets the deviation of each latent."""
+    flat = np.maximum(scale, _LEAST_SCALE).astype("f4").reshape(-1, 1)
     width = flat * math.sqrt(3) / math.pi
     # A logistic density blurred by the noise; far out a floor keeps each knot
     # possible. Evaluated on the lower side, which loses no precision.
@@ -184,23 +183,21 @@ class PiecewiseLinearPrior(Prior):
     inside = (y >= self._knots[0]) & (y <= self._knots[-1])
     return tf.where(inside, p_left + t * (p_right - p_left), 0.0)
 
-  def bits(
-    self, y_tilde: tf.Tensor, y_hat: tf.Tensor | None = None
-  ) -> tf.Tensor:
-    """See `Prior.bits`."""
+  def bits(self, y_tilde: tf.Tensor, y_hat: tf.Tensor) -> tf.Tensor:
+    """Bits of each latent."""
     del y_hat
-    y = tf.reshape(y_tilde, (-1, self._shape[0] * self._shape[1]))
+    y = tf.reshape(y_tilde, (-1, self._size))
     p = self._evaluate(self._density(), y)
     bits = -tf.math.log(tf.maximum(p, LIKELIHOOD_BOUND)) / math.log(2)
     return tf.reshape(bits, tf.shape(y_tilde))
 
   def cumulative(self) -> Cumulative:
-    """See `Prior.cumulative`."""
+    """The cumulative of each latent."""
     # The trained density is the blurred one, p(y) = F(y + 1/2) - F(y - 1/2).
     # Summed over unit steps it telescopes: F(y) = sum_j p(y - 1/2 - j). On a
     # grid of 1 / GRID that is a cumulative sum for each phase.
+    size = self._size
     reach = int(self._knots[-1]) + 2
-    size = self._shape[0] * self._shape[1]
     grid = np.arange(-reach * self.GRID, reach * self.GRID) / self.GRID
     grid = grid.astype(np.float32)
     p = self._evaluate(
@@ -208,26 +205,25 @@ class PiecewiseLinearPrior(Prior):
     )
     p = tf.reshape(p, (-1, self.GRID, size))
     p /= tf.reduce_sum(p, 0)
-    below = tf.reshape(tf.cumsum(p, 0), (-1, size))
-    above = tf.reshape(
-      tf.cumsum(p, 0, exclusive=True, reverse=True), (-1, size)
-    )
+    tables = [
+      tf.reshape(sums, (-1,))
+      for sums in (
+        tf.cumsum(p, 0),
+        tf.cumsum(p, 0, exclusive=True, reverse=True),
+      )
+    ]
 
-    def interpolate(table: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-      position = (y - 0.5 - grid[0]) * self.GRID
+    def function(y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+      position = (tf.reshape(y, (-1, size)) - 0.5 - grid[0]) * self.GRID
       position = tf.clip_by_value(position, 0.0, len(grid) - 1.001)
       j = tf.floor(position)
       row = tf.cast(j, tf.int32) * size + tf.range(size)
-      table = tf.reshape(table, (-1,))
-      left, right = tf.gather(table, row), tf.gather(table, row + size)
-      return left + (position - j) * (right - left)
-
-    def function(y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-      flat = tf.reshape(y, (-1, size))
-      return (
-        tf.reshape(interpolate(below, flat), tf.shape(y)),
-        tf.reshape(interpolate(above, flat), tf.shape(y)),
+      ends = [(tf.gather(t, row), tf.gather(t, row + size)) for t in tables]
+      below, above = (
+        tf.reshape(left + (position - j) * (right - left), tf.shape(y))
+        for left, right in ends
       )
+      return below, above
 
     return function
 
@@ -250,54 +246,47 @@ class ActivityPrior(Prior):
 
   def __init__(self, num_levels: int, num_latents: int):
     super().__init__(name="prior")
-    shape = (num_levels, num_latents)
     sets = (num_levels, self.ACTIVITIES)
-    self.mean = tf.Variable(tf.zeros(shape), name="mean")
+    self.mean = tf.Variable(tf.zeros((num_levels, num_latents)), name="mean")
     # Of a logistic density the logarithm of 1 / width, [levels, K, channels].
     self.log_slope = tf.Variable(tf.zeros((*sets, num_latents)), name="slope")
     self.logits = tf.Variable(tf.zeros(sets), name="logits")
-    self.set_scale(np.full(shape, 2.0))
 
   def set_scale(self, scale: np.ndarray) -> None:
-    """See `Prior.set_scale`; the activities differ by common factors."""
+    """Sets deviations, those of the activities by common factors apart."""
     spread = np.exp(np.linspace(-1, 1, self.ACTIVITIES) * self.SPREAD)
     spread /= np.sqrt(np.mean(spread**2))
-    scale = np.asarray(scale)[:, None, :] * spread[:, None]
     share = np.full(self.logits.shape, 1 / self.ACTIVITIES)
-    self.set_activities(np.zeros(self.mean.shape), scale, share)
+    self.set_activities(
+      np.zeros(self.mean.shape), np.asarray(scale)[:, None] * spread[:, None],
+      share,
+    )  # fmt: skip
 
   def set_activities(
     self, mean: np.ndarray, scale: np.ndarray, share: np.ndarray
   ) -> None:
-    """Starts from activities that are known.
-
-    Args:
-      mean: float [levels, channels], means of the latents.
-      scale: float [levels, K, channels], their standard deviations.
-      share: float [levels, K], how often each activity is chosen.
-    """
-    scale = np.maximum(scale, 0.1)
+    """Takes K activities; neighbours become one where K is a multiple."""
+    levels, sets, channels = scale.shape
+    if sets % self.ACTIVITIES:
+      super().set_activities(mean, scale, share)
+      return
+    parts = (levels, self.ACTIVITIES, sets // self.ACTIVITIES)
+    share, scale = share.reshape(parts), scale.reshape(*parts, channels)
+    variance = np.einsum("lkp,lkpc->lkc", share, scale**2)
+    share = share.sum(2)
+    scale = np.maximum(np.sqrt(variance / share[..., None]), _LEAST_SCALE)
     self.mean.assign(mean.astype("f4"))
     self.log_slope.assign(np.log(math.pi / math.sqrt(3) / scale).astype("f4"))
     self.logits.assign(np.log(share).astype("f4"))
 
-  def get_activities(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Means, deviations and shares; `set_activities` is the inverse."""
-    scale = math.pi / math.sqrt(3) / np.exp(self.log_slope.numpy())
-    share = tf.nn.softmax(self.logits).numpy()
-    return self.mean.numpy(), scale, share
-
-  def bits(
-    self, y_tilde: tf.Tensor, y_hat: tf.Tensor | None = None
-  ) -> tf.Tensor:
-    """See `Prior.bits`."""
+  def bits(self, y_tilde: tf.Tensor, y_hat: tf.Tensor) -> tf.Tensor:
+    """Bits of each latent under the activity that suits its position."""
     activity_bits = -tf.nn.log_softmax(self.logits) / math.log(2)
     slope = tf.exp(self.log_slope)
-    seen = tf.stop_gradient(tf.round(y_tilde if y_hat is None else y_hat))
-    seen = (seen - self.mean)[..., None, :]
+    seen = (tf.stop_gradient(y_hat) - self.mean)[..., None, :]
     cost = tf.reduce_sum(_logistic_bits(seen, slope), -1) + activity_bits
     chosen = tf.argmin(tf.stop_gradient(cost), -1, tf.int32)
-    # Which row of the parameters, for each position and level.
+    # The row of the parameters for each position and level.
     rows = chosen + self.ACTIVITIES * tf.range(tf.shape(self.logits)[0])
     chosen_slope = tf.gather(tf.reshape(slope, (-1, tf.shape(slope)[-1])), rows)
     bits = _logistic_bits(y_tilde - self.mean, chosen_slope)
@@ -305,16 +294,16 @@ class ActivityPrior(Prior):
     return bits + shared / tf.cast(tf.shape(bits)[-1], tf.float32)
 
   def cumulative(self) -> Cumulative:
-    """See `Prior.cumulative`: the mixture of all activities."""
-    share = tf.nn.softmax(self.logits)[..., None]
-    slope = tf.exp(self.log_slope)
+    """The cumulative of the mixture of all activities."""
+    shares = tf.unstack(tf.nn.softmax(self.logits)[..., None], axis=1)
+    slopes = tf.unstack(tf.exp(self.log_slope), axis=1)
 
     def function(y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
       below, above = tf.zeros_like(y), tf.zeros_like(y)
-      for k in range(self.ACTIVITIES):
-        logits = (y - self.mean) * slope[:, k]
-        below += share[:, k] * tf.sigmoid(logits)
-        above += share[:, k] * tf.sigmoid(-logits)
+      centred = y - self.mean
+      for share, slope in zip(shares, slopes):
+        below += share * tf.sigmoid(centred * slope)
+        above += share * tf.sigmoid(-centred * slope)
       return below, above
 
     return function
@@ -322,7 +311,7 @@ class ActivityPrior(Prior):
 
 def _logistic_bits(y: tf.Tensor, slope: tf.Tensor) -> tf.Tensor:
   """Bits of the mass between y - 1/2 and y + 1/2 of a logistic density."""
-  # As in `DeepFactorizedPrior.bits`, with the same on both sides of zero.
+  # As for the deep factorized density, with the same on both sides of zero.
   y = tf.abs(y)
   log_p = (
     tf.math.log(-tf.math.expm1(-slope))
@@ -339,4 +328,6 @@ def make_prior(kind: str, num_levels: int, num_latents: int) -> Prior:
     "piecewise_linear": PiecewiseLinearPrior,
     "activities": ActivityPrior,
   }
-  return classes[kind](num_levels, num_latents)
+  prior = classes[kind](num_levels, num_latents)
+  prior.set_scale(np.full((num_levels, num_latents), _INITIAL_SCALE))
+  return prior

@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
-import os
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from bls2017.common import config
 from bls2017.images import metrics
-from bls2017.training import checkpoints
 
 
-@dataclasses.dataclass(frozen=True)
-class Measurement:
-  """What the model did to some patches after a step.
-
-  The patches are those of the training step or the held-out ones.
+class Measurement(NamedTuple):
+  """What the model did after a step, to training or to held-out patches.
 
   Attributes:
     step: Steps done.
-    loss: Weighted mean of the levels' Lagrangians.
+    loss: Weighted mean of the levels' losses.
     bpp: float32 [levels], estimated bits per pixel.
     psnr: float32 [levels], in dB.
     distortion: float32 [levels], what the loss weighs: mean squared error on
       the 0-255 scale, or 1 - MS-SSIM.
-    awake: int64 [levels], channels that are not 0 everywhere; None where they
-      were not counted, as in a training step.
+    awake: int64 [levels], channels that are coded; None in a training step.
   """
 
   step: int
@@ -59,47 +52,31 @@ def psnr_of_levels(mse: tf.Tensor) -> np.ndarray:
   return np.array([metrics.mse_to_psnr(float(m)) for m in mse], np.float32)
 
 
-class TensorBoard:
-  """The directories `train` and `validation` of a run."""
+def write(
+  writer: Any,
+  measured: Measurement,
+  learning_rate: float | None = None,
+  images: tuple[np.ndarray, np.ndarray] | None = None,
+) -> None:
+  """Writes scalars for every level, and images, for TensorBoard.
 
-  def __init__(self, train_dir: str):
-    self._train_dir = train_dir
-    self._writers: dict[str, Any] = {}
-
-  def write(
-    self,
-    name: str,
-    measured: Measurement,
-    learning_rate: float | None = None,
-    images: tuple[np.ndarray, np.ndarray] | None = None,
-  ) -> None:
-    """Writes scalars for every level, and images.
-
-    Args:
-      name: "train" or "validation".
-      measured: The scalars.
-      learning_rate: Of the transforms.
-      images: Originals and reconstructions, float32 [levels, P, P, 3].
-
-    Raises:
-      errors.OutputError: if they cannot be written.
-    """
-    path = os.path.join(self._train_dir, name)
-    with checkpoints.output_errors(path):
-      if name not in self._writers:
-        self._writers[name] = tf.summary.create_file_writer(path)
-      writer = self._writers[name]
-      with writer.as_default(step=measured.step):
-        tf.summary.scalar("loss", measured.loss)
-        if learning_rate is not None:
-          tf.summary.scalar("learning_rate", learning_rate)
-        for scalar in ("bpp", "psnr", "distortion", "awake"):
-          values = getattr(measured, scalar)
-          for k, value in enumerate(() if values is None else values):
-            tf.summary.scalar(f"{scalar}/level_{k + 1}", value)
-        if images is not None:
-          pairs = np.clip(np.concatenate(images, axis=2) / 255.0, 0, 1)
-          tf.summary.image(
-            "original_and_reconstruction", pairs, max_outputs=len(pairs)
-          )
-      writer.flush()
+  Args:
+    writer: From `tf.summary.create_file_writer`.
+    measured: The scalars.
+    learning_rate: Of the transforms.
+    images: Original and reconstruction, float32 [levels, P, P, 3] in 0..255.
+  """
+  with writer.as_default(step=measured.step):
+    tf.summary.scalar("loss", measured.loss)
+    if learning_rate is not None:
+      tf.summary.scalar("learning_rate", learning_rate)
+    for name in ("bpp", "psnr", "distortion", "awake"):
+      values = getattr(measured, name)
+      for k, value in enumerate(() if values is None else values):
+        tf.summary.scalar(f"{name}/level_{k + 1}", value)
+    if images is not None:
+      pairs = np.clip(np.concatenate(images, axis=2) / 255.0, 0, 1)
+      tf.summary.image(
+        "original_and_reconstruction", pairs, max_outputs=len(pairs)
+      )
+  writer.flush()

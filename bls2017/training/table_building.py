@@ -19,9 +19,10 @@ the symbols of photographs.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import heapq
 import math
-from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -37,11 +38,8 @@ DEAD_MASS = 1 - 2.0**-17
 """A channel whose most likely symbol is likelier than this is not coded."""
 
 AWAKE = 0.25
-"""A channel of a gain below this share of the largest one sleeps.
-
-In the packaged model, all that are coded have half of it or more, the others
-less than a tenth.
-"""
+"""A channel of a gain below this share of the largest one sleeps. In packaged
+models all that are coded have half of it or more, the others under a tenth."""
 
 MAX_HALF_WIDTH = 2047
 """Largest distance of a table's end from its middle."""
@@ -50,16 +48,10 @@ LANE_OVERHEAD = 0.005
 """Share of the expected file that the lanes may cost."""
 
 MAX_LANE_OVERHEAD = 0.0065
-"""Likewise, where a lane would have more than `MANY_STEPS` steps otherwise.
-
-With so much, files are at most 0.3% larger than those of version 2.
-"""
+"""Share where a lane would have more than `MANY_STEPS` steps otherwise."""
 
 MANY_STEPS = 1500
-"""Table indices of a lane that a vectorised decoder is better off without.
-
-It takes a step for each, for all lanes at once.
-"""
+"""Table indices of a lane that take a vectorised decoder too many steps."""
 
 MAX_LANE_POSITIONS = 4096
 
@@ -67,25 +59,31 @@ MAX_LANE_POSITIONS = 4096
 _BISECTIONS = 26
 
 
-@dataclasses.dataclass(frozen=True)
-class Neighbours:
-  """Lambdas next to those of a pair of transforms, in a model of several pairs.
+class Share(NamedTuple):
+  """What a run contributes to a model of several pairs of transforms.
 
-  Half of the qualities between two pairs are each pair's; its gains are
-  extrapolated to them.
+  Half of the qualities between two pairs are each pair's. A run whose own
+  levels do not reach there extrapolates its gains.
 
   Attributes:
+    levels: How many levels, from the run's lowest one on.
     below: Lambda of the last level of the pair below; None for the lowest pair.
     above: Lambda of the first level of the pair above; None for the highest.
   """
 
+  levels: int
   below: float | None = None
   above: float | None = None
 
 
-def qualities_below(quality_steps: int) -> int:
-  """How many of the qualities between two pairs are the upper pair's."""
-  return quality_steps - 1 - quality_steps // 2
+class _Coded(NamedTuple):
+  """How latents are coded at each level, or some steps away from it."""
+
+  gain: np.ndarray  # float32 [levels, C]
+  inverse_gain: np.ndarray  # float32 [levels, C]
+  offset: np.ndarray  # float32 [levels, C]
+  start: int
+  mass: np.ndarray  # float64 [n, levels, C], of the symbols from `start` on
 
 
 def build(
@@ -93,142 +91,77 @@ def build(
   gain: np.ndarray,
   inverse_gain: np.ndarray,
   model_config: config.ModelConfig,
-  neighbours: Neighbours | None = None,
+  share: Share,
 ) -> coding_tables.CodingTables:
-  """Makes the tables of a trained model.
+  """Makes the tables of a trained model, for every quality it contributes.
 
   Args:
     prior: Densities of the latents.
     gain: float32 [levels, C].
     inverse_gain: float32 [levels, C].
     model_config: Of the model.
-    neighbours: Of a model that becomes a pair of a larger one.
+    share: What the model contributes.
 
   Returns:
-    Tables for every quality, with lanes for files of the newest version.
+    The tables, with lanes of one position (`with_lanes` chooses others).
   """
   levels, steps = model_config.num_levels, model_config.quality_steps
   cumulative = prior.cumulative()
+  above = _levels_above(levels)
   is_awake = awake(gain)
-  wakes, stays = ~is_awake & _above(is_awake), is_awake & _above(is_awake)
-  lower, lower_inverse = (_woken(g, wakes, stays) for g in (gain, inverse_gain))
-  rows: dict[int, dict[str, np.ndarray]] = {}
-  # All qualities with the same fraction are evaluated at once: each of them
-  # takes its lower neighbour from one row of the prior, its upper from the
-  # next. The last level has no quality above it.
-  for step in range(steps if levels > 1 else 1):
-    fraction = step / steps
-    gains = gain, inverse_gain
-    if step:
-      gains = (
-        _between(lower, _above(gain), fraction),
-        _between(lower_inverse, _above(inverse_gain), fraction),
-      )
-    share = np.where(wakes & (step > 0), 1.0, fraction)
-    blended = _Blend(cumulative, gain, gains[0], share)
-    of_levels = _rows(blended, *gains)
-    for level in range(levels - (step > 0)):
-      rows[level * steps + step] = of_levels[level]
+  wakes, stays = ~is_awake & is_awake[above], is_awake & is_awake[above]
   log_lmbdas = np.log(model_config.lmbdas)
-  for level, index, log_lmbda in _beyond(model_config, neighbours):
-    change = log_lmbda - log_lmbdas[level]
+
+  @functools.cache
+  def between(step: int) -> _Coded:
+    if not step:
+      return _coded(cumulative, gain, gain, inverse_gain, np.zeros(gain.shape))
+    fraction = step / steps
+    gain_t, inverse_gain_t = (
+      _woken(g, wakes, stays) ** (1 - fraction) * g[above] ** fraction
+      for g in (gain, inverse_gain)
+    )
+    of_above = np.where(wakes, 1.0, fraction)
+    return _coded(cumulative, gain, gain_t, inverse_gain_t, of_above)
+
+  def beyond(level: int, lmbda: float, step: int) -> _Coded:
+    change = (math.log(lmbda) - log_lmbdas[level]) * step / steps
     factor = np.exp(change * _slope(np.log(gain), stays, log_lmbdas, level))
-    gains = gain * factor, inverse_gain / factor
-    blended = _Blend(cumulative, gain, gains[0], np.zeros(gain.shape))
-    rows[index] = _rows(blended, *gains)[level]
-  return _joined([rows[index] for index in sorted(rows)])
+    gain_t, inverse_gain_t = gain * factor, inverse_gain / factor
+    return _coded(
+      cumulative, gain, gain_t, inverse_gain_t, np.zeros(gain.shape)
+    )
 
-
-def _beyond(
-  model_config: config.ModelConfig, neighbours: Neighbours | None
-) -> Iterator[tuple[int, int, float]]:
-  """Level, index and logarithm of lambda of each quality beyond the ends."""
-  neighbours = neighbours or Neighbours()
-  steps, last = model_config.quality_steps, model_config.num_levels - 1
-  lower = qualities_below(steps)
-  for level, other, direction, count in (
-    (0, neighbours.below, -1, lower),
-    (last, neighbours.above, 1, steps - 1 - lower),
-  ):
-    if other is not None:
-      start, end = math.log(model_config.lmbdas[level]), math.log(other)
-      for step in range(1, count + 1):
-        log_lmbda = start + (end - start) * step / steps
-        yield level, level * steps + direction * step, log_lmbda
-
-
-def _slope(
-  log_gain: np.ndarray, stays: np.ndarray, log_lmbdas: np.ndarray, level: int
-) -> float:
-  """How gains grow with lambda at the first or the last level.
-
-  Args:
-    log_gain: float32 [levels, C].
-    stays: bool [levels, C], channels awake at a level and the one above.
-    log_lmbdas: float64 [levels].
-    level: 0 or the last one.
-
-  Returns:
-    The change of the logarithm of the gain with that of lambda; in a model of
-    one level 1/2, with which quantization steps of the least cost go.
-  """
-  lower = max(level - 1, 0)
-  if len(log_gain) == 1 or not stays[lower].any():
-    return 0.5
-  change = (log_gain[lower + 1] - log_gain[lower])[stays[lower]]
-  return float(np.median(change) / (log_lmbdas[lower + 1] - log_lmbdas[lower]))
-
-
-def _rows(
-  blended: _Blend, gain: np.ndarray, inverse_gain: np.ndarray
-) -> list[dict[str, np.ndarray]]:
-  """Rows of the fields of `CodingTables`, a quality for each level.
-
-  Args:
-    blended: Densities of the latents times their gain.
-    gain: float [levels, C], at these qualities.
-    inverse_gain: Likewise.
-  """
-  offset = blended.median()
-  start, mass = _masses(blended, offset)
-  return [
-    {
-      "gain": gain[level].astype(np.float32),
-      "inverse_gain": inverse_gain[level].astype(np.float32),
-      "offset": offset[level],
-      **_quantize_channels(mass[:, level], start),
-    }
-    for level in range(len(gain))
-  ]
-
-
-def _joined(rows: list[dict[str, np.ndarray]]) -> coding_tables.CodingTables:
-  """The tables of qualities, from their `_rows`."""
-  fields = {
-    name: np.stack([r[name] for r in rows]) for name in rows[0] if name != "cdf"
-  }
+  rows = []
+  first = 0 if share.below is None else -((steps - 1) // 2)
+  last = (share.levels - 1) * steps
+  last += 0 if share.above is None else steps // 2
+  for quality in range(first, last + 1):
+    level, step = divmod(quality, steps)
+    if share.below and quality < 0:
+      level, coded = 0, beyond(0, share.below, -quality)
+    elif share.above and step and level == levels - 1:
+      coded = beyond(level, share.above, step)
+    else:
+      coded = between(step)
+    rows.append(_row(coded, level))
   tables = coding_tables.CodingTables(
-    **fields,
+    **{n: np.stack([r[n] for r in rows]) for n in rows[0] if n != "cdf"},
     cdfs=[r["cdf"][None] for r in rows],
     lane_positions=np.ones(len(rows), np.uint16),
   )
-  tables = with_lanes(tables, container.VERSION)
   tables.check()
   return tables
 
 
 def awake(gain: np.ndarray) -> np.ndarray:
-  """Which channels are used at each level, bool [levels, C].
-
-  Args:
-    gain: float32 [levels, C].
-  """
+  """Which channels are used at each level: bool from float32 [levels, C]."""
   return gain > AWAKE * gain.max(axis=1, keepdims=True)
 
 
-def _above(gain: np.ndarray) -> np.ndarray:
-  """The gains of the next level for each level; the last one's is its own."""
-  return np.concatenate([gain[1:], gain[-1:]])
+def _levels_above(levels: int) -> np.ndarray:
+  """The level above each one; the last one stands for its own."""
+  return np.minimum(np.arange(levels) + 1, levels - 1)
 
 
 def _woken(
@@ -236,117 +169,90 @@ def _woken(
 ) -> np.ndarray:
   """Gains or inverse gains from which those above each level are interpolated.
 
-  Args:
-    gain: float32 [levels, C].
-    wakes: bool [levels, C], channels that sleep at a level and not at the next;
-      they follow the step of those that stay.
-    stays: Likewise, channels that are awake at both.
+  Channels that wake follow the median step of those that stay awake.
   """
-  above = _above(gain)
+  above = gain[_levels_above(len(gain))]
   steps = np.ma.array(gain / above, mask=~stays)
   step = np.ma.median(steps, axis=1, keepdims=True).filled(1.0)
   return np.where(wakes, above * step, gain).astype(gain.dtype)
 
 
-def _between(
-  lower: np.ndarray, upper: np.ndarray, fraction: float
-) -> np.ndarray:
-  """Geometric interpolation."""
-  return lower ** (1 - fraction) * upper**fraction
+def _slope(
+  log_gain: np.ndarray, stays: np.ndarray, log_lmbdas: np.ndarray, level: int
+) -> float:
+  """How log gains grow with log lambda at the first or the last level."""
+  lower = max(level - 1, 0)
+  if len(log_gain) == 1 or not stays[lower].any():
+    return 0.5  # Quantization steps of the least cost go with the root.
+  change = (log_gain[lower + 1] - log_gain[lower])[stays[lower]]
+  return float(np.median(change) / (log_lmbdas[lower + 1] - log_lmbdas[lower]))
 
 
-class _Blend:
-  """The mixture F_t of the module's description, for all levels at once.
+def _coded(
+  cumulative: priors.Cumulative,
+  gain: np.ndarray,
+  gain_t: np.ndarray,
+  inverse_gain_t: np.ndarray,
+  fraction: np.ndarray,
+) -> _Coded:
+  """How latents are coded with gains gain_t, for a prior trained with `gain`.
 
-  `share` holds the f of each level and channel.
+  The module's text says how; fraction is float64 [levels, C].
   """
+  above = _levels_above(len(gain))
+  below = np.maximum(np.arange(len(gain)) - 1, 0)
 
-  def __init__(
-    self,
-    cumulative: priors.Cumulative,
-    gain: np.ndarray,
-    gain_t: np.ndarray,
-    share: np.ndarray,
-  ):
-    self._cumulative = cumulative
-    self._share = share
-    self._to_lower = gain / gain_t
-    self._to_upper = _above(gain) / gain_t
-    self.shape = gain.shape
+  def evaluate(v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    lower, upper = cumulative(tf.constant(v, tf.float32))
+    return lower.numpy().astype(np.float64), upper.numpy().astype(np.float64)
 
-  def __call__(self, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  def mixture(v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """F_t(v) and 1 - F_t(v), float64 [n, levels, C]."""
-    below, above = self._evaluate(v * self._to_lower)
-    if not self._share.any():
-      return below, above
-    # Row k + 1 of the prior is asked for the quality above level k. What stands
-    # above the last level is not used.
-    scaled = v * self._to_upper
-    rows = np.concatenate([np.zeros_like(scaled[:, :1]), scaled[:, :-1]], 1)
-    upper_below, upper_above = (
-      np.concatenate([u[:, 1:], u[:, -1:]], 1) for u in self._evaluate(rows)
-    )
-    f = self._share
+    f_lower, rest_lower = evaluate(v * (gain / gain_t))
+    if not fraction.any():
+      return f_lower, rest_lower
+    # The prior's row for level k + 1 is asked for what lies above level k.
+    v_upper = v * (gain[above] / gain_t)
+    f_upper, rest_upper = (e[:, above] for e in evaluate(v_upper[:, below]))
     return (
-      (1 - f) * below + f * upper_below,
-      (1 - f) * above + f * upper_above,
+      (1 - fraction) * f_lower + fraction * f_upper,
+      (1 - fraction) * rest_lower + fraction * rest_upper,
     )
 
-  def _evaluate(self, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    below, above = self._cumulative(tf.constant(v, tf.float32))
-    return below.numpy().astype(np.float64), above.numpy().astype(np.float64)
-
-  def median(self) -> np.ndarray:
-    """The median's distance from an integer: float32 [levels, C], within 1/2.
-
-    Rounding around it puts the likeliest value into the middle of a bin.
-    """
-    low = np.full((1, *self.shape), -float(MAX_HALF_WIDTH))
-    high = -low
-    for _ in range(_BISECTIONS):
-      middle = (low + high) / 2
-      below, _ = self(middle)
-      low, high = (
-        np.where(below < 0.5, middle, low),
-        np.where(below < 0.5, high, middle),
-      )
-    median = ((low + high) / 2)[0].astype(np.float32)
-    return median - np.round(median)
-
-
-def _masses(blended: _Blend, offset: np.ndarray) -> tuple[int, np.ndarray]:
-  """Masses of the symbols start, start + 1, ...: float64 [n, levels, C].
-
-  The range is wide enough for both tails of every channel.
-  """
+  # Rounding around the median puts the likeliest value into a bin's middle.
+  low = np.full((1, *gain.shape), -float(MAX_HALF_WIDTH))
+  high = -low
+  for _ in range(_BISECTIONS):
+    middle = (low + high) / 2
+    is_lower = mixture(middle)[0] < 0.5
+    low = np.where(is_lower, middle, low)
+    high = np.where(is_lower, high, middle)
+  median = ((low + high) / 2)[0].astype(np.float32)
+  offset = median - np.round(median)
   half_width = 31
   while True:
     edges = np.arange(-half_width, half_width + 2) - 0.5
-    below, above = blended(edges[:, None, None] + offset)
-    tails = max(below[0].max(), above[-1].max())
+    lower, upper = mixture(edges[:, None, None] + offset)
+    tails = max(lower[0].max(), upper[-1].max())
     if tails < TAIL_MASS or half_width >= MAX_HALF_WIDTH:
       break
     half_width = min(2 * half_width + 1, MAX_HALF_WIDTH)
   # Differences of the smaller of both sides keep the precision of the tails.
   mass = np.where(
-    below[:-1] < 0.5, below[1:] - below[:-1], above[:-1] - above[1:]
+    lower[:-1] < 0.5, lower[1:] - lower[:-1], upper[:-1] - upper[1:]
   )
-  return -half_width, np.maximum(mass, 0)
+  mass = np.maximum(mass, 0)
+  return _Coded(gain_t, inverse_gain_t, offset, -half_width, mass)
 
 
-def _quantize_channels(mass: np.ndarray, start: int) -> dict[str, np.ndarray]:
-  """The tables of one quality.
-
-  Args:
-    mass: float64 [n, C], masses of the symbols start, start + 1, ...
-    start: The first of them.
-
-  Returns:
-    Rows of those fields of `CodingTables` that follow from the masses.
-  """
-  tables = [_quantize(column, start) for column in mass.T]
+def _row(coded: _Coded, level: int) -> dict[str, np.ndarray]:
+  """A quality's row of each field of `CodingTables`, with `cdf` for `cdfs`."""
+  tables = [_quantize(mass, coded.start) for mass in coded.mass[:, level].T]
   cdfs = [cdf for _, cdf in tables]
   return {
+    "gain": coded.gain[level].astype(np.float32),
+    "inverse_gain": coded.inverse_gain[level].astype(np.float32),
+    "offset": coded.offset[level],
     "minimum": np.array([minimum for minimum, _ in tables], np.int16),
     "size": np.array([len(cdf) for cdf in cdfs], np.uint16),
     "cdf": np.concatenate(cdfs),
@@ -356,31 +262,24 @@ def _quantize_channels(mass: np.ndarray, start: int) -> dict[str, np.ndarray]:
 def _quantize(mass: np.ndarray, start: int) -> tuple[int, np.ndarray]:
   """One table: its smallest symbol, and uint16 [size] cumulative counts."""
   mass = mass / mass.sum()
-  if mass.max() > DEAD_MASS:
-    return start + int(mass.argmax()), np.zeros(1, np.uint16)
-  below = np.cumsum(mass)
-  first = int(np.searchsorted(below, TAIL_MASS))
+  first = int(np.searchsorted(np.cumsum(mass), TAIL_MASS))
   last = len(mass) - 1 - int(np.searchsorted(np.cumsum(mass[::-1]), TAIL_MASS))
+  if mass.max() > DEAD_MASS:
+    first = last = int(mass.argmax())
   mass = mass[first : last + 1]
-  if len(mass) == 1:
-    return start + first, np.zeros(1, np.uint16)
   frequency = frequencies(mass / mass.sum())
-  cdf = np.concatenate([[0], np.cumsum(frequency)[:-1]])
+  cdf = np.cumsum(frequency) - frequency
   return start + first, cdf.astype(np.uint16)
 
 
 def frequencies(probability: np.ndarray) -> np.ndarray:
-  """Integers of at least 1 that sum to 65536 and cost the fewest bits.
+  """Frequencies int64 [n], at least 1, of sum 65536, that cost the fewest bits.
 
   Starts from the rounded values and corrects their sum one unit at a time,
-  where the expected code length changes least (the cost of symbol i is
-  -p_i log2 f_i).
+  where the expected code length changes least.
 
   Args:
     probability: float64 [n], their sum 1, n at most 65536.
-
-  Returns:
-    int64 [n].
   """
   frequency = np.maximum(np.rint(probability * coding_tables.TOTAL), 1).tolist()
   excess = int(sum(frequency)) - coding_tables.TOTAL
@@ -402,30 +301,18 @@ def frequencies(probability: np.ndarray) -> np.ndarray:
 
 
 def with_lanes(
-  tables: coding_tables.CodingTables, format_version: int
+  tables: coding_tables.CodingTables,
 ) -> coding_tables.CodingTables:
-  """The same tables, with the lanes that suit a version of the format.
-
-  Args:
-    tables: Of a model, with any lanes.
-    format_version: Version of the files.
-  """
+  """The same tables, with the lanes that suit them."""
   qualities = map(tables.for_quality, range(len(tables)))
-  positions = [lane_positions(q, format_version) for q in qualities]
+  positions = [_lane_positions(quality) for quality in qualities]
   return dataclasses.replace(
     tables, lane_positions=np.array(positions, np.uint16)
   )
 
 
-def lane_positions(
-  tables: coding_tables.QualityTables, format_version: int
-) -> int:
-  """Positions of a lane: as few as the lanes' cost allows.
-
-  Args:
-    tables: Of the quality, with any lanes.
-    format_version: Version of the files.
-  """
+def _lane_positions(tables: coding_tables.QualityTables) -> int:
+  """Positions of a lane: as few as the lanes' cost allows."""
   share = _masses_of(tables.activity_cdf)
   activity_bits = (share * tables.activity_lengths).sum(1)
   symbol_bits = (_masses_of(tables.cdf) * tables.code_lengths).sum(1)
@@ -433,7 +320,7 @@ def lane_positions(
   anywhere, first_bits = share[-1], activity_bits[-1]
   later_bits = float(anywhere @ activity_bits[:-1])
   bits = max(float(anywhere @ symbol_bits) + later_bits, 1e-3)
-  costs = [container.overhead_bytes(n, format_version) for n in (0, 1)]
+  costs = [container.overhead_bytes(n, container.VERSION) for n in (0, 1)]
   cost = 8 * (costs[1] - costs[0]) + float(first_bits) - later_bits
   columns = max(tables.columns, 1)
   positions = math.ceil(cost / (LANE_OVERHEAD * bits))

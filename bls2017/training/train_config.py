@@ -1,4 +1,4 @@
-"""The configuration of a training run."""
+"""The configuration of a training run, of which `bls2017 train` makes flags."""
 
 from __future__ import annotations
 
@@ -8,85 +8,61 @@ from bls2017.common import config
 from bls2017.common.config import setting
 
 STRATEGIES = ("none", "mirrored", "multi_worker")
-OPTIMIZERS = ("adam", "soap")
-PROXIES = ("noise", "mixed", "optimised", "rounding")
+PROXIES = ("noise", "mixed")
 STARTS = ("random", "transform_coder")
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-  """Everything a run depends on, beside model and images; see `setting`."""
+  """Everything that a run depends on beside the model.
+
+  Raises:
+    errors.UsageError: if a value is out of its bounds.
+  """
 
   train_glob: str = setting(
     "",
-    "The JPEG or PNG files to train and validate on: a pattern, or a folder,"
-    " whose images at any depth are taken.",
+    "The photographs to train and validate on: a pattern, or a folder, whose"
+    " images at any depth are taken.",
   )
   validation_fraction: float = setting(
     0.05, "Share of the files held out for validation, chosen by file name."
   )
-  validation_images: int = setting(
-    32, "At most so many held-out files are used.", at_least=1
-  )
+  validation_images: int = setting(32, "Held-out files to use.", at_least=1)
   patch_size: int = setting(
     128,
-    "Side of the training patches in pixels, a multiple of"
-    f" {config.DOWNSAMPLING}.",
+    f"Side of training patches in pixels, a multiple of {config.DOWNSAMPLING}.",
     at_least=config.DOWNSAMPLING,
   )
-  patches_per_level: int = setting(
-    1, "Patches of every level in a step.", at_least=1
-  )
+  patches_per_level: int = setting(1, "Patches a level and step.", at_least=1)
   min_scale: float = setting(
-    0.6,
-    "Photographs are scaled by a random factor between this one and 1.",
-    positive=True,
+    0.6, "Photographs are scaled by a random factor from this to 1."
   )
   steps: int = setting(
-    100_000,
-    "Steps of the whole run; the schedule of the learning rate ends there.",
-    at_least=1,
+    100_000, "Steps of the run, over which the learning rate falls.", at_least=1
   )
   proxy: str = setting(
     "noise",
     "What stands for quantization. noise: uniform noise (paper, section 2);"
     " mixed: noise for the rate and rounding for the distortion, whose gradient"
-    " passes straight through (Minnen & Singh 2020); optimised: the same with"
-    " the optimised quantization of files in place of rounding; rounding: only"
-    " the decoder and the priors learn, a last phase from initial_weights.",
+    " passes straight through (Minnen & Singh 2020).",
     choices=PROXIES,
   )
-  optimizer: str = setting(
-    "adam",
-    "Optimizer of the transforms and gains; the priors always use Adam.",
-    choices=OPTIMIZERS,
-  )
   learning_rate: float = setting(
-    1e-3, "Peak rate of the transforms and gains.", positive=True
-  )
-  prior_learning_rate_factor: float = setting(
-    5.0, "Rate of the priors as a multiple of learning_rate.", positive=True
+    1e-3,
+    "Peak rate of the transforms and gains; the priors have 5 times as much.",
+    positive=True,
   )
   warmup_steps: int = setting(
-    500,
-    "Steps of linear warm-up; at most half of the run's steps are used.",
-    at_least=0,
+    500, "Steps of linear warm-up, at most half of all steps.", at_least=0
   )
   final_learning_rate: float = setting(
     0.01, "Last rate as a share of the peak; a cosine leads there.", at_least=0
   )
-  clip_norm: float = setting(
-    1.0, "Bound of the global norm of the gradients.", positive=True
-  )
-  loss_weight_exponent: float = setting(
-    -0.45, "The loss of a level is weighted by its lambda to this power."
-  )
   ema_decay: float = setting(
     0.0, "Decay of the average of the weights; 0 keeps none.", at_least=0
   )
-  seed: int = setting(
-    0, "Seed of the initial weights, the data order and the noise."
-  )
+  seed: int = setting(0, "Seed of initial weights, data order and noise.")
   start: str = setting(
     "random",
     "Initial weights: random kernels, or those of a transform coder.",
@@ -94,27 +70,16 @@ class TrainConfig:
   )
   initial_weights: str = setting(
     "",
-    "Weights to start from instead: a weights file (.npz), the directory of a"
-    " run, or a model directory. The last two may be of other lambdas.",
+    "The model to start from instead, also of other lambdas: its directory, or"
+    " the name of a packaged one.",
   )
   wake_reach: float = setting(
     0.0,
-    "Channels that the initial weights use at lambdas up to so many times the"
-    " largest one of this run are woken at all levels; 0 wakes none.",
-    at_least=0,
-  )
-  gain_floor: float = setting(
-    0.0,
-    "The least gain of a channel as a share of the largest one of its level,"
-    " and the least product of a gain and its inverse gain, so that no channel"
-    " falls asleep for good. Not for the proxy noise: its channels would add"
-    " noise to all images.",
+    "Start with all channels awake that the initial weights use at lambdas up"
+    " to so many times the largest one of this run; 0 wakes none.",
     at_least=0,
   )
   save_steps: int = setting(500, "Steps between checkpoints.", at_least=1)
-  keep_checkpoints: int = setting(
-    3, "How many of the newest checkpoints are kept.", at_least=1
-  )
   validation_steps: int = setting(
     2000, "Steps between validations.", at_least=1
   )
@@ -133,9 +98,8 @@ class TrainConfig:
       self.patch_size % config.DOWNSAMPLING == 0,
       f"patch_size must be a multiple of {config.DOWNSAMPLING}",
     )
-    config.require(self.min_scale <= 1, "min_scale must be in (0, 1]")
+    config.require(0 < self.min_scale <= 1, "min_scale must be in (0, 1]")
     config.require(
       0 <= self.validation_fraction < 1, "validation_fraction must be in [0, 1)"
     )
-    config.require(self.gain_floor < 1, "gain_floor must be in [0, 1)")
     config.require(self.ema_decay < 1, "ema_decay must be in [0, 1)")

@@ -12,12 +12,13 @@ exactly what one would with n times the patches, up to the noise.
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any, Callable
 
 import numpy as np
 import tensorflow as tf
@@ -28,31 +29,22 @@ from bls2017.images import metrics
 from bls2017.training import (
   checkpoints,
   data,
-  distribution,
   initial_weights,
   reports,
+  table_building,
   training_step,
   transform_coder,
-  validation,
 )
 from bls2017.training import model as model_lib
 from bls2017.training.train_config import TrainConfig
-from bls2017.training.weight_average import WeightAverage
 
-START_PATCHES = 256
+_START_PATCHES = 256
 """Photographs from which the transform coder's statistics are taken."""
 
+_AVERAGE_YOUTH = 10
+"""Steps over which a run averages what it has, not its first weights."""
+
 _log = logging.getLogger(__name__)
-
-
-class Observer(Protocol):
-  """Follows a run, for example with a progress bar."""
-
-  def on_start(self, step: int, steps: int) -> None:
-    """Called once, with the step the run goes on from and its last step."""
-
-  def on_step(self, measured: reports.Measurement) -> None:
-    """Called after every step, with what was measured of its patches."""
 
 
 class Trainer:
@@ -64,9 +56,12 @@ class Trainer:
 
   Attributes:
     model: The model.
+    averaged: The model with the average of the weights, which is the one to
+      use; `model` itself where no average is kept.
     reader: Reads the training patches, and knows what it skipped.
-    stop: Set it to end the run after the step that is under way. With several
-      workers, one that is stopped stops all.
+    stop: Set it to end the run, of all workers, after the next step.
+    strategy: The `tf.distribute.Strategy`.
+    next_example: int64 variable, number of the next training example.
   """
 
   def __init__(
@@ -87,14 +82,18 @@ class Trainer:
         cannot be used, or the directory belongs to another model or is in use
         by another process.
     """
+    if model_config.distortion == "ms_ssim":
+      config.require(
+        train_config.patch_size >= metrics.MS_SSIM_MINIMUM_SIDE,
+        f"MS-SSIM needs patches of {metrics.MS_SSIM_MINIMUM_SIDE} pixels or"
+        f" more, patch_size is {train_config.patch_size}",
+      )
     self.config = train_config
     self.model_config = model_config
     self.train_dir = train_dir
     self.stop = threading.Event()
-    self._stop_agreed = False
-    _check_patch_size(model_config, train_config)
-    self.strategy = distribution.make_strategy(train_config.strategy)
-    self._chief = distribution.is_chief(self.strategy)
+    self.strategy = make_strategy(train_config.strategy)
+    self._chief = self.strategy.extended.should_checkpoint
     self._take_directory()
     paths, held_out = data.split_files(
       train_config.train_glob, train_config.validation_fraction
@@ -103,27 +102,52 @@ class Trainer:
     with self.strategy.scope():
       self.model = model_lib.BLS2017Model(model_config, train_config.seed)
       self._training_step = training_step.TrainingStep(self.model, train_config)
-      self._average = WeightAverage(self.model, train_config.ema_decay)
-      self.step = tf.Variable(0, dtype=tf.int64, name="step")
+      self._step = tf.Variable(0, dtype=tf.int64, name="step")
       self.next_example = tf.Variable(0, dtype=tf.int64, name="next_example")
-    self._validator = None
-    if self._chief:
-      self._validator = validation.Validator(self.model, held_out, train_config)
-    self._checkpoints = checkpoints.Checkpoints(
-      train_dir, self._state(), train_config.keep_checkpoints, self._chief
-    )
+      self._state = {
+        "model": self.model,
+        "optimizers": self._training_step.optimizers,
+        "step": self._step,
+        "next_example": self.next_example,
+      }
+      self.averaged = self.model
+      if train_config.ema_decay:
+        self.averaged = model_lib.BLS2017Model(model_config)
+        self._state["average"] = self.averaged.trainable_variables
     self._restore_or_initialise()
-    self._write_config()
+    if self._chief:
+      values = {
+        "model": config.to_json(model_config),
+        "train": config.to_json(train_config),
+      }
+      path = os.path.join(train_dir, checkpoints.CONFIG_FILE)
+      config.write_json(path, values)
+      self._held_out = data.read_patches(
+        held_out, train_config.patch_size, train_config.validation_images
+      )
+      if not len(self._held_out):
+        _log.warning("no photograph is left for validation")
+      with checkpoints.output_errors(train_dir):
+        self._writers = {
+          name: tf.summary.create_file_writer(os.path.join(train_dir, name))
+          for name in ("train", "validation")
+        }
     # Nothing to convert here, and looking for it would take seconds.
     self._step_function = tf.function(self._distributed_step, autograph=False)
+    self._rate_distortion = tf.function(
+      self.averaged.rate_distortion, autograph=False
+    )
 
   @property
   def steps_done(self) -> int:
     """Steps done so far, those before a resumption included."""
-    return int(self.step.numpy())
+    return int(self._step.numpy())
 
-  def run(self, observer: Observer) -> None:
+  def run(self, on_step: Callable[[reports.Measurement], None]) -> None:
     """Trains up to the last step, or until `stop` is set; saves at the end.
+
+    Args:
+      on_step: Called after every step with what was measured of its patches.
 
     Raises:
       errors.TrainingError: if the loss is not finite (the last checkpoint stays
@@ -131,28 +155,19 @@ class Trainer:
       errors.OutputError: if a checkpoint or a log cannot be written.
     """
     batches = self._batches()
-    board = reports.TensorBoard(self.train_dir)
-    observer.on_start(self.steps_done, self.config.steps)
-    while self.steps_done < self.config.steps and not self._should_stop():
-      measured = self._run_step(batches)
-      observer.on_step(measured)
-      if self._chief and measured.step % self.config.summary_steps == 0:
+    stopped = False
+    while self.steps_done < self.config.steps and not stopped:
+      measured, stopped = self._run_step(batches)
+      on_step(measured)
+      if measured.step % self.config.summary_steps == 0:
         rate = self._training_step.optimizers["transforms"].learning_rate
-        board.write("train", measured, float(tf.identity(rate)))
+        rate = float(tf.identity(rate))
+        self._write_logs("train", measured, learning_rate=rate)
       if measured.step % self.config.validation_steps == 0:
-        self._validate(board)
+        self._validate()
       if measured.step % self.config.save_steps == 0:
-        self.save()
-    self.save()
-
-  def save(self) -> None:
-    """Writes a checkpoint, unless the newest one is of this step."""
-    self._checkpoints.save(self.steps_done)
-
-  def averaged_arrays(self) -> dict[str, np.ndarray]:
-    """The weights to use: their average, or the last ones without averaging."""
-    with self._average.applied():
-      return self.model.get_arrays()
+        self._save()
+    self._save()
 
   def _take_directory(self) -> None:
     """Refuses a directory that another process or another model uses.
@@ -164,36 +179,19 @@ class Trainer:
       with checkpoints.output_errors(self.train_dir):
         os.makedirs(self.train_dir, exist_ok=True)
         directory_lock.hold(self.train_dir)
-    if checkpoints.exist(self.train_dir):
+      checkpoints.clear(self.train_dir)
+    if checkpoints.find(self.train_dir):
       model_config = checkpoints.model_config(self.train_dir)
-      if model_config != self.model_config:
-        raise errors.UsageError(
-          f"{self.train_dir} belongs to a model of another configuration"
-        )
-
-  def _write_config(self) -> None:
-    if self._chief:
-      values = {
-        "model": config.to_json(self.model_config),
-        "train": config.to_json(self.config),
-      }
-      path = os.path.join(self.train_dir, checkpoints.CONFIG_FILE)
-      config.write_json(path, values)
-
-  def _state(self) -> dict[str, Any]:
-    """What a checkpoint holds."""
-    return {
-      "model": self.model,
-      "optimizers": self._training_step.optimizers,
-      "step": self.step,
-      "next_example": self.next_example,
-      "average": self._average.values,
-    }
+      config.require(
+        model_config == self.model_config,
+        f"{self.train_dir} belongs to a model of another configuration",
+      )
 
   def _restore_or_initialise(self) -> None:
-    restored = self._checkpoints.restore()
-    if restored:
-      _log.info("resuming from %s", restored)
+    path = checkpoints.restore(self.train_dir, self._state)
+    self._saved_step = self.steps_done if path else None
+    if path:
+      _log.info("resuming from %s", path)
       return
     if self.config.initial_weights:
       initial_weights.apply(
@@ -201,39 +199,40 @@ class Trainer:
       )
     elif self.config.start == "transform_coder":
       patches = data.read_patches(
-        self.reader.paths, self.config.patch_size, START_PATCHES
+        self.reader.paths, self.config.patch_size, _START_PATCHES
       )
       transform_coder.initialise(self.model, patches, self.config.seed)
-    self._average.restart()
+    for average, variable in self._averages():
+      average.assign(variable)
+
+  def _averages(self) -> list[tuple[tf.Variable, tf.Variable]]:
+    """Each average with its variable; none where none is kept."""
+    return list(
+      zip(self._state.get("average", ()), self.model.trainable_variables)
+    )
+
+  def _save(self) -> None:
+    if self._chief and self.steps_done != self._saved_step:
+      checkpoints.save(self.train_dir, self.steps_done, self._state)
+      self._saved_step = self.steps_done
 
   def _batches(self) -> Iterator[Any]:
     batch_size = self.model_config.num_levels * self.config.patches_per_level
     start = int(self.next_example.numpy())
-
-    def make(context: tf.distribute.InputContext | None) -> tf.data.Dataset:
-      dataset = data.training_dataset(self.reader, batch_size, start, context)
-      options = tf.data.Options()
-      options.experimental_distribute.auto_shard_policy = (
-        tf.data.experimental.AutoShardPolicy.OFF
-      )
-      return dataset.with_options(options)
-
-    if self.strategy.num_replicas_in_sync == 1:
-      return iter(make(None))
+    make = functools.partial(
+      data.training_dataset, self.reader, batch_size, start
+    )
     return iter(self.strategy.distribute_datasets_from_function(make))
 
-  def _should_stop(self) -> bool:
-    # Workers must all do the same number of steps: they agree within a step.
-    if self.config.strategy == "multi_worker":
-      return self._stop_agreed
-    return self.stop.is_set()
-
-  def _run_step(self, batches: Iterator[Any]) -> reports.Measurement:
+  def _run_step(
+    self, batches: Iterator[Any]
+  ) -> tuple[reports.Measurement, bool]:
+    """Makes a step; returns what it did, and whether any worker shall stop."""
     step = self.steps_done + 1
     try:
       x = next(batches)
     except tf.errors.OpError as e:
-      self.reader.skipped.check()
+      self.reader.check_skipped()
       raise errors.TrainingError(
         f"cannot read the images of step {step}: {e.message}"
       ) from e
@@ -252,14 +251,14 @@ class Trainer:
         f"the loss or its gradient is not finite at step {step};"
         " the last checkpoint is unharmed"
       )
-    self._stop_agreed = bool(stop > 0)
-    return reports.Measurement(
+    measured = reports.Measurement(
       step,
       loss,
       result.bpp.numpy(),
       reports.psnr_of_levels(result.mse),
       result.distortion.numpy(),
     )
+    return measured, bool(stop > 0)
 
   def _distributed_step(
     self, x: Any, stop: tf.Tensor
@@ -267,10 +266,12 @@ class Trainer:
     """One step of all replicas; returns what `_replica_step` does."""
     results = self.strategy.run(self._replica_step, args=(x, stop))
     patches = self.model_config.num_levels * self.config.patches_per_level
-    self.step.assign_add(1)
+    self._step.assign_add(1)
     self.next_example.assign_add(patches * self.strategy.num_replicas_in_sync)
-    self.model.raise_gains(self.config.gain_floor)
-    self._average.update(self.step)
+    step = tf.cast(self._step, tf.float32)
+    decay = tf.minimum(self.config.ema_decay, step / (step + _AVERAGE_YOUTH))
+    for average, variable in self._averages():
+      average.assign_add((1 - decay) * (variable - average))
     return tf.nest.map_structure(
       lambda r: self.strategy.experimental_local_results(r)[0], results
     )
@@ -278,20 +279,15 @@ class Trainer:
   def _replica_step(
     self, x: tf.Tensor, stop: tf.Tensor
   ) -> tuple[training_step.StepResult, tf.Tensor]:
-    """One step of a replica.
+    """One step of a replica; returns its result and the workers' mean stop.
 
-    Args:
-      x: float32 [n * levels, P, P, 3].
-      stop: float32 scalar, not 0 where this worker was told to stop.
-
-    Returns:
-      What the step did, and the mean of `stop`: not 0 where any worker was told
-      to stop.
+    x is float32 [n * levels, P, P, 3]; workers do the same number of steps only
+    if they agree on the end.
     """
     replica = tf.distribute.get_replica_context()
     replicas = replica.num_replicas_in_sync
     number = tf.cast(replica.replica_id_in_sync_group, tf.int64)
-    seed = [self.config.seed, self.step * replicas + number]
+    seed = [self.config.seed, self._step * replicas + number]
     result = self._training_step(
       tf.reshape(x, (-1, self.model_config.num_levels, *x.shape[1:])),
       tf.stack([tf.cast(s, tf.int64) for s in seed]),
@@ -302,22 +298,29 @@ class Trainer:
       stop = replica.all_reduce(tf.distribute.ReduceOp.MEAN, stop)
     return result, stop
 
-  def _validate(self, board: reports.TensorBoard) -> None:
-    """Codes the held-out patches at every level and logs the result."""
-    if self._validator is None:
+  def _validate(self) -> None:
+    """Codes the held-out patches as files would be, and logs the means."""
+    if not self._chief or not len(self._held_out):
       return
     started = time.monotonic()
-    with self._average.applied():
-      result = self._validator(self.stop.is_set)
-    if result is None:
-      return
+    results = []
+    for patch in self._held_out:
+      if self.stop.is_set():
+        return
+      x = tf.cast(patch, tf.float32)[None, None]
+      x = tf.repeat(x, self.model_config.num_levels, axis=1)
+      results.append(self._rate_distortion(x))
+    loss, bpp, distortion = (
+      np.mean([getattr(rd, name) for rd in results], axis=0)
+      for name in ("loss", "bpp", "distortion")
+    )
     measured = reports.Measurement(
       self.steps_done,
-      float(self._training_step.loss(result.mean)),
-      result.mean.bpp.numpy(),
-      result.psnr,
-      result.mean.distortion.numpy(),
-      result.awake,
+      float(self._training_step.mean_loss(loss)),
+      bpp,
+      np.mean([reports.psnr_of_levels(rd.mse) for rd in results], axis=0),
+      distortion,
+      table_building.awake(self.averaged.gains()[0].numpy()).sum(1),
     )
     _log.info(
       "step %d, validation in %.0f s: %s",
@@ -325,20 +328,28 @@ class Trainer:
       time.monotonic() - started,
       reports.to_text(measured, self.model_config),
     )
-    board.write(
-      "validation", measured, images=(result.x[0], result.mean.x_hat[0])
-    )
+    images = (x[0].numpy(), results[-1].x_hat[0].numpy())
+    self._write_logs("validation", measured, images=images)
+
+  def _write_logs(
+    self, name: str, measured: reports.Measurement, **others: Any
+  ) -> None:
+    if self._chief:
+      with checkpoints.output_errors(self.train_dir):
+        reports.write(self._writers[name], measured, **others)
 
 
-def _check_patch_size(
-  model_config: config.ModelConfig, train_config: TrainConfig
-) -> None:
-  smallest = metrics.MS_SSIM_MINIMUM_SIDE
-  smallest += -smallest % config.DOWNSAMPLING
-  if (
-    model_config.distortion == "ms_ssim" and train_config.patch_size < smallest
-  ):
-    raise errors.UsageError(
-      f"MS-SSIM needs patches of {smallest} pixels or more,"
-      f" patch_size is {train_config.patch_size}"
-    )
+def make_strategy(name: str) -> tf.distribute.Strategy:
+  """The distribution strategy that a `TrainConfig` names.
+
+  Must be called before any other TensorFlow operation for "multi_worker",
+  whose cluster comes from the environment variable TF_CONFIG.
+  """
+  if name == "mirrored":
+    # TensorFlow's own default takes one processor where there is no GPU.
+    kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
+    devices = [d.name for d in tf.config.list_logical_devices(kind)]
+    return tf.distribute.MirroredStrategy(devices)
+  if name == "multi_worker":
+    return tf.distribute.MultiWorkerMirroredStrategy()
+  return tf.distribute.get_strategy()

@@ -59,10 +59,6 @@ class Record:
     self.start, self.step = numbers[:1], numbers[1:]
     self.losses = np.frombuffer(self._memory, np.float32, count, 16)
 
-  def on_start(self, step: int, steps: int) -> None:
-    del steps
-    self.start[0] = step
-
   def on_step(self, measured: reports.Measurement) -> None:
     first = self.losses[measured.step]
     if first and not np.isclose(first, measured.loss, rtol=1e-3):
@@ -93,7 +89,8 @@ def _live(photographs: str, train_dir: str, record: Record) -> None:
     ),
     train_dir,
   )
-  trainer.run(record)
+  record.start[0] = trainer.steps_done
+  trainer.run(record.on_step)
 
 
 def _fork(photographs: str, train_dir: str, record: Record) -> int:

@@ -14,25 +14,29 @@ from bls2017.training import checkpoints
 class _Run:
   """Checkpoints of two variables, in a directory."""
 
-  def __init__(self, train_dir: os.PathLike, keep: int = 3):
+  def __init__(self, train_dir: os.PathLike):
+    self.directory = str(train_dir)
     self.small = tf.Variable(0.0)
     self.large = tf.Variable(tf.zeros((3000,)))
-    self.checkpoints = checkpoints.Checkpoints(
-      str(train_dir), {"small": self.small, "large": self.large}, keep
-    )
+    self._state = {"small": self.small, "large": self.large}
+    checkpoints.clear(self.directory)
 
-  def save(self, step: int) -> None:
-    self.small.assign(step)
+  def save(self, step: int, value: float | None = None) -> None:
+    self.small.assign(step if value is None else value)
     self.large.assign(tf.fill((3000,), float(step)))
-    self.checkpoints.save(step)
+    checkpoints.save(self.directory, step, self._state)
 
-  def restored(self) -> float | None:
-    path = self.checkpoints.restore()
+  def restored(self) -> int | None:
+    path = checkpoints.restore(self.directory, self._state)
     if path is None:
       return None
     assert np.all(self.large.numpy() == self.small.numpy())
     assert path.endswith(f"-{int(self.small.numpy())}")
-    return float(self.small.numpy())
+    return int(self.small.numpy())
+
+  def steps(self) -> list[int]:
+    found = checkpoints.find(self.directory)
+    return [int(path.rpartition("-")[2]) for path in found]
 
 
 @pytest.fixture
@@ -51,29 +55,24 @@ def _file(train_dir: os.PathLike, step: int, ending: str) -> str:
   return os.path.join(directory, name)
 
 
-def _flip(path: str, share: float) -> None:
-  with open(path, "r+b") as f:
-    data = bytearray(f.read())
-    data[int(share * len(data))] ^= 0x10
-    f.seek(0)
-    f.write(data)
-
-
 def test_there_may_be_nothing_to_restore(tmp_path: os.PathLike) -> None:
   assert _Run(tmp_path).restored() is None
 
 
-def test_the_newest_is_restored_by_number(saved: os.PathLike) -> None:
-  assert _Run(saved).restored() == 10
+def test_the_newest_is_restored_by_number_and_the_oldest_deleted(
+  saved: os.PathLike,
+) -> None:
+  run = _Run(saved)
+  assert run.restored() == 10
+  run.save(12)
+  assert run.steps() == [9, 10, 12]
+  assert len(os.listdir(os.path.join(saved, checkpoints.DIRECTORY))) == 6
 
 
 @pytest.mark.parametrize("ending", ["data", "index"])
 @pytest.mark.parametrize("left", [0, 0.5, 0.99])
 def test_a_truncated_checkpoint_is_passed_over(
-  saved: os.PathLike,
-  ending: str,
-  left: float,
-  caplog: pytest.LogCaptureFixture,
+  saved: os.PathLike, ending: str, left: float, caplog: pytest.LogCaptureFixture
 ) -> None:
   path = _file(saved, 10, ending)
   os.truncate(path, int(left * os.path.getsize(path)))
@@ -86,7 +85,11 @@ def test_a_truncated_checkpoint_is_passed_over(
 def test_a_checkpoint_with_a_flipped_bit_is_passed_over(
   saved: os.PathLike, ending: str, share: float
 ) -> None:
-  _flip(_file(saved, 10, ending), share)
+  with open(_file(saved, 10, ending), "r+b") as f:
+    data = bytearray(f.read())
+    data[int(share * len(data))] ^= 0x10
+    f.seek(0)
+    f.write(data)
   assert _Run(saved).restored() == 9
 
 
@@ -107,42 +110,12 @@ def test_when_all_are_broken_that_is_an_error(saved: os.PathLike) -> None:
     _Run(saved).restored()
 
 
-@pytest.mark.parametrize("state", ["", "not a state file {", None])
-def test_the_state_file_is_not_needed(
-  saved: os.PathLike, state: str | None
-) -> None:
-  path = os.path.join(saved, checkpoints.DIRECTORY, "checkpoint")
-  os.remove(path)
-  if state is not None:
-    with open(path, "w", encoding="utf-8") as f:
-      f.write(state)
-  run = _Run(saved)
-  assert run.restored() == 10
-  run.save(12)
-  found = checkpoints.find(run.checkpoints.directory)
-  assert [int(p.rpartition("-")[2]) for p in found] == [9, 10, 12]
-
-
-def test_a_state_file_may_list_files_that_were_deleted(
-  saved: os.PathLike,
-) -> None:
-  for ending in ("index", "data"):
-    os.remove(_file(saved, 10, ending))
-  run = _Run(saved)
-  assert run.restored() == 9
-  for step in (10, 12, 13):
-    run.save(step)
-  found = checkpoints.find(run.checkpoints.directory)
-  assert [int(p.rpartition("-")[2]) for p in found] == [10, 12, 13]
-
-
-def test_what_a_kill_left_behind_is_cleared(saved: os.PathLike) -> None:
+def test_parts_that_a_kill_left_are_cleared(saved: os.PathLike) -> None:
   directory = os.path.join(saved, checkpoints.DIRECTORY)
-  os.makedirs(os.path.join(directory, "ckpt-11_temp"))
+  os.makedirs(os.path.join(directory, "ckpt-11_temp", "part"))
   os.remove(_file(saved, 10, "index"))
   assert _Run(saved).restored() == 9
   assert sorted(os.listdir(directory)) == [
-    "checkpoint",
     "ckpt-5.data-00000-of-00001",
     "ckpt-5.index",
     "ckpt-9.data-00000-of-00001",
@@ -152,10 +125,9 @@ def test_what_a_kill_left_behind_is_cleared(saved: os.PathLike) -> None:
 
 def test_values_that_are_not_finite_are_never_saved(saved: os.PathLike) -> None:
   run = _Run(saved)
-  run.small.assign(np.inf)
   with pytest.raises(errors.TrainingError, match="after step 11"):
-    run.checkpoints.save(11)
-  assert _Run(saved).restored() == 10
+    run.save(11, np.inf)
+  assert run.restored() == 10
 
 
 def test_a_full_disk_is_an_output_error_and_costs_no_checkpoint(
@@ -170,6 +142,7 @@ def test_a_full_disk_is_an_output_error_and_costs_no_checkpoint(
   finally:
     resource.setrlimit(resource.RLIMIT_FSIZE, limits)
   assert _Run(saved).restored() == 10
+  assert run.steps() == [5, 9, 10]
 
 
 def test_a_directory_that_cannot_be_made_is_an_output_error(
@@ -178,4 +151,4 @@ def test_a_directory_that_cannot_be_made_is_an_output_error(
   path = os.path.join(tmp_path, "file")
   open(path, "w").close()
   with pytest.raises(errors.OutputError, match="cannot write"):
-    _Run(os.path.join(path, "run"))
+    checkpoints.clear(os.path.join(path, "run"))

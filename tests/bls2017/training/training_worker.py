@@ -16,28 +16,21 @@ import numpy as np
 import tensorflow as tf
 
 from bls2017.common import config
-from bls2017.training import reports, train_loop
+from bls2017.training import train_loop
 from bls2017.training.train_config import TrainConfig
 
 
-class Recorder:
-  """Remembers losses, and stops a trainer at a step."""
+def train(trainer: train_loop.Trainer, stop_at: int = 0) -> dict[int, float]:
+  """Runs a trainer, tells it to stop after a step, returns losses by step."""
+  losses = {}
 
-  def __init__(self) -> None:
-    self.measurements: dict[int, reports.Measurement] = {}
-    self.trainer: train_loop.Trainer | None = None
-    self.stop_at = 0
+  def on_step(measured) -> None:
+    losses[measured.step] = measured.loss
+    if measured.step == stop_at:
+      trainer.stop.set()
 
-  def on_start(self, step: int, steps: int) -> None:
-    self.started = step, steps
-
-  def on_step(self, measured: reports.Measurement) -> None:
-    self.measurements[measured.step] = measured
-    if self.trainer is not None and measured.step == self.stop_at:
-      self.trainer.stop.set()
-
-  def losses(self) -> dict[int, float]:
-    return {step: m.loss for step, m in self.measurements.items()}
+  trainer.run(on_step)
+  return losses
 
 
 def main(output: str, devices: str, stop_at: str, settings: str) -> None:
@@ -47,23 +40,19 @@ def main(output: str, devices: str, stop_at: str, settings: str) -> None:
       processor, [tf.config.LogicalDeviceConfiguration()] * int(devices)
     )
   values = json.loads(settings)
-  recorder = Recorder()
-  recorder.stop_at = int(stop_at)
-  trainer = recorder.trainer = train_loop.Trainer(
+  trainer = train_loop.Trainer(
     config.from_json(config.ModelConfig, values["model"]),
     config.from_json(TrainConfig, values["train"]),
     values["train_dir"],
   )
-  trainer.run(recorder)
-  losses = recorder.losses()
+  losses = train(trainer, int(stop_at))
   np.savez(
     output,
     steps=list(losses),
     losses=list(losses.values()),
-    mse=recorder.measurements[min(losses)].distortion,
     next_example=trainer.next_example.numpy(),
     replicas=trainer.strategy.num_replicas_in_sync,
-    **{f"weights/{k}": v for k, v in trainer.averaged_arrays().items()},
+    **{f"weights/{k}": v for k, v in trainer.averaged.get_arrays().items()},
   )
 
 

@@ -1,0 +1,14 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import tensorflow as tf
+
+
+@pytest.fixture
+def eagerly() -> Iterator[None]:
+  """Runs a few training steps sooner: tracing a step takes longer than them."""
+  tf.config.run_functions_eagerly(True)
+  yield
+  tf.config.run_functions_eagerly(False)
