@@ -7,6 +7,7 @@ a level from what 64-bit floats give, instead of 0.007%.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any, Callable
 
@@ -46,13 +47,20 @@ def convert(
 def pair(
   weights: Mapping[str, np.ndarray], num_latents: int
 ) -> model_directory.TransformPair:
-  """A pair of transforms with the graphs of its weights.
+  """Makes a pair of transforms, whose graphs are made when they are needed.
 
   Args:
     weights: As for `convert`.
     num_latents: C.
   """
-  return model_directory.TransformPair(weights, convert(weights, num_latents))
+
+  @functools.cache
+  def graphs() -> dict[str, bytes]:
+    return convert(weights, num_latents)
+
+  return model_directory.TransformPair(
+    weights, model_directory.LazyGraphs(lambda name: graphs()[name])
+  )
 
 
 def _converted(function: Callable[..., Any], spec: tf.TensorSpec) -> bytes:

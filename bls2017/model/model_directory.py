@@ -318,7 +318,7 @@ class _Directory:
       content = self.content(named.graphs[name])
       return shared_weights.splice(content, self.arrays(named.weights))
 
-    return TransformPair(_LazyWeights(weights), _LazyGraphs(graph))
+    return TransformPair(_LazyWeights(weights), LazyGraphs(graph))
 
 
 class _StoredFrequencies(Sequence[np.ndarray]):
@@ -359,8 +359,8 @@ class _LazyWeights(Mapping[str, np.ndarray]):
     return len(self._values)
 
 
-class _LazyGraphs(Mapping[str, bytes]):
-  """A pair's graphs, each of which is read whenever it is asked for."""
+class LazyGraphs(Mapping[str, bytes]):
+  """A pair's graphs, each of which `read` gives whenever it is asked for."""
 
   def __init__(self, read: Callable[[str], bytes]):
     self._read = read

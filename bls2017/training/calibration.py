@@ -29,7 +29,7 @@ from bls2017.common import blocks
 from bls2017.encode import quantization
 from bls2017.format import coding_tables
 from bls2017.format.coding_tables import QualityTables
-from bls2017.model import model_directory, strips
+from bls2017.model import frozen_transforms, model_directory
 from bls2017.training import freezing, table_building
 
 PRIOR_WEIGHT = 20.0
@@ -77,9 +77,12 @@ def calibrate(
     )
   if model.tables.num_activities > 1:
     raise errors.ModelError("the tables know several activities already")
-  transforms = strips.Transforms(model.weights, model.config.num_latents)
-  latents = np.stack([transforms.latents(patch) for patch in patches])
-  images = len(latents)
+  transforms = frozen_transforms.FrozenTransforms(
+    model.weights, model.config.num_latents
+  )
+  analysis = tf.function(transforms.analysis, autograph=False)
+  images = len(patches)
+  latents = np.concatenate([analysis(patch[None]) for patch in patches])
   latents = latents.reshape(-1, latents.shape[-1])
   fitted = []
   chosen = None
@@ -98,10 +101,10 @@ def calibrate(
       columns, chosen = _columns(tables, rows), rows[:, 0].astype(np.int32)
       tables = _counted(prior, columns, chosen, sets, images)
     fitted.append(tables)
-  changes: dict[str, Any] = {"cdfs": [t.cdf.astype(np.uint16) for t in fitted]}
+  changes: dict[str, Any] = {"cdfs": [t.cdf for t in fitted]}
   if sets > 1:
     cdf = np.stack([t.activity_cdf for t in fitted])
-    changes["activity_cdf"] = cdf.astype(np.uint16)
+    changes["activity_cdf"] = cdf
   calibrated = dataclasses.replace(model.tables, **changes)
   calibrated.check()
   return freezing.with_tables(model, calibrated)
@@ -109,7 +112,7 @@ def calibrate(
 
 def _columns(tables: QualityTables, rows: np.ndarray) -> np.ndarray:
   """The index of each symbol among all S: int [positions, live channels]."""
-  return rows[:, tables.activity_columns :] + tables.starts[tables.live]
+  return rows[:, 1:] + tables.starts[tables.live]
 
 
 def _clusters(
@@ -146,7 +149,7 @@ def _counted(
 ) -> QualityTables:
   """The tables of positions of these symbols and activities."""
   density = _density(prior, columns, chosen, sets)
-  cdf = np.zeros(density.shape, np.int32)
+  cdf = np.zeros(density.shape, np.uint16)
   for start, size in zip(prior.starts, prior.maximum - prior.minimum + 1):
     for of_set, cdf_of_set in zip(density, cdf):
       p = of_set[start : start + size]
@@ -158,7 +161,7 @@ def _counted(
   frequency = np.stack([table_building.frequencies(p) for p in masses])
   activity_cdf = np.cumsum(frequency, axis=1) - frequency
   return dataclasses.replace(
-    prior, cdf=cdf, activity_cdf=activity_cdf.astype(np.int32)
+    prior, cdf=cdf, activity_cdf=activity_cdf.astype(np.uint16)
   )
 
 

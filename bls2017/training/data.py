@@ -128,7 +128,7 @@ class PatchReader:
     if path in self.skipped:
       return None
     try:
-      x = image_io.read_rgb(path)
+      x = reading.read_rgb(path)
       height, width = x.shape[:2]
       if min(height, width) >= self.patch_size:
         return x

@@ -20,7 +20,7 @@ import numpy as np
 from bls2017 import errors
 from bls2017.common import config
 from bls2017.format import coding_tables
-from bls2017.model import model_directory
+from bls2017.model import litert_graphs, model_directory
 from bls2017.training import freezing, pruning
 from bls2017.training.table_building import Share
 
@@ -99,8 +99,8 @@ def join(
   if len(tables) != model_config.num_qualities:
     raise errors.UsageError("the models' qualities do not complete each other")
   pairs = tuple(
-    model_directory.TransformPair(pruning.pruned(model.weights, channels))
-    for model, channels in zip(models, used)
+    litert_graphs.pair(pruning.pruned(model.weights, kept), channels)
+    for model, kept in zip(models, used)
   )
   joined = dataclasses.replace(models[0], config=model_config, pairs=pairs)
   return freezing.with_tables(joined, tables)

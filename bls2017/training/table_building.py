@@ -320,9 +320,9 @@ def _lane_positions(tables: coding_tables.QualityTables) -> int:
   anywhere, first_bits = share[-1], activity_bits[-1]
   later_bits = float(anywhere @ activity_bits[:-1])
   bits = max(float(anywhere @ symbol_bits) + later_bits, 1e-3)
-  costs = [container.overhead_bytes(n, container.VERSION) for n in (0, 1)]
+  costs = [container.overhead_bytes(n) for n in (0, 1)]
   cost = 8 * (costs[1] - costs[0]) + float(first_bits) - later_bits
-  columns = max(tables.columns, 1)
+  columns = tables.columns
   positions = math.ceil(cost / (LANE_OVERHEAD * bits))
   if positions * columns > MANY_STEPS:
     fewest = math.ceil(cost / (MAX_LANE_OVERHEAD * bits))

@@ -165,7 +165,7 @@ def test_the_id_covers_every_pair() -> None:
     weights = dict(pair.weights)
     weights["synthesis/2/bias"] = weights["synthesis/2/bias"] + 1
     pairs = list(model.pairs)
-    pairs[number] = model_directory.TransformPair(weights)
+    pairs[number] = model_directory.TransformPair(weights, {})
     changed = dataclasses.replace(model, pairs=tuple(pairs))
     again = freezing.with_tables(changed, model.tables)
     assert again.model_id != model.model_id
