@@ -28,7 +28,7 @@ sys.exit(main.main())
 _FORKING = """
 import importlib, json, os, sys
 from bls2017.commands import main
-importlib.import_module("bls2017.many.pool")
+importlib.import_module("bls2017.commands.compress")
 MODES = {"stdin": os.O_RDONLY, "stdout": os.O_CREAT | os.O_WRONLY}
 MODES["stderr"] = MODES["stdout"]
 for arguments, folder, streams in json.load(sys.stdin):
