@@ -12,7 +12,7 @@ from PIL import Image
 
 from bls2017 import codec as codec_lib
 from bls2017 import commands, errors, files
-from bls2017.commands import progress
+from bls2017.commands import litert_greeting, progress
 from bls2017.encode import request
 from bls2017.images import reading, writing
 from bls2017.many import inputs, pool
@@ -98,6 +98,7 @@ def add(parser: argparse.ArgumentParser, *names: str) -> None:
 
 def load_codec(options: argparse.Namespace) -> codec_lib.Codec:
   """Loads the codec that --model and --max_pixels ask for."""
+  litert_greeting.swallow()
   return codec_lib.Codec.load(options.model, options.max_pixels)
 
 

@@ -16,7 +16,6 @@ nobody uses give their memory back.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import functools
 import os
@@ -28,7 +27,7 @@ from typing import Any, Callable, NamedTuple
 
 import numpy as np
 
-from bls2017.common import config
+from bls2017.common import config, cores
 from bls2017.format import lanes
 
 ANALYSIS, SYNTHESIS = "analysis", "synthesis"
@@ -241,8 +240,7 @@ class _Interpreter:
   def __call__(self, x: np.ndarray) -> np.ndarray:
     if x.shape != self._shape:
       self._lite.resize_tensor_input(self._input, x.shape)
-      with _without_greeting():
-        self._lite.allocate_tensors()
+      self._lite.allocate_tensors()
       self._shape = x.shape
     self._lite.set_tensor(self._input, x)
     self._lite.invoke()
@@ -257,7 +255,7 @@ class _Pool:
   """
 
   def __init__(self) -> None:
-    self._cores = _num_cores()
+    self._cores = cores.usable_cores()
     self._limit = max(self._cores, 2)
     self._changed = threading.Condition()
     self._idle: list[_Interpreter] = []  # The one that was used last is last.
@@ -331,37 +329,3 @@ def _give_memory_back() -> None:
 
 _pools: dict[int, _Pool] = {}
 """By process."""
-
-
-_greeting = threading.Lock()
-_greeted = threading.Event()
-
-
-@contextlib.contextmanager
-def _without_greeting() -> Iterator[None]:
-  """Keeps LiteRT from writing to standard error that it uses XNNPACK.
-
-  It does so when it prepares the first graph of a process, and has no setting
-  for it.
-  """
-  with _greeting if not _greeted.is_set() else contextlib.nullcontext():
-    if _greeted.is_set():
-      yield
-      return
-    with contextlib.ExitStack() as stack:
-      try:
-        stderr = os.dup(2)
-        stack.callback(os.close, stderr)
-        stack.callback(os.dup2, stderr, 2)
-        with open(os.devnull, "wb") as nowhere:
-          os.dup2(nowhere.fileno(), 2)
-      except OSError:  # There is no standard error.
-        pass
-      yield
-    _greeted.set()
-
-
-def _num_cores() -> int:
-  if hasattr(os, "sched_getaffinity"):
-    return len(os.sched_getaffinity(0))
-  return os.cpu_count() or 1
