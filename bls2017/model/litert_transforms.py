@@ -288,8 +288,7 @@ class _Pool:
         if interpreter.graph is graph and interpreter.threads == threads:
           self._idle.remove(interpreter)
           return interpreter, threads
-      dropped = self._idle[: len(self._idle) + self._busy - self._limit]
-      del self._idle[: len(dropped)]
+      del self._idle[: max(len(self._idle) + self._busy - self._limit, 0)]
     return None, threads
 
   def _end(self, done: list[_Interpreter]) -> None:
