@@ -11,9 +11,7 @@ status 1 if symbols differ, or samples by more than a level.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import glob
-import os
 import pathlib
 import statistics
 import sys
@@ -25,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bls2017 import codec as codec_lib
-from bls2017.images import reading
+from bls2017.images import image_io
 from export.web import web_export
 from tests import decoders
 from tests.browser import check_web, devtools
@@ -55,51 +53,43 @@ def _difference(pixels: np.ndarray, expected: np.ndarray) -> Difference:
 def compare(
   codec: codec_lib.Codec,
   paths: Sequence[str],
-  qualities: Sequence[float],
-  tfjs: str,
+  quality: float,
+  site: pathlib.Path,
 ) -> bool:
-  """Prints how far all decoders are from the library; tells if all agree."""
+  """Prints how far all decoders are from the library; tells if they agree."""
   graph = decoders.graph(codec.model, codec.max_pixels)
-  agree = True
-  with contextlib.ExitStack() as stack:
-    folder = stack.enter_context(tempfile.TemporaryDirectory())
-    site = pathlib.Path(folder, "site")
-    web_export.export(codec.model, str(site), tfjs)
-    node = stack.enter_context(web_decoder.Decoder(codec, f"{folder}/node"))
-    address, sent = stack.enter_context(devtools.serve(site))
-    for quality in qualities:
-      found: dict[str, list[Difference]] = defaultdict(list)
-      times: list[float] = []
-      downloads: dict[str, int] = defaultdict(int)
-      # A browser for each quality, so that each has a first image.
-      with devtools.Browser() as browser:
-        page = browser.page(800, 600)
-        page.open(f"{address}/icon.svg")
-        sent.clear()
-        for path in paths:
-          x = reading.read_rgb(path)
-          data = codec.compress(x, quality)
-          expected = codec.decompress(data)
-          agree &= node.outcome(data) == web_decoder.outcome(codec, data)
-          pixels = graph(data).pixels
-          found["exported graph"].append(_difference(pixels, expected))
-          (site / "data.bls").write_bytes(data)
-          result = check_web.decoded(page, "/data.bls")
-          found["Chromium"].append(_difference(result["data"], expected))
-          if x.shape[0] * x.shape[1] == TIMED_PIXELS:
-            times.append(result["milliseconds"])
-          if not downloads:
-            for name, size in sent.items():
-              downloads[name.split("/")[1]] += size
-            del downloads["data.bls"]
-      for decoder, differences in found.items():
-        levels = max(d.levels for d in differences)
-        share = np.mean([d.share for d in differences])
-        agree &= levels <= 1
-        print(f"quality {quality}: {decoder} within {levels}, {share:.3%}")
-      if times:
-        first, later = times[0], statistics.median(times[1:] or times)
-        print(f"Chromium: {first:.0f} ms, then {later:.0f}; {dict(downloads)}")
+  files: list[bytes] = []
+  found: dict[str, list[Difference]] = defaultdict(list)
+  times: list[float] = []
+  downloads: dict[str, int] = defaultdict(int)
+  with devtools.serve(site) as (address, sent), devtools.Browser() as browser:
+    page = browser.page(800, 600)
+    page.open(f"{address}/icon.svg")
+    sent.clear()
+    for path in paths:
+      x = image_io.read_rgb(path)
+      files.append(codec.compress(x, quality))
+      expected = codec.decompress(files[-1])
+      pixels = graph(files[-1]).pixels
+      found["exported graph"].append(_difference(pixels, expected))
+      (site / "data.bls").write_bytes(files[-1])
+      result = check_web.decoded(page, "/data.bls")
+      found["Chromium"].append(_difference(result["data"], expected))
+      if x.shape[0] * x.shape[1] == TIMED_PIXELS:
+        times.append(result["milliseconds"])
+      if not downloads:
+        for name, size in sent.items():
+          downloads[name.split("/")[1]] += size
+  expected = [web_decoder.outcome(codec, data) for data in files]
+  agree = web_decoder.outcomes_in_node(str(site), files) == expected
+  for decoder, differences in found.items():
+    levels = max(d.levels for d in differences)
+    share = np.mean([d.share for d in differences])
+    agree &= levels <= 1
+    print(f"quality {quality}: {decoder} within {levels}, {share:.3%}")
+  if times:
+    first, later = times[0], statistics.median(times[1:] or times)
+    print(f"Chromium: {first:.0f} ms, then {later:.0f}; {dict(downloads)}")
   return agree
 
 
@@ -114,9 +104,16 @@ def main() -> int:
   parser.add_argument("--model")
   flags = parser.parse_args()
   codec = codec_lib.Codec.load(flags.model)
-  qualities = list(map(float, flags.qualities.split(",")))
   paths = sorted(glob.glob(flags.images))
-  agree = compare(codec, paths, qualities, os.path.abspath(flags.tfjs))
+  with tempfile.TemporaryDirectory() as folder:
+    site = pathlib.Path(folder, "site")
+    web_export.export(codec.model, str(site), flags.tfjs)
+    agree = all(
+      [
+        compare(codec, paths, float(quality), site)
+        for quality in flags.qualities.split(",")
+      ]
+    )
   print(f"{len(paths)} images: {'all agree' if agree else 'THEY DIFFER'}")
   return 0 if agree else 1
 

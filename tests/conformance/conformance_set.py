@@ -53,3 +53,12 @@ def difference(pixels: np.ndarray, entry: Entry) -> tuple[int, float]:
   assert digest(recorded) == entry["pixels_sha256"]
   levels = np.abs(pixels.astype(int) - recorded)
   return int(levels.max()), float(np.mean(levels > 0))
+
+
+def check_pixels(
+  pixels: np.ndarray, entry: Entry, nearness: dict[str, float]
+) -> None:
+  """Asserts that a decoder's samples are as near as the manifest says."""
+  largest, share = difference(pixels, entry)
+  assert largest <= nearness["largest_difference"]
+  assert share <= nearness["differing_share"]

@@ -46,9 +46,7 @@ def test_sound_files_decode(entry, decoder):
     found = conformance_set.digest(symbols.astype(np.int32))
     assert found == entry["symbols_sha256"]
   if pixels is not None:
-    largest, share = conformance_set.difference(pixels, entry)
-    assert largest <= MANIFEST["nearness"]["largest_difference"]
-    assert share <= MANIFEST["nearness"]["differing_share"]
+    conformance_set.check_pixels(pixels, entry, MANIFEST["nearness"])
 
 
 @_each_decoder
