@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bls2017 import codec as codec_lib
-from bls2017.images import image_io
+from bls2017.images import reading
 from export.web import web_export
 from tests import decoders
 from tests.browser import check_web, devtools
@@ -67,7 +67,7 @@ def compare(
     page.open(f"{address}/icon.svg")
     sent.clear()
     for path in paths:
-      x = image_io.read_rgb(path)
+      x = reading.read_rgb(path)
       files.append(codec.compress(x, quality))
       expected = codec.decompress(files[-1])
       pixels = graph(files[-1]).pixels
