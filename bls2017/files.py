@@ -53,7 +53,8 @@ def open_input(path: Path, pipe_limit: int = -1) -> BinaryIO:
 
   Raises:
     errors.UnreadableInputError: if it is missing or cannot be read, is a
-      directory or a device, or a pipe that nobody writes into.
+      directory or a device that is not empty, or a pipe that nobody writes
+      into.
   """
   name = os.fsdecode(path)
   try:
@@ -67,9 +68,11 @@ def open_input(path: Path, pipe_limit: int = -1) -> BinaryIO:
     if stat.S_ISREG(mode):
       return f
     with f:
-      if not stat.S_ISFIFO(mode):
-        raise OSError(errno.EINVAL, "it is a device")
       start = f.read(1)  # None, where somebody has yet to write.
+      if not stat.S_ISFIFO(mode):
+        if start != b"":
+          raise OSError(errno.EINVAL, "it is a device")
+        return io.BytesIO()  # /dev/null
       if start == b"":
         raise OSError(errno.EPIPE, "it is a pipe that nobody writes into")
       os.set_blocking(descriptor, True)
