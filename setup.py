@@ -64,7 +64,7 @@ setuptools.setup(
     "ai-edge-litert>=2.1,<3",
     "wasmtime>=50,<70",
     "numpy>=1.23.5,<3",
-    "pillow>=10.1,<14",
+    "pillow>=11.3,<14",
     "absl-py>=1.4,<3",
     "tqdm>=4.64,<5",
   ],

@@ -11,6 +11,7 @@ import importlib
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from typing import NoReturn
 
@@ -57,6 +58,8 @@ def main(argv: list[str] | None = None) -> int:
   # Where standard error cannot be written to, there is nobody to tell.
   logging.raiseExceptions = False
   logging.getLogger("tensorflow").setLevel(logging.ERROR)
+  # Pillow warns in lines of its own of what `images` says in one.
+  warnings.filterwarnings("ignore", module=r"PIL\.")
   try:
     try:
       exit_code = _run(arguments)
