@@ -145,9 +145,8 @@ def _broken(path: pathlib.Path, sound: dict[str, bytes]) -> list[Entry]:
     name: decode.open(data, model, MAX_PIXELS) for name, data in sound.items()
   }
   entries: list[Entry] = []
-  for case in (
-    *broken.cases(files["lanes"], len(model.tables)),
-    *broken.endings(files["first"], files["last"]),
+  for case in broken.cases(
+    files["lanes"], files["first"], files["last"], len(model.tables)
   ):
     name = f"{NAME}-broken-{case.name}.bls"
     (FILES / name).write_bytes(case.data)
