@@ -40,9 +40,10 @@ ALPHA_LOSS = "alpha (composited)"
 """What a caller of `to_rgb` adds to the losses."""
 
 OTHER_ENDINGS = frozenset(
-  ".3fr .arw .cr2 .cr3 .dng .eps .erf .exr .hdr .heic .heif .hif .iiq .jls .jxl"
-  " .jxr .kdc .mrw .nef .nrw .orf .pef .ps .psb .raf .raw .rw2 .sr2 .srf .srw"
-  " .svg .svgz .wdp .x3f .xcf".split()
+  ".3fr .arw .avif .bpg .cr2 .cr3 .dng .eps .erf .exr .hdr .heic .heics .heif"
+  " .heifs .hif .iiq .jls .jpegxl .jxl .jxr .kdc .mef .mos .mrw .nef .nrw .orf"
+  " .pef .ps .psb .raf .raw .rw2 .sr2 .srf .srw .svg .svgz .wdp .x3f"
+  " .xcf".split()
 )
 """Endings of pictures that Pillow alone does not read."""
 

@@ -25,19 +25,11 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from PIL import Image
-
 from bls2017 import errors, files
+from bls2017.images import reading
 
 BITSTREAM_EXTENSION = ".bls"
 IMAGE_EXTENSION = ".png"
-
-_OTHER_IMAGES = frozenset(
-  ".3fr .arw .avif .bpg .cr2 .cr3 .dng .erf .exr .heic .heics .heif .heifs .hif"
-  " .iiq .jpegxl .jxl .jxr .kdc .mef .mos .mrw .nef .nrw .orf .pef .raf .rw2"
-  " .rwl .sr2 .srf .srw .svg .wdp .x3f .xcf".split()
-)
-"""Endings of images that Pillow does not read, in some versions at least."""
 
 _WILDCARD = re.compile(r"[*?[]")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -211,9 +203,8 @@ def _walk(
   """The jobs of a directory."""
   endings, others = {BITSTREAM_EXTENSION}, frozenset[str]()
   if extension == BITSTREAM_EXTENSION:
-    Image.init()
-    read = {e for e, kind in Image.EXTENSION.items() if kind in Image.OPEN}
-    endings, others = read - endings, _OTHER_IMAGES - read
+    endings = reading.endings()
+    others = reading.OTHER_ENDINGS - endings
   unread: list[OSError] = []
   walked = os.walk(directory, onerror=unread.append)
   for folder, folders, names in itertools.chain(walked, [(directory, [], [])]):

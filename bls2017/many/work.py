@@ -8,7 +8,6 @@ import logging
 from typing import Callable, NamedTuple, Union
 
 import numpy as np
-from PIL import Image
 
 from bls2017 import codec as codec_lib
 from bls2017 import errors, files
@@ -145,7 +144,9 @@ def decompression(
   def fault(source: Source, existing: bytes) -> str:
     info = codec.info(read(source))
     try:
-      with Image.open(io.BytesIO(existing), formats=[kind]) as image:
+      with reading.open_image(io.BytesIO(existing), []) as image:
+        if image.format != kind:
+          raise ValueError
         size = image.size
         image.verify()
     except Exception:  # Pillow's decoders raise nearly anything.
