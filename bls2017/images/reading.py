@@ -40,7 +40,7 @@ ALPHA_LOSS = "alpha (composited)"
 """What a caller of `to_rgb` adds to the losses."""
 
 OTHER_ENDINGS = frozenset(
-  ".3fr .arw .avif .bpg .cr2 .cr3 .dng .eps .erf .exr .hdr .heic .heics .heif"
+  ".3fr .arw .bpg .cr2 .cr3 .dng .eps .erf .exr .hdr .heic .heics .heif"
   " .heifs .hif .iiq .jls .jpegxl .jxl .jxr .kdc .mef .mos .mrw .nef .nrw .orf"
   " .pef .ps .psb .raf .raw .rw2 .sr2 .srf .srw .svg .svgz .wdp .x3f"
   " .xcf".split()
