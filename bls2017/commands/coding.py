@@ -79,7 +79,7 @@ _ARGUMENTS: dict[str, dict[str, Any]] = {
     " lossless and the others are as good as their format can be",
   ),
 }
-"""What argparse is told of each argument."""
+"""Options of argparse for each argument."""
 
 FILES = (
   "inputs", "-o --output", "--output_dir", "--base_dir", "--workers",

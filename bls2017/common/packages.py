@@ -13,7 +13,7 @@ from bls2017 import errors
 
 
 def is_installed(module: str) -> bool:
-  """Whether a top-level module can be imported; it is not imported."""
+  """Tells if a top-level module can be imported, without importing it."""
   return importlib.util.find_spec(module) is not None
 
 

@@ -50,7 +50,7 @@ class Chooser:
     self._activity_lengths = tables.activity_lengths.astype(np.float32)
 
   def costs(self, indices: np.ndarray) -> np.ndarray:
-    """What each position's symbols cost with each set of tables, in bits.
+    """The cost of each position's symbols with each set of tables, in bits.
 
     Args:
       indices: int16 [positions, L], table indices of the live channels.
@@ -76,7 +76,7 @@ class Chooser:
     costs += self._extra(new, changed) - self._extra(old, changed)
 
   def _extra(self, indices: np.ndarray, counted: np.ndarray) -> np.ndarray:
-    """What symbols cost more than the likeliest: float32 [positions, K].
+    """The bits beyond those of the likeliest symbols: float32 [positions, K].
 
     Args:
       indices: int16 [positions, L].

@@ -77,7 +77,7 @@ class AnalysedImage:
     return self.latents_by_pair[pair]
 
   def is_analysed(self, quality_index: int) -> bool:
-    """Whether a quality needs no further analysis."""
+    """True if a quality needs no further analysis."""
     return self.model.tables.pair_of(quality_index) in self.latents_by_pair
 
   def candidate(self, quality_index: int, strength: float = 0.0) -> Candidate:

@@ -145,7 +145,7 @@ class Quantizer:
     strength: float | np.ndarray = 0.0,
     optimised: bool = False,
   ) -> Quantized:
-    """As `quantize`, but takes latents, and scales them block by block."""
+    """Quantizes as `quantize` does, but takes latents and scales them."""
     return self._quantize(latents, strength, optimised, self.scaled)
 
   def _quantize(
@@ -279,7 +279,7 @@ class _Costs(NamedTuple):
 
 
 def bends(increase: Any, lower: Any, where: Callable[..., Any]) -> Any:
-  """What optimised quantization adds to thresholds.
+  """The amount that optimised quantization adds to thresholds.
 
   Args:
     increase: float32 [...], bits that the upper symbol costs more; an array or

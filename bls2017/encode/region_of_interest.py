@@ -20,7 +20,7 @@ tables of a finer quality make dark places dearer, so all weights are tried.
 """
 
 LEAST_WEIGHT = 0.05
-"""What a squared error counts where the mask is black."""
+"""The weight of a squared error where the mask is black."""
 
 
 def brightness(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -74,7 +74,7 @@ def darkness(brightness: np.ndarray) -> np.ndarray:
 
 
 def error_weights(brightness: np.ndarray) -> np.ndarray:
-  """What a squared error at each pixel counts: float32 [H, W], at most 1.
+  """The weight of a squared error at each pixel: float32 [H, W], at most 1.
 
   Args:
     brightness: float32 [H, W], from `brightness`.

@@ -1,4 +1,4 @@
-"""What a caller asks of the encoder; quick to import."""
+"""Requests to the encoder; quick to import."""
 
 from __future__ import annotations
 

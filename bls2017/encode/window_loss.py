@@ -57,7 +57,7 @@ class Geometry(NamedTuple):
 
 
 class View(NamedTuple):
-  """What a window sees of an image.
+  """The part of an image that a window sees.
 
   Attributes:
     context: float32 [h, w, C], symbols of all latents that are seen.

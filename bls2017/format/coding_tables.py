@@ -48,7 +48,7 @@ _BLOCK = 1024
 MAX_LANE_BYTES = 0xFFFF
 
 MAX_LANE_END_BYTES = 4
-"""What a lane takes beyond its table indices' information, at most."""
+"""The most bytes that a lane takes beyond its indices' information."""
 
 MEAN_LANE_END_BYTES = 0.3
 """The same on average."""
@@ -152,7 +152,7 @@ class QualityTables:
 
 
 def upper_ends(cdf: np.ndarray) -> np.ndarray:
-  """What each cumulative frequency rises to: int32, shaped as `cdf`.
+  """The cumulative frequency after each one: int32, shaped as `cdf`.
 
   Args:
     cdf: uint16 [n, S], tables one after the other, each beginning with 0.
@@ -310,7 +310,7 @@ class CodingTables:
 
 
 def _rises(cdf: np.ndarray, sets: int, size: np.ndarray) -> bool:
-  """Whether tables of these sizes begin with 0 and rise: cdf int32 [K, S]."""
+  """True if tables of these sizes begin with 0 and rise: cdf int32 [K, S]."""
   if cdf.shape != (sets, int(size.sum())):
     return False
   begins = np.zeros(cdf.shape[1], bool)

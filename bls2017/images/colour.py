@@ -89,7 +89,7 @@ def _plain(image: Image.Image) -> Image.Image:
 def _profiles(
   about: Description,
 ) -> Iterator[tuple[str, Callable[[], bytes]]]:
-  """What tells colours, by name, and makes an ICC profile, empty for sRGB."""
+  """Sources of colours by name; each makes an ICC profile, empty for sRGB."""
   cicp, gamma, chromaticities = about.cicp, about.gamma, about.chromaticities
   if cicp and cicp != (_UNSPECIFIED, _UNSPECIFIED):
     yield "its colours told by code points", lambda: _of_code_points(*cicp)

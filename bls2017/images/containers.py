@@ -46,7 +46,7 @@ _SILENT_SEGMENTS = (
 )  # fmt: skip
 
 _JFIF = b"\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0"
-"""What says that samples are YCbCr, with nothing else that might be damaged."""
+"""A segment that says that samples are YCbCr, and nothing else."""
 
 _SILENT_BOXES = (b"ftyp", b"meta", b"mdat", b"free", b"skip", b"moov")
 
@@ -249,7 +249,7 @@ def _read_texts(texts: list[tuple[bytes, bytes]], about: Description) -> None:
 
 
 def _inflated(data: bytes) -> bytes:
-  """What zlib packed; nothing if it is damaged or very long."""
+  """The bytes that zlib packed; none if they are damaged or very long."""
   inflater = zlib.decompressobj()
   with contextlib.suppress(zlib.error):
     content = inflater.decompress(data, _MAX_INFLATED)

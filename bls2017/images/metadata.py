@@ -1,4 +1,4 @@
-"""What an image file says of its picture: Exif, XMP, orientation, colours.
+"""Facts that an image file states: Exif, XMP, orientation, colours.
 
 1. The picture is turned as TIFF's own tag says, else Exif, else XMP. Integers
    of any type count as an orientation; Pillow makes Exif of AVIF's properties.
@@ -84,7 +84,7 @@ class Metadata(NamedTuple):
 
 @dataclasses.dataclass
 class Description:
-  """What a file says beside its samples.
+  """The facts that a file states beside its samples.
 
   Attributes:
     exif: A TIFF structure, as Exif defines it; empty if there is none.

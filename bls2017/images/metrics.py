@@ -144,7 +144,7 @@ def ms_ssim_for_training(x: tf.Tensor, x_hat: tf.Tensor) -> tf.Tensor:
 
 
 class _Operations(NamedTuple):
-  """What NumPy and TensorFlow do differently, over axes 1 and 2 of images.
+  """The steps in which NumPy and TensorFlow differ, over an image's axes 1, 2.
 
   Attributes:
     blur: Means under the window, wherever it lies inside.

@@ -37,7 +37,7 @@ MAX_PIXELS = 2**26
 """Default limit of an image's pixels."""
 
 ALPHA_LOSS = "alpha (composited)"
-"""What a caller of `to_rgb` adds to the losses."""
+"""Callers of `to_rgb` add this to the losses."""
 
 OTHER_ENDINGS = frozenset(
   ".3fr .arw .bpg .cr2 .cr3 .dng .eps .erf .exr .hdr .heic .heics .heif"
@@ -263,7 +263,7 @@ def name_of(source: Source) -> str:
 
 
 def is_image(path: str) -> bool:
-  """Whether a file is named like an image, or is one by its first bytes.
+  """Tells if a file is named like an image, or is one by its first bytes.
 
   Files of this codec are none, also where Pillow knows them by its plugin.
   Nothing but a plain file is opened.

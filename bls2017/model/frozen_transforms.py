@@ -44,7 +44,7 @@ _MIDDLE = 127.5
 _RANGE = 255.0
 
 Carried = tuple[tf.Tensor, ...]
-"""What each of the stages keeps between strips, float32 [1, rows, width, C]."""
+"""The rows that each stage keeps between strips: float32 [1, n, width, C]."""
 
 
 class _Rows(Protocol):
@@ -118,7 +118,7 @@ class FrozenTransforms:
     return self._analysis(x, _whole)
 
   def analysis_start(self, width: tf.Tensor) -> Carried:
-    """What the stages of analysis keep before the first strip.
+    """The rows that the stages of analysis keep before the first strip.
 
     Args:
       width: int32 scalar, columns of latents.
@@ -187,7 +187,7 @@ class FrozenTransforms:
     return _in_place(_to_bytes(self._synthesis(y, _whole)))
 
   def pixels_start(self, width: tf.Tensor) -> Carried:
-    """What the stages of synthesis keep before the first strip.
+    """The rows that the stages of synthesis keep before the first strip.
 
     Args:
       width: int32 scalar, columns of latents.
@@ -284,7 +284,7 @@ class _Strip:
     return x, [0, 0]
 
   def kept(self) -> Carried:
-    """What the strip below needs, when all stages are done."""
+    """The rows for the strip below, when all stages are done."""
     return tuple(self._kept)
 
 
@@ -352,7 +352,7 @@ def _up_phases(
 def _seen_by_phase(
   y: tf.Tensor, phase: int, above_and_below: list[int]
 ) -> tuple[tf.Tensor, list[int]]:
-  """What phases of an output row see: the first that above it, others do not.
+  """The input rows of a phase: the first phase sees the row above, others not.
 
   Args:
     y: As for `_up_phases`.

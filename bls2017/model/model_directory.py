@@ -214,7 +214,7 @@ def read_config(path: str | None = None) -> config.ModelConfig:
 
 
 def digest(identity: bytes, content: bytes) -> str:
-  """What config.json holds of a file, hexadecimal.
+  """Makes the digest of a file that config.json holds, hexadecimal.
 
   Args:
     identity: The model's id.

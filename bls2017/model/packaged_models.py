@@ -15,7 +15,7 @@ from bls2017 import errors
 from bls2017.common import config
 
 CONFIG_FILE = "config.json"
-"""What makes a directory a model."""
+"""A directory that has this file is a model."""
 
 MODEL_ID = "model_id"
 """Key of the model's id in it, hexadecimal."""
