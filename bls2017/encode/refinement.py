@@ -312,7 +312,7 @@ class _Work:
     return self._losses[geometry]
 
   def view(self, area: _Area) -> window_loss.View:
-    """The part of the image that a window sees, with the cheapest activities."""
+    """The part of the image that a window sees, its activities cheapest."""
     tables, step = self.tables, lanes.DOWNSAMPLING
     indices = (self.best - tables.minimum)[..., tables.live].astype(np.int16)
     costs = self._chooser.costs(indices.reshape(-1, indices.shape[2]))
