@@ -4,7 +4,7 @@
       codec.compress_file("photo.jpg", "photo.bls", quality=6)
       codec.decompress_file("photo.bls", "photo.png")
 
-gRPC needs the packages `pip install bls2017[serving]` brings.
+Both need the packages that `pip install 'bls2017[serving]'` brings.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ _Self = TypeVar("_Self", bound="Client")
 
 
 class ServerError(errors.CodecError):
-  """A server that does not answer, or whose answer cannot be used."""
+  """The server's answer cannot be used, or there is none in time."""
 
 
 class UnavailableError(ServerError):
-  """A server that cannot be reached now; asking again may help."""
+  """The server cannot be reached at present; asking again may help."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,16 +56,15 @@ class Retries:
 
   Attributes:
     attempts: Requests in all, at least 1.
-    first_delay: Seconds before the second one.
-    factor: Each further delay is so many times longer.
+    first_delay: Seconds before the second one; each further delay is twice as
+      long.
   """
 
   attempts: int = 4
   first_delay: float = 0.2
-  factor: float = 2.0
 
   def call(self, function: Callable[[], T]) -> T:
-    """A function's value; `UnavailableError` makes it be called again."""
+    """Calls a function again as long as it raises `UnavailableError`."""
     delay = self.first_delay
     for _ in range(self.attempts - 1):
       try:
@@ -73,13 +72,13 @@ class Retries:
       except UnavailableError:
         # Clients that failed together should not come back together.
         time.sleep(delay * random.uniform(0.5, 1.0))
-        delay *= self.factor
+        delay *= 2
     return function()
 
 
 @dataclasses.dataclass(frozen=True)
 class FileInfo:
-  """What a compressed file says of itself.
+  """The facts that a compressed file states.
 
   Attributes:
     height: Pixels.
@@ -97,11 +96,19 @@ class FileInfo:
 
 
 class Client(abc.ABC):
-  """What both kinds of client can do.
+  """A client of either kind. Threads can share one; `with` closes it.
 
   Every method raises the typed error of an item's status (`bls2017.errors`),
   `UnavailableError` if no server answers, or `ServerError`.
+
+  Attributes:
+    timeout: Seconds a request may take.
+    retries: When requests are sent again.
   """
+
+  def __init__(self, timeout: float, retries: Retries | None):
+    self.timeout = timeout
+    self.retries = retries or Retries()
 
   def __enter__(self: _Self) -> _Self:
     return self
@@ -109,34 +116,30 @@ class Client(abc.ABC):
   def __exit__(self, *exception: object) -> None:
     self.close()
 
+  @abc.abstractmethod
   def close(self) -> None:
-    """Closes the connection, where one outlives a request."""
-    return
+    """Closes the connection."""
 
   def compress(
     self, image: bytes, quality: float = options.DEFAULT_QUALITY
   ) -> bytes:
     """Compresses the bytes of a PNG or JPEG file."""
     inputs = {"image_bytes": image, "quality": float(quality)}
-    return self._ask("compress", inputs)["compressed_bytes"]
+    return self.predict("compress", inputs)["compressed_bytes"]
 
   def decompress(self, data: bytes) -> bytes:
     """Decompresses a file to the bytes of a PNG file."""
-    return self._ask("decompress", {"compressed_bytes": data})["image_bytes"]
+    inputs = {"compressed_bytes": data}
+    return self.predict("decompress", inputs)["image_bytes"]
 
   def decompress_to_jpeg(self, data: bytes, jpeg_quality: int = 90) -> bytes:
-    """Decompresses a file to the bytes of a JPEG file.
-
-    Args:
-      data: The bytes of a file.
-      jpeg_quality: 1 to 100.
-    """
+    """Decompresses a file to the bytes of a JPEG file of quality 1 to 100."""
     inputs = {"compressed_bytes": data, "jpeg_quality": jpeg_quality}
-    return self._ask("decompress_to_jpeg", inputs)["image_bytes"]
+    return self.predict("decompress_to_jpeg", inputs)["image_bytes"]
 
   def info(self, data: bytes) -> FileInfo:
-    """Reads what a compressed file says of itself."""
-    outputs = self._ask("info", {"compressed_bytes": data})
+    """Reads the facts that a compressed file states."""
+    outputs = self.predict("info", {"compressed_bytes": data})
     return FileInfo(
       height=int(outputs["height"]),
       width=int(outputs["width"]),
@@ -164,8 +167,18 @@ class Client(abc.ABC):
     files.check_output(output, overwrite)
     files.write(output, self.decompress(files.read(source)), overwrite)
 
-  def _ask(self, signature: str, inputs: dict[str, Any]) -> dict[str, Any]:
-    outputs = self._predict(signature, inputs)
+  def predict(self, signature: str, inputs: dict[str, Any]) -> dict[str, Any]:
+    """Sends one item to a signature.
+
+    Args:
+      signature: Its name.
+      inputs: Values by the names of its inputs: bytes, numbers, or arrays of an
+        item's shape.
+
+    Returns:
+      The item's outputs by name; a string is bytes, or over REST may be text.
+    """
+    outputs = self.retries.call(lambda: self._send(signature, inputs))
     try:
       status, message = int(outputs["status"]), _to_text(outputs["message"])
     except (KeyError, TypeError, ValueError) as e:
@@ -175,17 +188,11 @@ class Client(abc.ABC):
     return outputs
 
   @abc.abstractmethod
-  def _predict(self, signature: str, inputs: dict[str, Any]) -> dict[str, Any]:
-    """Sends one item and returns its outputs, strings as bytes or text."""
+  def _send(self, signature: str, inputs: dict[str, Any]) -> dict[str, Any]: ...
 
 
 class GrpcClient(Client):
-  """A client over gRPC. It is a context manager, and may be shared by threads.
-
-  Attributes:
-    timeout: Seconds a request may take.
-    retries: When requests are sent again.
-  """
+  """A client over gRPC."""
 
   def __init__(
     self,
@@ -196,7 +203,7 @@ class GrpcClient(Client):
     max_message_bytes: int = MAX_MESSAGE_BYTES,
     credentials: Any = None,
   ):
-    """Makes the channel; nothing is sent yet.
+    """Makes a channel; nothing is sent yet.
 
     Args:
       target: "host:port" of the server.
@@ -209,6 +216,7 @@ class GrpcClient(Client):
     Raises:
       errors.UsageError: if the packages for gRPC are missing.
     """
+    super().__init__(timeout, retries)
     try:
       import grpc
       from tensorflow_serving.apis import (
@@ -219,8 +227,6 @@ class GrpcClient(Client):
       raise errors.UsageError(
         f"gRPC needs 'pip install bls2017[serving]' ({e})"
       ) from e
-    self.timeout = timeout
-    self.retries = retries or Retries()
     self._model = model
     self._grpc, self._request = grpc, predict_pb2.PredictRequest
     limits = [
@@ -240,7 +246,7 @@ class GrpcClient(Client):
     """Closes the channel."""
     self._channel.close()
 
-  def _predict(self, signature: str, inputs: dict[str, Any]) -> dict[str, Any]:
+  def _send(self, signature: str, inputs: dict[str, Any]) -> dict[str, Any]:
     import tensorflow as tf
 
     request = self._request()
@@ -249,31 +255,20 @@ class GrpcClient(Client):
     for name, value in inputs.items():
       array = np.array([value], _KINDS.get(type(value)))
       request.inputs[name].CopyFrom(tf.make_tensor_proto(array))
-    response = self.retries.call(lambda: self._send(request))
+    try:
+      response = self._stub.Predict(request, timeout=self.timeout)
+    except self._grpc.RpcError as e:
+      is_unavailable = e.code() == self._grpc.StatusCode.UNAVAILABLE
+      kind = UnavailableError if is_unavailable else ServerError
+      raise kind(f"gRPC {e.code().name}: {e.details()}") from e
     return {
       name: tf.make_ndarray(tensor)[0]
       for name, tensor in response.outputs.items()
     }
 
-  def _send(self, request: Any) -> Any:
-    try:
-      return self._stub.Predict(request, timeout=self.timeout)
-    except self._grpc.RpcError as e:
-      kind = (
-        UnavailableError
-        if e.code() == self._grpc.StatusCode.UNAVAILABLE
-        else ServerError
-      )
-      raise kind(f"gRPC {e.code().name}: {e.details()}") from e
-
 
 class RestClient(Client):
-  """A client over REST. It may be shared by threads.
-
-  Attributes:
-    timeout: Seconds a request may take.
-    retries: When requests are sent again.
-  """
+  """A client over REST, which keeps its connections."""
 
   def __init__(
     self,
@@ -293,29 +288,25 @@ class RestClient(Client):
     Raises:
       errors.UsageError: if the package `requests` is missing.
     """
+    super().__init__(timeout, retries)
     try:
       import requests
     except ImportError as e:
       raise errors.UsageError(
         f"REST needs 'pip install bls2017[serving]' ({e})"
       ) from e
-    self.timeout = timeout
-    self.retries = retries or Retries()
-    self._requests = requests
+    self._requests, self._session = requests, requests.Session()
     self._url = f"{url.rstrip('/')}/v1/models/{model}:predict"
 
-  def _predict(self, signature: str, inputs: dict[str, Any]) -> dict[str, Any]:
-    columns = {name: [_to_json(value)] for name, value in inputs.items()}
-    body = {"signature_name": signature, "inputs": columns}
-    answer = self.retries.call(lambda: self._send(body))
-    try:
-      return {name: _from_json(v[0]) for name, v in answer["outputs"].items()}
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as e:
-      raise ServerError(f"the answer is not understood: {e!r}") from e
+  def close(self) -> None:
+    """Closes the connections."""
+    self._session.close()
 
-  def _send(self, body: dict[str, Any]) -> Any:
+  def _send(self, signature: str, inputs: dict[str, Any]) -> dict[str, Any]:
+    columns = {name: [_to_json(value)] for name, value in inputs.items()}
+    body: Any = {"signature_name": signature, "inputs": columns}
     try:
-      answer = self._requests.post(self._url, json=body, timeout=self.timeout)
+      answer = self._session.post(self._url, json=body, timeout=self.timeout)
     except self._requests.ConnectionError as e:
       raise UnavailableError(f"cannot reach {self._url}: {e}") from e
     except self._requests.RequestException as e:
@@ -325,9 +316,10 @@ class RestClient(Client):
     if not answer.ok:
       raise ServerError(f"HTTP {answer.status_code}: {answer.text[:500]}")
     try:
-      return answer.json()
-    except ValueError as e:
-      raise ServerError(f"the answer is not JSON: {e}") from e
+      outputs = answer.json()["outputs"]
+      return {name: _from_json(v[0]) for name, v in outputs.items()}
+    except (AttributeError, LookupError, TypeError, ValueError) as e:
+      raise ServerError(f"the answer is not understood: {e!r}") from e
 
 
 def _to_json(value: Any) -> Any:

@@ -187,12 +187,18 @@ def grpc_server(
 
 
 @contextlib.contextmanager
-def rest_server(model: SessionModel, refusals: int = 0):
-  """As `grpc_server`, for REST."""
+def rest_server(
+  model: SessionModel, refusals: int = 0, peers: set | None = None
+):
+  """As `grpc_server`, for REST; `peers` gets an entry for each connection."""
   remaining = [refusals]
 
   class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"  # Keeps connections.
+
     def do_POST(self):  # noqa: N802
+      if peers is not None:
+        peers.add(self.client_address)
       body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
       if remaining[0] > 0:
         remaining[0] -= 1

@@ -17,6 +17,7 @@ import statistics
 
 from export import client
 from tests import images
+from tests.export import library
 from tests.load import serving
 
 _SIZES = ((512, 768), (768, 512), (320, 480), (256, 256))
@@ -28,7 +29,7 @@ def requests(address: str) -> list[serving.Request]:
   found = []
   with client.GrpcClient(address) as connected:
     for seed, (size, quality) in enumerate(zip(_SIZES, _QUALITIES)):
-      png = serving.to_png(images.photograph(*size, seed=seed))
+      png = library.png(images.photograph(*size, seed=seed))
       data = connected.compress(png, quality)
       decoded = connected.decompress(data)
       found += [
