@@ -12,9 +12,7 @@ from __future__ import annotations
 import os
 import pathlib
 import shutil
-import string
 import tempfile
-from typing import Any
 
 import tensorflow as tf
 
@@ -25,7 +23,7 @@ from export import DEFAULT_MAX_PIXELS, audit, serving_module, warmup
 MODEL_NAME = "bls2017"
 SERVING_DIRECTORY = "serving"
 
-_TEMPLATES = pathlib.Path(__file__).parent / "serving"
+_CONFIGURATION = pathlib.Path(__file__).parent / "serving"
 
 
 def export(
@@ -38,7 +36,8 @@ def export(
 
   Args:
     model: The model.
-    output_dir: The base directory; it is made if it is missing.
+    output_dir: The base directory; it is made if it is missing. Configuration
+      that is there already is kept, since it may have been edited.
     version: Number of the version; one above the highest by default.
     max_pixels: Limit of an image's pixels in the exported graph.
 
@@ -67,7 +66,7 @@ def export(
     raise errors.OutputError(f"cannot write {output_dir}: {e}") from e
   try:
     _write_version(model, temporary, max_pixels)
-    write_serving_files(os.path.join(output_dir, SERVING_DIRECTORY))
+    _write_configuration(os.path.join(output_dir, SERVING_DIRECTORY))
     os.chmod(temporary, 0o755)
     os.rename(temporary, target)
   except (OSError, tf.errors.OpError) as e:
@@ -77,54 +76,28 @@ def export(
   return target
 
 
-def write_serving_files(directory: str) -> None:
-  """Writes the configuration of a server, for its operator to edit.
-
-  Files that exist are kept, since they may have been edited.
-  """
-  os.makedirs(directory, exist_ok=True)
-  for template in sorted(_TEMPLATES.iterdir()):
-    path = os.path.join(directory, template.name)
-    if not os.path.exists(path):
-      text = string.Template(template.read_text(encoding="utf-8"))
-      with open(path, "w", encoding="utf-8") as f:
-        f.write(text.substitute(model_name=MODEL_NAME))
-
-
-def save(
-  module: serving_module.ServingModule,
-  directory: str,
-  signatures: dict[str, Any],
-) -> None:
-  """Writes the SavedModel of some signatures.
-
-  Args:
-    module: Whose signatures they are.
-    directory: Where to; it may exist.
-    signatures: Concrete functions by name.
-  """
-  # The root has no functions: what is saved is the signatures, and nothing
-  # twice.
-  root = tf.Module()
-  root.held = module.variables
-  tf.saved_model.save(root, directory, signatures)
+def _next_version(output_dir: str) -> int:
+  versions = (int(n) for n in os.listdir(output_dir) if n.isdecimal())
+  return max(versions, default=0) + 1
 
 
 def _write_version(
   model: model_directory.FrozenModel, directory: str, max_pixels: int
 ) -> None:
   module = serving_module.ServingModule(model, max_pixels)
-  save(module, directory, module.signatures())
+  # The root has no functions: it saves the signatures, and nothing twice.
+  root = tf.Module()
+  root.held = module.variables
+  tf.saved_model.save(root, directory, module.signatures())
   audit.check(directory)
-  samples = []
-  for sides in warmup.sides(max_pixels):
+  requests = []
+  for picture in warmup.pictures(max_pixels):
     for quality in _lowest_qualities(model):
-      image = warmup.picture(*sides)[None]
-      outputs = module.compress_image(image, tf.constant([quality]))
-      data = outputs["compressed_bytes"].numpy()[0]
-      samples.append(warmup.Sample(*sides, quality, data))
-  warmup.write(directory, MODEL_NAME, warmup.requests(samples))
-  warmup.replay(directory)
+      outputs = module.compress_image(picture[None], tf.constant([quality]))
+      file = outputs["compressed_bytes"].numpy()[0]
+      requests += warmup.requests(picture, quality, file)
+  warmup.write(directory, MODEL_NAME, requests)
+  warmup.replay(directory, requests)
 
 
 def _lowest_qualities(model: model_directory.FrozenModel) -> list[float]:
@@ -137,6 +110,9 @@ def _lowest_qualities(model: model_directory.FrozenModel) -> list[float]:
   ]
 
 
-def _next_version(output_dir: str) -> int:
-  versions = (int(n) for n in os.listdir(output_dir) if n.isdecimal())
-  return max(versions, default=0) + 1
+def _write_configuration(directory: str) -> None:
+  os.makedirs(directory, exist_ok=True)
+  for source in sorted(_CONFIGURATION.iterdir()):
+    path = os.path.join(directory, source.name)
+    if not os.path.exists(path):
+      shutil.copyfile(source, path)

@@ -25,8 +25,7 @@ print(json.dumps([op.name for op in operations.op]))
 
 def _save(function, path, *specs) -> str:
   traced = tf.function(function, input_signature=specs, autograph=False)
-  module = tf.Module()
-  tf.saved_model.save(module, path, traced.get_concrete_function())
+  tf.saved_model.save(tf.Module(), path, traced.get_concrete_function())
   return path
 
 
