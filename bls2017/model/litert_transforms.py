@@ -276,7 +276,7 @@ class _Pool:
     return y
 
   def _begin(self, graph: _Graph) -> tuple[_Interpreter | None, int]:
-    """Waits for a core; returns an idle interpreter, and its threads."""
+    """Waits for its turn; returns an idle interpreter, and its threads."""
     with self._changed:
       self._changed.wait_for(lambda: self._busy < self._limit)
       now = time.monotonic()

@@ -163,24 +163,53 @@ def test_images_at_once_have_a_core_each(interpreters, graphs, monkeypatch):
   assert min(threads_of_each) == 1
 
 
-def test_a_child_process_has_interpreters_of_its_own(tmp_path, graphs):
+def _run_in_a_process(folder, graphs, script):
+  """Runs a script that has graphs, transforms and an image x."""
   for name, graph in graphs.items():
-    (tmp_path / name).write_bytes(graph)
-  script = f"""
+    (folder / name).write_bytes(graph)
+  preamble = f"""
 import os, pathlib, sys
 sys.modules["tensorflow"] = None
 import numpy as np
+from ai_edge_litert import interpreter
 from bls2017.model import litert_transforms, model_directory
-graphs = {{
-  name: (pathlib.Path({str(tmp_path)!r}) / name).read_bytes()
-  for name in model_directory.GRAPHS
-}}
+folder = pathlib.Path({str(folder)!r})
+graphs = {{n: (folder / n).read_bytes() for n in model_directory.GRAPHS}}
 transforms = litert_transforms.LiteRtTransforms(graphs, {NUM_LATENTS})
 x = np.zeros((40, 50, 3), np.uint8)
+"""
+  subprocess.run([sys.executable, "-c", preamble + script], check=True)
+
+
+def test_a_child_process_has_interpreters_of_its_own(tmp_path, graphs):
+  script = """
 y = transforms.latents(x)
 child = os.fork()
 if not child:
   os._exit(not np.array_equal(transforms.latents(x), y))
 sys.exit(os.waitpid(child, 0)[1])
 """
-  subprocess.run([sys.executable, "-c", script], check=True)
+  _run_in_a_process(tmp_path, graphs, script)
+
+
+@pytest.mark.parametrize(("cores", "models", "made"), [(8, 7, 7), (8, 9, 27)])
+def test_interpreters_stay_where_there_are_cores(
+  tmp_path, graphs, cores, models, made
+):
+  script = f"""
+os.sched_getaffinity = lambda _: range({cores})
+made = []
+class Counted(interpreter.Interpreter):
+  def __init__(self, **arguments):
+    made.append(1)
+    super().__init__(**arguments)
+interpreter.Interpreter = Counted
+every = [
+  litert_transforms.LiteRtTransforms(graphs, {NUM_LATENTS})
+  for _ in range({models})
+]
+for transforms in 3 * every:
+  transforms.latents(x)
+assert len(made) == {made}, len(made)
+"""
+  _run_in_a_process(tmp_path, graphs, script)
