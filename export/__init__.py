@@ -12,7 +12,7 @@ DEFAULT_MAX_PIXELS = 2**22
 """Images of more pixels are refused by an export, unless it says otherwise."""
 
 FORMATS = ("serving", "web")
-"""What an export is: a model server's version, or a site for browsers."""
+"""Of an export: a version for a model server, or a site for browsers."""
 
 SIGNATURES = (
   "serving_default",

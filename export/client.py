@@ -19,7 +19,7 @@ from typing import Any, Callable, TypeVar
 import numpy as np
 
 from bls2017 import errors, files
-from bls2017.encode import options
+from bls2017.encode import request
 
 DEFAULT_MODEL = "bls2017"
 DEFAULT_TIMEOUT = 60.0
@@ -121,7 +121,7 @@ class Client(abc.ABC):
     """Closes the connection."""
 
   def compress(
-    self, image: bytes, quality: float = options.DEFAULT_QUALITY
+    self, image: bytes, quality: float = request.DEFAULT_QUALITY
   ) -> bytes:
     """Compresses the bytes of a PNG or JPEG file."""
     inputs = {"image_bytes": image, "quality": float(quality)}
@@ -152,7 +152,7 @@ class Client(abc.ABC):
     self,
     source: str,
     output: str,
-    quality: float = options.DEFAULT_QUALITY,
+    quality: float = request.DEFAULT_QUALITY,
     overwrite: bool = False,
   ) -> None:
     """Compresses a PNG or JPEG file; "-" is standard input or output."""

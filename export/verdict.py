@@ -6,7 +6,7 @@ were merged into its batch.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Union
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -19,62 +19,52 @@ CORRUPT = errors.BitstreamError.exit_code
 MODEL = errors.ModelError.exit_code
 LIMIT = errors.LimitError.exit_code
 
-
-Part = Union[str, tf.Tensor]
-Case = tuple[tf.Tensor, int, tuple[Part, ...]]
-"""A fault: a bool scalar that says whether the item has it, its status, and the
-parts of its message."""
+Case = tuple[Any, ...]
+"""A fault: where it is present, bool, its status, and the parts of its line,
+text or tensors."""
 
 
 class Verdict(NamedTuple):
-  """What became of an item.
+  """The verdict on an item, of scalars, or on N items, of tensors [N].
 
   Attributes:
-    status: int32 scalar, 0 or the exit code of an error (bls2017.errors).
-    message: string scalar, empty where the status is 0.
+    status: int32, 0 or the exit code of an error (bls2017.errors).
+    message: string, empty where the status is 0.
   """
 
   status: tf.Tensor
   message: tf.Tensor
 
   def is_ok(self) -> tf.Tensor:
-    """A bool scalar."""
+    """Tells where the status is 0: bool, of its shape."""
     return tf.equal(self.status, OK)
 
 
-def sound() -> Verdict:
-  """The verdict on an item without fault."""
-  return Verdict(tf.constant(OK), tf.constant(""))
-
-
 def first_fault(*cases: Case) -> Verdict:
-  """The first of several faults that an item has.
+  """Gives the first fault that is present, in the order of the cases.
 
   Args:
-    *cases: The faults in the order in which they are looked for.
+    *cases: Their tensors are scalars or have the shape [N].
   """
-  verdict = sound()
-  for present, status, parts in reversed(cases):
+  verdict = Verdict(tf.constant(OK), tf.constant(""))
+  for present, status, *parts in reversed(cases):
+    line = tf.strings.join([_text(part) for part in parts])
     verdict = Verdict(
       tf.where(present, status, verdict.status),
-      tf.where(present, _text(parts), verdict.message),
+      tf.where(present, line, verdict.message),
     )
   return verdict
 
 
 def either(first: Verdict, second: Verdict) -> Verdict:
-  """The first verdict, or the second where the first finds no fault."""
+  """Gives the first verdict, or the second where the first finds no fault."""
   return Verdict(
     tf.where(first.is_ok(), second.status, first.status),
     tf.where(first.is_ok(), second.message, first.message),
   )
 
 
-def _text(parts: tuple[Part, ...]) -> tf.Tensor:
-  strings = [
-    part
-    if isinstance(part, str) or part.dtype == tf.string
-    else tf.strings.as_string(part)
-    for part in parts
-  ]
-  return tf.strings.join(strings)
+def _text(part: Any) -> Any:
+  if isinstance(part, str) or part.dtype == tf.string:
+    return part
+  return tf.strings.as_string(part)

@@ -1,5 +1,4 @@
-"""The codec as graph functions of single images.
+"""The codec as a graph of TensorFlow's own operations.
 
-Container, coding tables, quantization and rate control in stock TensorFlow
-operations; nothing here imports tensorflow_compression.
+`graph_codec` codes batches; the other modules have its parts.
 """

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 
 def costs(symbol_places: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
-  """What each position's symbols cost with each set of tables.
+  """Sums up the bits of each position's symbols with each set of tables.
 
   Args:
     symbol_places: int32 [positions, L], the row of `lengths` of each symbol.
@@ -21,13 +21,8 @@ def costs(symbol_places: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
   """
   half = tf.shape(symbol_places)[0] // 2
   # The operation runs on one core; the graph runs both parts at once.
-  return tf.concat(
-    [
-      _sums(symbol_places[:half], lengths),
-      _sums(symbol_places[half:], lengths),
-    ],
-    0,
-  )
+  parts = symbol_places[:half], symbol_places[half:]
+  return tf.concat([_sums(part, lengths) for part in parts], 0)
 
 
 def _sums(symbol_places: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
@@ -43,11 +38,10 @@ def _sums(symbol_places: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
 def cheapest(
   cost: tf.Tensor, activity_lengths: tf.Tensor, lane_positions: tf.Tensor
 ) -> tf.Tensor:
-  """The activities that cost the fewest bits in all.
+  """Chooses the activities that cost the fewest bits in all.
 
   Args:
-    cost: float32 [positions, K], from `costs`; at least one
-      position.
+    cost: float32 [positions, K], from `costs`; at least one position.
     activity_lengths: float32 [K + 1, K], bits of an activity after each
       activity, and at the beginning of a lane.
     lane_positions: int32 scalar, positions of a lane.
@@ -103,5 +97,5 @@ def cheapest(
 
 
 def _loop_shapes(shape: tuple[None, ...]) -> tuple[tf.TensorShape, ...]:
-  """Of a counter, of what is carried, and of an array of those."""
+  """Of a counter, of a tensor that is carried, and of an array of those."""
   return tf.TensorShape(()), tf.TensorShape(shape), tf.TensorShape(None)

@@ -1,4 +1,4 @@
-"""What a file holds behind its header: metadata, lengths of lanes, and lanes.
+"""The part of a file behind its header: metadata, lengths of lanes, lanes.
 
 The graph checks the boxes of metadata as the library does, and skips them; it
 writes files without any.
@@ -6,139 +6,58 @@ writes files without any.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import tensorflow as tf
 
 from bls2017.format import coding_tables, container
 from export import verdict
 from export.graph import byte_fields
 
+_TOO_SHORT = "the file is too short for its image"
 
-class Lanes(NamedTuple):
-  """The lanes of a file.
-
-  Attributes:
-    payload: string scalar, all lanes one after the other.
-    lengths: int32 [lanes].
-    verdict: What is wrong with them; the others mean nothing then.
-  """
-
-  payload: tf.Tensor
-  lengths: tf.Tensor
-  verdict: verdict.Verdict
-
-
-class _Lengths(NamedTuple):
-  """The lengths of a file's lanes.
-
-  Attributes:
-    lengths: int32 [lanes].
-    first: int32 scalar, where the first lane begins.
-    faults: What is wrong with them, in the order of the checks.
-  """
-
-  lengths: tf.Tensor
-  first: tf.Tensor
-  faults: list[verdict.Case]
+Lanes = tuple[tf.Tensor, tf.Tensor, verdict.Verdict]
+"""A string scalar, all lanes one after the other; their lengths, int32 [lanes];
+and a verdict: where it finds a fault, the others mean nothing."""
 
 
 def no_lanes(faults: verdict.Verdict) -> Lanes:
-  """The lanes of a file that has a fault."""
-  return Lanes(tf.constant(""), tf.zeros((0,), tf.int32), faults)
+  """Gives the lanes of a file that has a fault."""
+  return tf.constant(""), tf.zeros((0,), tf.int32), faults
 
 
 def unpack(
   data: tf.Tensor,
-  version: int,
   num_lanes: tf.Tensor,
   max_lane_bytes: tf.Tensor,
   max_last_lane_bytes: tf.Tensor,
 ) -> Lanes:
-  """The lanes of a file whose header was found sound.
+  """Checks and reads the lanes of a file whose header was found sound.
 
   Args:
     data: string scalar, the whole file.
-    version: Of the format.
     num_lanes: int32 scalar, at least 1.
     max_lane_bytes: int32 scalar, the longest a lane can be.
     max_last_lane_bytes: int32 scalar, the longest the last one can be.
   """
-  if version < container.BOXES_VERSION:
-    stored = _long_lengths(data, num_lanes)
-    return _checked(data, stored, max_lane_bytes, max_last_lane_bytes)
-  end, box_faults = _end_of_boxes(data)
-  return tf.cond(
-    box_faults.is_ok(),
-    lambda: _checked(
-      data,
-      _short_lengths(data, end, num_lanes),
-      max_lane_bytes,
-      max_last_lane_bytes,
-    ),
-    lambda: no_lanes(box_faults),
-  )
+  end, faults = _end_of_boxes(data)
+
+  def read() -> Lanes:
+    lengths, first, cases = _lengths(data, end, num_lanes)
+    too_long = tf.reduce_any(lengths > max_lane_bytes) | tf.reduce_any(
+      lengths[-1:] > max_last_lane_bytes
+    )
+    message = "a lane is longer than its symbols can need"
+    faults = verdict.first_fault(*cases, (too_long, verdict.CORRUPT, message))
+    size = tf.strings.length(data)
+    first = tf.minimum(first, size)
+    return tf.strings.substr(data, first, size - first), lengths, faults
+
+  return tf.cond(faults.is_ok(), read, lambda: no_lanes(faults))
 
 
-def _checked(
-  data: tf.Tensor,
-  stored: _Lengths,
-  max_lane_bytes: tf.Tensor,
-  max_last_lane_bytes: tf.Tensor,
-) -> Lanes:
-  size = tf.strings.length(data)
-  too_long = tf.reduce_any(stored.lengths > max_lane_bytes) | tf.reduce_any(
-    stored.lengths[-1:] > max_last_lane_bytes
-  )
-  faults = verdict.first_fault(
-    *stored.faults,
-    (
-      too_long,
-      verdict.CORRUPT,
-      ("a lane is longer than its symbols can need",),
-    ),
-  )
-  first = tf.minimum(stored.first, size)
-  payload = tf.strings.substr(data, first, size - first)
-  return Lanes(payload, stored.lengths, faults)
-
-
-def _too_short(present: tf.Tensor) -> verdict.Case:
-  return present, verdict.CORRUPT, ("the file is too short for its image",)
-
-
-def _unfilled(present: tf.Tensor) -> verdict.Case:
-  return present, verdict.CORRUPT, ("the lanes do not fill the file",)
-
-
-def _long_lengths(data: tf.Tensor, num_lanes: tf.Tensor) -> _Lengths:
-  """The lengths of versions 1 and 2."""
-  size = tf.strings.length(data)
-  first = container.HEADER_BYTES + container.LANE_LENGTH_BYTES * num_lanes
-  # A file that is too short yields no lengths, and is refused.
-  num_bytes = tf.where(size < first, 0, first - container.HEADER_BYTES)
-  begin = tf.minimum(size, container.HEADER_BYTES)
-  lengths = byte_fields.shorts(
-    byte_fields.from_string(tf.strings.substr(data, begin, num_bytes))
-  )
-  # The sum of hostile lengths may need more than 32 bits.
-  total = tf.reduce_sum(tf.cast(lengths, tf.int64))
-  unfilled = tf.cast(first, tf.int64) + total != tf.cast(size, tf.int64)
-  return _Lengths(
-    lengths, first, [_too_short(size < first), _unfilled(unfilled)]
-  )
-
-
-def _short_lengths(
+def _lengths(
   data: tf.Tensor, begin: tf.Tensor, num_lanes: tf.Tensor
-) -> _Lengths:
-  """The lengths of version 3, which follow the boxes.
-
-  Args:
-    data: string scalar, the whole file.
-    begin: int32 scalar, where the boxes end.
-    num_lanes: int32 scalar, at least 1.
-  """
+) -> tuple[tf.Tensor, tf.Tensor, list[verdict.Case]]:
+  """The lengths, where the first lane begins, and what may be wrong."""
   size = tf.strings.length(data)
   several = num_lanes > 1
   stored = num_lanes - 1
@@ -172,19 +91,17 @@ def _short_lengths(
   )
   lengths = smallest + numbers
   first = begin + num_bytes
+  # The sum of hostile lengths may need more than 32 bits.
   total = tf.reduce_sum(tf.cast(lengths, tf.int64))
   last = tf.cast(size - first, tf.int64) - total
   unfilled = (last < 0) | (last > coding_tables.MAX_LANE_BYTES)
   last = tf.cast(tf.where(unfilled, tf.zeros_like(last), last), tf.int32)
-  return _Lengths(
-    tf.concat([lengths, last[None]], 0),
-    first,
-    [
-      _too_short(short),
-      (misspelt, verdict.CORRUPT, ("the lengths of the lanes are misspelt",)),
-      _unfilled(unfilled),
-    ],
-  )
+  cases = [
+    (short, verdict.CORRUPT, _TOO_SHORT),
+    (misspelt, verdict.CORRUPT, "the lengths of the lanes are misspelt"),
+    (unfilled, verdict.CORRUPT, "the lanes do not fill the file"),
+  ]
+  return tf.concat([lengths, last[None]], 0), first, cases
 
 
 def _bit_length(number: tf.Tensor) -> tf.Tensor:
@@ -197,9 +114,10 @@ def _end_of_boxes(data: tf.Tensor) -> tuple[tf.Tensor, verdict.Verdict]:
   """Where the metadata ends, int32, and what is wrong with it."""
   size = tf.strings.length(data)
   first = container.HEADER_BYTES + container.BOXES_LENGTH_BYTES
-  head = byte_fields.head(data, first)
   boxes = byte_fields.little_endian(
-    head, container.HEADER_BYTES, container.BOXES_LENGTH_BYTES
+    byte_fields.head(data, first),
+    container.HEADER_BYTES,
+    container.BOXES_LENGTH_BYTES,
   )
   room = tf.maximum(tf.cast(size, tf.int64) - first, 0)
   too_long = boxes > tf.minimum(
@@ -218,7 +136,7 @@ def _end_of_boxes(data: tf.Tensor) -> tuple[tf.Tensor, verdict.Verdict]:
       container.BOX_HEADER_BYTES,
     )
     letters = head[: container.BOX_TYPE_BYTES]
-    kind = byte_fields.number(head, 0, container.BOX_TYPE_BYTES)
+    kind = byte_fields.big_endian(head, 0, container.BOX_TYPE_BYTES)
     length = byte_fields.little_endian(head, container.BOX_TYPE_BYTES, 4)
     in_order = (kind > previous) & tf.reduce_all(
       (letters >= 0x20) & (letters <= 0x7E)
@@ -249,27 +167,24 @@ def _end_of_boxes(data: tf.Tensor) -> tuple[tf.Tensor, verdict.Verdict]:
     f"there are more than {container.MAX_BOXES} pieces of metadata",
   )
   return end, verdict.first_fault(
-    _too_short(size < first),
-    (too_long, verdict.CORRUPT, ("the metadata is longer than its file",)),
+    (size < first, verdict.CORRUPT, _TOO_SHORT),
+    (too_long, verdict.CORRUPT, "the metadata is longer than its file"),
     *(
-      (fault == number, verdict.CORRUPT, (message,))
+      (fault == number, verdict.CORRUPT, message)
       for number, message in enumerate(messages, 1)
     ),
   )
 
 
-def pack_lengths(lengths: tf.Tensor, version: int) -> tf.Tensor:
-  """What a file without metadata holds between its header and its lanes.
+def pack_lengths(lengths: tf.Tensor) -> tf.Tensor:
+  """Writes the bytes between the header and the lanes, without metadata.
 
   Args:
     lengths: int32 [lanes], at least one, below 65536.
-    version: Of the format.
 
   Returns:
     A string scalar.
   """
-  if version < container.BOXES_VERSION:
-    return byte_fields.to_string(byte_fields.from_shorts(lengths))
   packed = tf.cond(
     tf.size(lengths) > 1,
     lambda: _packed_lengths(lengths[:-1]),

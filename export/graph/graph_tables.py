@@ -11,20 +11,16 @@ from bls2017.format import coding_tables
 from export.range_coder import stock_streams
 
 
-class QualityTables(NamedTuple):
-  """`coding_tables.QualityTables` as tensors.
+class Channels(NamedTuple):
+  """The channels of a quality, between latents and table indices.
 
   Attributes:
     gain: float32 [C].
     inverse_gain: float32 [C].
     offset: float32 [C].
-    minimum: int32 [C].
+    minimum: int32 [C], the smallest symbol of each.
     maximum: int32 [C].
-    live: int32 [L].
-    cdf: int32 [K, S].
-    activity_cdf: int32 [K + 1, K].
-    starts: int32 [L], where each live channel begins among the S.
-    lane_positions: int32 scalar.
+    live: int32 [L], the channels that are coded.
   """
 
   gain: tf.Tensor
@@ -33,121 +29,116 @@ class QualityTables(NamedTuple):
   minimum: tf.Tensor
   maximum: tf.Tensor
   live: tf.Tensor
-  cdf: tf.Tensor
-  activity_cdf: tf.Tensor
-  starts: tf.Tensor
-  lane_positions: tf.Tensor
 
 
 class GraphTables(tf.Module):
-  """All tables of a model; those of a quality are looked up in the graph.
+  """All tables of a model; a graph looks up those of the qualities it needs.
 
-  The largest array is a variable, for the reason of `GraphTransforms`.
-
-  Attributes:
-    num_activities: K, sets of tables.
+  Arrays are variables for the reason that `GraphTransforms` gives.
   """
 
   def __init__(self, tables: coding_tables.CodingTables):
-    """Prepares the arrays."""
     super().__init__()
-    self._tables = tables
-    self._cdf = tf.Variable(tables.cdf, trainable=False)
-    self.num_activities = tables.num_activities
-    total = tables.size.sum(1, dtype=np.int64)
-    self._totals = total.astype(np.int32)
-    self._starts = (self.num_activities * (np.cumsum(total) - total)).astype(
-      np.int32
-    )
-    self._live_counts = (tables.size > 1).sum(1).astype(np.int32)
-    self._lane_positions = tables.lane_positions.astype(np.int32)
-    self._activity_cdf = np.zeros(
-      (len(tables), self.num_activities + 1, self.num_activities), np.int32
-    )
+    size = tables.size.astype(np.int32)
+    live = size > 1
+    starts = np.cumsum(size, 1) - size
+    sets = tables.num_activities
+    activity_cdf = np.zeros((len(tables), sets + 1, sets), np.int32)
     if tables.activity_cdf is not None:
-      self._activity_cdf[:] = tables.activity_cdf
-    # Traced once, so that graphs hold the tables once, whoever asks for them.
-    self._quality = tf.function(
-      self._look_up,
-      input_signature=[tf.TensorSpec((), tf.int32)],
-      autograph=False,
-    )
+      activity_cdf[:] = tables.activity_cdf
+    self._len = len(tables)
+    self._gain = _hold(tables.gain)
+    self._inverse_gain = _hold(tables.inverse_gain)
+    self._offset = _hold(tables.offset)
+    self._minimum = _hold(tables.minimum.astype(np.int32))
+    self._size = _hold(size)
+    self._cdf = _hold(tables.cdf)
+    self._activity_cdf = _hold(activity_cdf)
+    self._live = _hold(np.nonzero(live)[1].astype(np.int32))
+    self._live_starts = _hold(starts[live].astype(np.int32))
+    # A row for each quality.
+    self._live_counts = live.sum(1, dtype=np.int32)
+    self._totals = size.sum(1, dtype=np.int32)
+    self._lane_positions = tables.lane_positions.astype(np.int32)
 
   def __len__(self) -> int:
-    return len(self._tables)
-
-  def lane_positions(self, index: tf.Tensor) -> tf.Tensor:
-    """Positions of a lane of the qualities `index`: int32, of its shape."""
-    return tf.gather(self._lane_positions, index)
+    return self._len
 
   def live_counts(self, index: tf.Tensor) -> tf.Tensor:
-    """Live channels of the qualities `index`: int32, of its shape."""
+    """Counts the live channels of the qualities `index`, int32 of any shape."""
     return tf.gather(self._live_counts, index)
 
+  def lane_positions(self, index: tf.Tensor) -> tf.Tensor:
+    """Gives the positions of a lane of qualities, by their indices."""
+    return tf.gather(self._lane_positions, index)
+
+  def num_lanes(self, index: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+    """Counts the lanes of images, by indices of qualities and positions."""
+    step = self.lane_positions(index)
+    return (positions + step - 1) // step
+
   def max_lane_bytes(self, index: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
-    """The longest stream that a lane can need; see `coding_tables`.
+    """Gives the longest stream that a lane can need (`coding_tables`), int32.
 
     Args:
       index: int32 scalar, index of the quality.
       positions: int32 scalar, of the lane.
     """
-    columns = self.live_counts(index) + int(self.num_activities > 1)
+    columns = 1 + self.live_counts(index)
     return 2 * positions * columns + coding_tables.MAX_LANE_END_BYTES
 
-  def for_quality(self, index: tf.Tensor) -> QualityTables:
-    """The tables of one quality.
-
-    Args:
-      index: int32 scalar, from 0 to `len(self) - 1`.
-    """
-    return QualityTables(*self._quality(index))
-
-  def for_qualities(self, indices: tf.Tensor) -> stock_streams.Tables:
-    """The tables of several qualities, as the stock range coder takes them.
-
-    Args:
-      indices: int32 [Q], from 0 to `len(self) - 1`.
-    """
-
-    def of_quality(i: tf.Tensor) -> tuple[tf.Tensor, ...]:
-      tables = self.for_quality(indices[i])
-      return tf.reshape(tables.cdf, [-1]), tables.live, tables.starts
-
-    cdf, live, starts = stock_streams.for_images(
-      tf.size(indices), of_quality, (tf.int32,) * 3
-    )
-    return stock_streams.Tables(
-      cdf=cdf,
-      activity_cdf=tf.gather(self._activity_cdf, indices),
-      totals=tf.gather(self._totals, indices),
-      live=live,
-      live_starts=starts,
-      live_counts=self.live_counts(indices),
-      lane_positions=self.lane_positions(indices),
-      channels=tf.constant(self._tables.gain.shape[1]),
-    )
-
-  def _look_up(self, index: tf.Tensor) -> QualityTables:
-    tables = self._tables
-    size = tf.gather(tables.size.astype(np.int32), index)
-    minimum = tf.gather(tables.minimum.astype(np.int32), index)
-    live = tf.cast(tf.where(size > 1)[:, 0], tf.int32)
-    total = tf.gather(self._totals, index)
-    cdf = tf.slice(
-      self._cdf,
-      tf.gather(self._starts, index)[None],
-      (self.num_activities * total)[None],
-    )
-    cdf = tf.cast(cdf, tf.int32)
-    return QualityTables(
-      gain=tf.gather(tables.gain, index),
-      inverse_gain=tf.gather(tables.inverse_gain, index),
-      offset=tf.gather(tables.offset, index),
+  def channels(self, index: tf.Tensor) -> Channels:
+    """Gives the channels of a quality, by its index, an int32 scalar."""
+    minimum = tf.gather(self._minimum, index)
+    size = tf.gather(self._size, index)
+    return Channels(
+      gain=tf.gather(self._gain, index),
+      inverse_gain=tf.gather(self._inverse_gain, index),
+      offset=tf.gather(self._offset, index),
       minimum=minimum,
       maximum=minimum + size - 1,
-      live=live,
-      cdf=tf.reshape(cdf, tf.stack([self.num_activities, total])),
-      activity_cdf=tf.gather(self._activity_cdf, index),
-      starts=tf.gather(tf.cumsum(size, exclusive=True), live),
-      lane_positions=self.lane_positions(index),
+      live=_rows(self._live, self._live_counts, index[None]),
     )
+
+  def for_qualities(self, indices: tf.Tensor) -> stock_streams.Tables:
+    """Gives the tables of some qualities, by their indices, int32 [Q]."""
+    sets = self._activity_cdf.shape[2]
+    cdf = _rows(self._cdf, sets * self._totals, indices)
+    return stock_streams.Tables(
+      cdf=tf.cast(cdf, tf.int32),
+      activity_cdf=tf.gather(self._activity_cdf, indices),
+      totals=tf.gather(self._totals, indices),
+      live_starts=_rows(self._live_starts, self._live_counts, indices),
+      live_counts=self.live_counts(indices),
+      lane_positions=self.lane_positions(indices),
+    )
+
+  def for_images(
+    self, qualities: tf.Tensor, positions: tf.Tensor
+  ) -> tuple[stock_streams.Images, stock_streams.Tables]:
+    """Gives the tables of the qualities that images have, each once.
+
+    Args:
+      qualities: int32 [N], indices of qualities.
+      positions: int32 [N]; the quality of an image of no positions means
+        nothing.
+    """
+    coded = positions > 0
+    # Images that are not coded share the tables of one that is.
+    shared = tf.reduce_max(tf.pad(tf.where(coded, qualities, 0), [[0, 1]]))
+    needed, rows = tf.unique(tf.where(coded, qualities, shared))
+    images = stock_streams.Images(rows, positions)
+    return images, self.for_qualities(needed)
+
+
+def _hold(array: np.ndarray) -> tf.Variable:
+  return tf.Variable(array, trainable=False)
+
+
+def _rows(
+  values: tf.Variable, lengths: np.ndarray, indices: tf.Tensor
+) -> tf.Tensor:
+  """Some rows of values that are held one row after the other."""
+  splits = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+  rows = tf.RaggedTensor.from_row_splits(values, splits, validate=False)
+  return tf.gather(rows, indices).flat_values

@@ -28,68 +28,78 @@ class GraphTransforms(tf.Module):
   """
 
   def __init__(self, model: model_directory.FrozenModel):
-    """Makes the variables; graphs are traced when they are first used."""
     super().__init__()
-    channels = model.config.num_latents
+    self._channels = model.config.num_latents
     self._kernels: list[tf.Variable] = []
     pairs = [
-      frozen_transforms.FrozenTransforms(pair.weights, channels, self._hold)
+      frozen_transforms.FrozenTransforms(
+        pair.weights, self._channels, self._hold
+      )
       for pair in model.pairs
     ]
     self._pair_of = np.array(
       [model.tables.pair_of(index) for index in range(len(model.tables))],
       np.int32,
     )
-    self._channels = channels
     image = tf.TensorSpec((None, None, 3), tf.uint8)
-    latents = tf.TensorSpec((None, None, channels), tf.float32)
+    latents = tf.TensorSpec((None, None, self._channels), tf.float32)
     self._analyses = [
-      _traced(functools.partial(graph_strips.analysis, p), image) for p in pairs
+      _held_once(functools.partial(graph_strips.analysis, pair), image)
+      for pair in pairs
     ]
     self._syntheses = [
-      _traced(functools.partial(graph_strips.synthesis, p), latents)
-      for p in pairs
+      _held_once(functools.partial(graph_strips.synthesis, pair), latents)
+      for pair in pairs
     ]
 
   def _hold(self, kernel: np.ndarray) -> tf.Variable:
     self._kernels.append(tf.Variable(kernel, trainable=False))
     return self._kernels[-1]
 
-  def pair_of(self, index: tf.Tensor) -> tf.Tensor:
-    """The pairs of the qualities `index`: int32, of its shape."""
-    return tf.gather(self._pair_of, index)
-
-  def latents(self, image: tf.Tensor, pair: tf.Tensor) -> tf.Tensor:
-    """The latents of an image.
+  def latents(self, image: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+    """Computes the latents of an image with the pair of a quality.
 
     The last column and row are repeated up to multiples of 16.
 
     Args:
       image: uint8 [H, W, 3].
-      pair: int32 scalar, the pair that analyses it; no other is computed.
+      index: int32 scalar, index of the quality.
 
     Returns:
       float32 [positions, C].
     """
-    y = _chosen(self._analyses, pair, _pad(image))
+    y = self._chosen(self._analyses, index, _pad(image))
     return tf.reshape(y, (-1, self._channels))
 
-  def image(self, latents: tf.Tensor, pair: tf.Tensor) -> tf.Tensor:
-    """The image of latents.
+  def image(self, latents: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+    """Computes the image of latents with the pair of a quality.
 
     Args:
       latents: float32 [h, w, C].
-      pair: int32 scalar, the pair that synthesises it; no other is computed.
+      index: int32 scalar, index of the quality.
 
     Returns:
       uint8 [16 h, 16 w, 3].
     """
-    return _chosen(self._syntheses, pair, latents)
+    return self._chosen(self._syntheses, index, latents)
+
+  def _chosen(
+    self,
+    functions: list[Callable[[tf.Tensor], tf.Tensor]],
+    index: tf.Tensor,
+    argument: tf.Tensor,
+  ) -> tf.Tensor:
+    """The value of the function of one pair; the others are not called."""
+    if len(functions) == 1:
+      return functions[0](argument)
+    return tf.switch_case(
+      tf.gather(self._pair_of, index),
+      [functools.partial(f, argument) for f in functions],
+    )
 
 
-def _traced(function: Callable[..., Any], argument: tf.TensorSpec) -> Any:
-  # A function that is not inlined is in memory once, wherever it is called
-  # from.
+def _held_once(function: Callable[..., Any], argument: tf.TensorSpec) -> Any:
+  """A function that is in memory once, wherever it is called from."""
   return tf.function(
     function,
     input_signature=[argument],
@@ -98,21 +108,7 @@ def _traced(function: Callable[..., Any], argument: tf.TensorSpec) -> Any:
   )
 
 
-def _chosen(
-  functions: list[Callable[[tf.Tensor], tf.Tensor]],
-  number: tf.Tensor,
-  argument: tf.Tensor,
-) -> tf.Tensor:
-  """The value of one of several functions; the others are not called."""
-  if len(functions) == 1:
-    return functions[0](argument)
-  return tf.switch_case(
-    number, [functools.partial(f, argument) for f in functions]
-  )
-
-
 def _pad(image: tf.Tensor) -> tf.Tensor:
-  """Repeats the last row and column up to multiples of 16."""
   height, width, _ = tf.unstack(tf.shape(image))
   bottom = -height % config.DOWNSAMPLING
   right = -width % config.DOWNSAMPLING

@@ -1,1 +1,1 @@
-"""Image files inside a graph: PNG and JPEG in, PNG out."""
+"""PNG and JPEG files inside a graph."""

@@ -1,4 +1,4 @@
-"""The EXIF orientation of JPEG files, in stock operations.
+"""The EXIF orientation of JPEG files in a graph.
 
 A JPEG is a sequence of segments: ff, a marker, a length of two bytes that
 counts itself, content. EXIF data is the segment with marker e1 that begins with
@@ -29,7 +29,7 @@ _UPRIGHT = 1
 
 
 def orientation(data: tf.Tensor) -> tf.Tensor:
-  """The orientation of a JPEG file.
+  """Reads the orientation of a JPEG file.
 
   Args:
     data: string scalar, its bytes.

@@ -1,14 +1,14 @@
 """PNG and JPEG files in a graph, where a broken one is a verdict, no error.
 
-The rule is that of `bls2017.images.reading` as far as stock operations go:
-upright by the EXIF orientation of a JPEG, alpha composited on white, 16-bit
+The rule is that of `bls2017.images.reading` as far as TensorFlow's operations
+go: upright by the EXIF orientation of a JPEG, alpha composited on white, 16-bit
 grey scaled by 1/257, grey and palettes expanded, CMYK converted. Colour
 profiles are ignored.
 """
 
 from __future__ import annotations
 
-from typing import Callable, NamedTuple
+from typing import Callable
 
 import tensorflow as tf
 
@@ -27,73 +27,51 @@ _JPEG_START = b"\xff\xd8\xff"
 _MAX_PNG_SIDE = (1 << 31) - 1
 
 
-class Image(NamedTuple):
-  """An image that was read, or not.
-
-  Attributes:
-    pixels: uint8 [H, W, 3]; [0, 0, 3] where it was not read.
-    verdict: Why it was not read.
-  """
-
-  pixels: tf.Tensor
-  verdict: verdict.Verdict
-
-
-def read(data: tf.Tensor, max_pixels: int) -> Image:
+def read(data: tf.Tensor, max_pixels: int) -> tuple[tf.Tensor, verdict.Verdict]:
   """Decodes a file.
 
   Args:
     data: string scalar, the bytes of a PNG or JPEG file.
     max_pixels: Limit of width times height, checked before decoding.
+
+  Returns:
+    uint8 [H, W, 3], [0, 0, 3] where the verdict finds a fault.
   """
   start = tf.strings.substr(data, 0, len(_PNG_SIGNATURE))
   is_png = start == _PNG_SIGNATURE
   is_jpeg = tf.strings.substr(data, 0, len(_JPEG_START)) == _JPEG_START
+  zero = tf.constant(0, tf.int64)
   height, width = tf.cond(
     is_png,
     lambda: _png_size(data),
-    lambda: tf.cond(
-      is_jpeg, lambda: _jpeg_size(data), lambda: (_zero(), _zero())
-    ),
+    lambda: tf.cond(is_jpeg, lambda: _jpeg_size(data), lambda: (zero, zero)),
   )
   faults = verdict.first_fault(
     (
       ~(is_png | is_jpeg),
       verdict.UNREADABLE,
-      ("the image is neither a PNG nor a JPEG file",),
+      "the image is neither a PNG nor a JPEG file",
     ),
     (
       (height == 0) | (width == 0),
       verdict.UNREADABLE,
-      ("the header of the image is broken or cut off",),
+      "the header of the image is broken or cut off",
     ),
     graph_container.over_limit(height, width, max_pixels),
   )
+  nothing = tf.zeros((0, 0, 3), tf.uint8)
   pixels = tf.cond(
     faults.is_ok(),
     lambda: tf.cond(
       is_png,
-      lambda: _attempt(_decode_png, data, _no_pixels()),
-      lambda: _attempt(_decode_jpeg, data, _no_pixels()),
+      lambda: _attempt(_decode_png, data, nothing),
+      lambda: _attempt(_decode_jpeg, data, nothing),
     ),
-    _no_pixels,
+    lambda: nothing,
   )
-  broken = faults.is_ok() & (tf.size(pixels) == 0)
-  return Image(
-    pixels,
-    verdict.Verdict(
-      tf.where(broken, verdict.UNREADABLE, faults.status),
-      tf.where(broken, "the image is broken or cut off", faults.message),
-    ),
-  )
-
-
-def _no_pixels() -> tf.Tensor:
-  return tf.zeros((0, 0, 3), tf.uint8)
-
-
-def _zero() -> tf.Tensor:
-  return tf.constant(0, tf.int64)
+  message = "the image is broken or cut off"
+  broken = (tf.size(pixels) == 0, verdict.UNREADABLE, message)
+  return pixels, verdict.either(faults, verdict.first_fault(broken))
 
 
 def _attempt(
@@ -101,10 +79,8 @@ def _attempt(
   argument: tf.Tensor,
   fallback: tf.Tensor,
 ) -> tf.Tensor:
-  """A function's value, or the fallback where it fails.
-
-  A graph cannot catch errors, but a dataset in it can skip them.
-  """
+  """A function's value, or the fallback where it fails."""
+  # A graph cannot catch errors, but a dataset in it can skip them.
   good = tf.data.Dataset.from_tensors(argument).map(function).ignore_errors()
   both = good.concatenate(tf.data.Dataset.from_tensors(fallback))
   return both.take(1).get_single_element()
@@ -113,8 +89,8 @@ def _attempt(
 def _png_size(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
   """Height and width that a PNG states, int64, or zeros."""
   content = byte_fields.head(data, _PNG_HEADER_BYTES)
-  height = byte_fields.number(content, _PNG_HEIGHT_OFFSET, 4)
-  width = byte_fields.number(content, _PNG_WIDTH_OFFSET, 4)
+  height = byte_fields.big_endian(content, _PNG_HEIGHT_OFFSET, 4)
+  width = byte_fields.big_endian(content, _PNG_WIDTH_OFFSET, 4)
   sound = tf.maximum(height, width) <= _MAX_PNG_SIDE
   return tf.where(sound, height, 0), tf.where(sound, width, 0)
 
@@ -157,15 +133,7 @@ def _to_8_bits(pixels: tf.Tensor) -> tf.Tensor:
 
 
 def _on_white(colour: tf.Tensor, alpha: tf.Tensor) -> tf.Tensor:
-  """Composites on white, rounding to nearest.
-
-  Args:
-    colour: uint8 [H, W, 3].
-    alpha: uint8 [H, W, 1].
-
-  Returns:
-    uint8 [H, W, 3].
-  """
+  """Composites uint8 [H, W, 3] on white by uint8 [H, W, 1], rounding."""
   opaque = tf.cast(alpha, tf.int32)
   mixed = tf.cast(colour, tf.int32) * opaque + 255 * (255 - opaque)
   return tf.cast((mixed + 127) // 255, tf.uint8)

@@ -1,14 +1,12 @@
-"""What the stock encoder and the stock decoder share.
+"""Shared by encoder and decoder: tables, lanes, turns, the ends of streams.
 
-Both code the lanes of several images in one loop. An image has a row of table
-indices for each of its positions; the indices of all images stand one after the
-other, in the order of images, positions and channels, and so do those of their
-lanes, since a lane is a run of positions.
+Both code the lanes of several images in one loop. The table indices of all
+images stand one after the other, in the order of images, positions and live
+channels, and so do those of their lanes, since a lane is a run of positions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Callable, NamedTuple
 
 import tensorflow as tf
@@ -27,71 +25,25 @@ TOP_BYTE = 1 << 24
 
 
 class Tables(NamedTuple):
-  """The coding tables of Q qualities, as tensors or arrays.
+  """The coding tables of Q qualities.
 
   Attributes:
     cdf: int32 [n], cumulative frequencies: for each quality, activity and
       channel those below each table index (`coding_tables.QualityTables.cdf`).
     activity_cdf: int32 [Q, K + 1, K].
     totals: int32 [Q], the entries of `cdf` for one activity of each quality.
-    live: int32 [m], the live channels of all qualities.
-    live_starts: int32 [m], where each live channel begins among the entries of
-      an activity.
+    live_starts: int32 [m], for each quality where the tables of its live
+      channels begin among the entries of an activity.
     live_counts: int32 [Q], how many live channels each quality has.
     lane_positions: int32 [Q].
-    channels: int32 scalar, C, those that are not live included.
   """
 
   cdf: tf.Tensor
   activity_cdf: tf.Tensor
   totals: tf.Tensor
-  live: tf.Tensor
   live_starts: tf.Tensor
   live_counts: tf.Tensor
   lane_positions: tf.Tensor
-  channels: tf.Tensor
-
-
-class Channels(NamedTuple):
-  """Where the tables of a quality's live channels are, of activity 0.
-
-  Attributes:
-    numbers: int32 [L], of each table among all.
-    starts: int32 [L], where each table begins in `Tables.cdf`.
-    tables: int32 scalar, tables of an activity.
-    entries: int32 scalar, entries of an activity.
-  """
-
-  numbers: tf.Tensor
-  starts: tf.Tensor
-  tables: tf.Tensor
-  entries: tf.Tensor
-
-
-def channels(
-  tables: Tables, quality: tf.Tensor, num_activities: int
-) -> Channels:
-  """The tables of a quality's live channels.
-
-  Args:
-    tables: Those of all qualities.
-    quality: int32 scalar, from 0 to Q - 1.
-    num_activities: K.
-  """
-  before = tf.range(tf.size(tables.totals)) < quality
-
-  def sum_before(counts: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_sum(tf.where(before, counts, 0))
-
-  first = sum_before(tables.live_counts)
-  live = slice(first, first + tf.gather(tables.live_counts, quality))
-  return Channels(
-    numbers=quality * num_activities * tables.channels + tables.live[live],
-    starts=num_activities * sum_before(tables.totals)
-    + tables.live_starts[live],
-    tables=tables.channels,
-    entries=tf.gather(tables.totals, quality),
-  )
 
 
 class Images(NamedTuple):
@@ -120,38 +72,62 @@ class Lanes(NamedTuple):
   steps: tf.Tensor
 
 
-def num_lanes(images: Images, tables: Tables) -> tf.Tensor:
-  """How many lanes each image has, int32 [N]."""
-  step = tf.gather(tables.lane_positions, images.qualities)
-  return (images.positions + step - 1) // step
+def repeated(values: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
+  """Repeats numbers as `tf.repeat` does, which would make a matrix of them.
+
+  Args:
+    values: int32 [n].
+    counts: int32 [n], how often each is repeated.
+
+  Returns:
+    int32 [sum of counts].
+  """
+  changes = values - tf.pad(values, [[1, 0]])[:-1]
+  begins = tf.cumsum(counts, exclusive=True)
+  size = tf.reduce_sum(counts)[None] + 1
+  return tf.cumsum(tf.scatter_nd(begins[:, None], changes, size))[:-1]
 
 
 def lay_out(images: Images, tables: Tables) -> Lanes:
-  """The lanes of images, one image after the other."""
-  counts = num_lanes(images, tables)
-  numbers = owners(counts)
-  within = tf.range(tf.size(numbers)) - tf.gather(
-    tf.cumsum(counts, exclusive=True), numbers
-  )
+  """Cuts images into lanes, one image after the other."""
+  step = tf.gather(tables.lane_positions, images.qualities)
+  counts = (images.positions + step - 1) // step
+  numbers = repeated(tf.range(tf.size(counts)), counts)
+  first = tf.gather(tf.cumsum(counts, exclusive=True), numbers)
+  step = tf.gather(step, numbers)
+  before = (tf.range(tf.size(numbers)) - first) * step
+  positions = tf.gather(images.positions, numbers) - before
+  positions = tf.minimum(step, positions)
   quality = tf.gather(images.qualities, numbers)
-  step = tf.gather(tables.lane_positions, quality)
-  left = tf.gather(images.positions, numbers) - within * step
-  positions = tf.minimum(step, left)
   steps = positions * tf.gather(tables.live_counts, quality)
   return Lanes(numbers, positions, steps)
 
 
-def owners(counts: tf.Tensor) -> tf.Tensor:
-  """For each thing the number of its owner.
-
-  Args:
-    counts: int32 [n], how many things each owner has.
+def table_starts(tables: Tables) -> tf.RaggedTensor:
+  """Finds where in `tables.cdf` the tables of live channels begin.
 
   Returns:
-    int32 [sum of counts], rising.
+    int32 [Q K, (L)], a row for each quality and activity.
   """
-  things = tf.range(tf.reduce_sum(counts))
-  return tf.searchsorted(tf.cumsum(counts), things, side="right")
+  qualities, _, sets = tf.unstack(tf.shape(tables.activity_cdf))
+  row = tf.range(qualities * sets)
+  quality, activity = row // sets, row % sets
+  first = tf.gather(sets * tf.cumsum(tables.totals, exclusive=True), quality)
+  first += activity * tf.gather(tables.totals, quality)
+  live = tf.RaggedTensor.from_row_lengths(
+    tables.live_starts, tables.live_counts, validate=False
+  )
+  live = tf.gather(live, quality)
+  of_rows = repeated(first, tf.gather(tables.live_counts, quality))
+  return live.with_flat_values(live.flat_values + of_rows)
+
+
+def table_rows(
+  activities: tf.Tensor, images: Images, tables: Tables
+) -> tf.Tensor:
+  """Gives the row of `table_starts` for each position of images, int32."""
+  sets = tf.shape(tables.activity_cdf)[2]
+  return repeated(images.qualities, images.positions) * sets + activities
 
 
 class Part(NamedTuple):
@@ -189,7 +165,7 @@ class Schedule(NamedTuple):
   def run(
     self, loop: Callable[[Part], tuple[tf.Tensor, ...]]
   ) -> list[tuple[tf.Tensor, ...]]:
-    """The results of a loop over each part, both at the same time."""
+    """Runs a loop over each part, both at the same time."""
     # Functions that are not inlined have executors, and so threads, of their
     # own. An executor that runs one operation after the other spends less on
     # each than one that looks for operations to run side by side.
@@ -230,48 +206,6 @@ def _part(
   return Part(lanes, tf.gather(first, lanes), steps, tf.size(lanes) - ended)
 
 
-def for_images(
-  count: tf.Tensor,
-  function: Callable[[tf.Tensor], tuple[tf.Tensor, ...]],
-  dtypes: Sequence[tf.DType],
-) -> list[tf.Tensor]:
-  """Numbers of all images, one image after the other.
-
-  Args:
-    count: int32 scalar, how many images there are.
-    function: From an image's number, an int32 scalar, to its numbers, of one
-      dimension each.
-    dtypes: Their types.
-  """
-
-  def of_image(
-    i: tf.Tensor, *parts: tf.TensorArray
-  ) -> tuple[tf.Tensor | tf.TensorArray, ...]:
-    return i + 1, *(p.write(i, x) for p, x in zip(parts, function(i)))
-
-  _, *parts = tf.while_loop(
-    lambda i, *_: i < count,
-    of_image,
-    (
-      tf.constant(0),
-      *(
-        tf.TensorArray(dtype, count, infer_shape=False, element_shape=(None,))
-        for dtype in dtypes
-      ),
-    ),
-    parallel_iterations=1,
-  )
-  return [part.concat() for part in parts]
-
-
-def of_images(
-  images: Images, function: Callable[[tf.Tensor], tf.Tensor], dtype: tf.DType
-) -> tf.Tensor:
-  """`for_images` of a single number each."""
-  count = tf.size(images.positions)
-  return for_images(count, lambda i: (function(i),), (dtype,))[0]
-
-
 class Ending(NamedTuple):
   """How streams end: int64 or bool, [lanes] each.
 
@@ -287,7 +221,7 @@ class Ending(NamedTuple):
 
 
 def ending(low: tf.Tensor, size: tf.Tensor) -> Ending:
-  """The rule for the end of a stream, for encoder and decoder.
+  """Applies the rule for the end of a stream, for encoder and decoder.
 
   Args:
     low: int64 [lanes], base mod 2**32.

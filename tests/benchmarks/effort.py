@@ -19,7 +19,7 @@ import time
 import numpy as np
 
 from bls2017 import codec as codec_lib
-from bls2017.encode import options as options_lib
+from bls2017.encode import request as request_lib
 from bls2017.images import metrics, reading
 
 FIELDS = (
@@ -74,7 +74,7 @@ def _middle(x: np.ndarray, side: int) -> np.ndarray:
 def _point(
   codec: codec_lib.Codec, x: np.ndarray, quality: float, effort: int
 ) -> dict[str, float]:
-  if effort < options_lib.REFINING_EFFORT:
+  if effort < request_lib.REFINING_EFFORT:
     codec.compress(x, quality)  # The first image is slower.
   start = time.perf_counter()
   data = codec.compress(x, quality, effort=effort)

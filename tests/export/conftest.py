@@ -14,7 +14,7 @@ from tests import images
 from tests.export import model_server
 
 MODEL = pathlib.Path(__file__).parents[1] / "golden" / "v3" / "model"
-MAX_PIXELS = 128 * 128
+MAX_PIXELS = 1 << 16
 SIZES = ((48, 64), (33, 17), (1, 1), (100, 90))
 
 
@@ -25,6 +25,7 @@ def frozen_model() -> model_directory.FrozenModel:
 
 @pytest.fixture(scope="session")
 def codec(frozen_model) -> codec_lib.Codec:
+  """The library, which uses LiteRT where the export has TensorFlow."""
   return codec_lib.Codec(frozen_model, max_pixels=MAX_PIXELS)
 
 

@@ -1,4 +1,4 @@
-"""What the library makes of an image with the transforms that the export has.
+"""The library's symbols of an image, by the transforms that the export has.
 
 The library itself runs them on LiteRT, whose latents differ in their last bits,
 and so now and then a symbol.

@@ -54,7 +54,7 @@ class SessionModel:
     return [s.partition(" = ")[2].partition("(")[0] for s in labels]
 
   def _request(self, signature: str, inputs: dict) -> tuple[dict, dict]:
-    """What a session fetches and is fed with."""
+    """The fetches and feeds of a session."""
     # Asking a protocol buffer's map for what it lacks would add that to it.
     if signature not in self.signatures:
       raise KeyError(f"no signature {signature}")
@@ -190,7 +190,7 @@ def grpc_server(
 def rest_server(
   model: SessionModel, refusals: int = 0, peers: set | None = None
 ):
-  """As `grpc_server`, for REST; `peers` gets an entry for each connection."""
+  """Serves REST on a real socket; `peers` gets an entry per connection."""
   remaining = [refusals]
 
   class Handler(http.server.BaseHTTPRequestHandler):

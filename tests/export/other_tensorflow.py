@@ -25,7 +25,7 @@ LOADER = pathlib.Path(__file__).with_name("load_export.py")
 
 
 def _answers(python: str, path: str) -> dict[str, Any]:
-  """What the signatures of an export give; see `load_export`."""
+  """Gives the report of `load_export`."""
   command = [python, str(LOADER), path]
   output = subprocess.check_output(command, text=True)
   return json.loads(output.splitlines()[-1])

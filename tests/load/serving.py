@@ -69,7 +69,7 @@ class Request:
 
 @dataclasses.dataclass
 class Phase:
-  """What was seen in a phase, or in several.
+  """The figures of a phase, or of several.
 
   Attributes:
     seconds: Of each sound request.
@@ -177,7 +177,7 @@ def hostile_requests(codec: codec_lib.Codec, seed: int = 0) -> list[Request]:
 
 
 def _decompression(name: str, data: bytes, codec: codec_lib.Codec) -> Request:
-  """What the library does with a file, which may be another image's."""
+  """Expects what the library does with a file, maybe another image's."""
   try:
     expected = codec.decompress(data).astype(int)
   except errors.BitstreamError:
@@ -296,7 +296,7 @@ class Server:
     self._process.communicate()
 
   def is_alive(self) -> bool:
-    """Whether it is the process that was started, still."""
+    """True while the process that was started runs."""
     return self._process.poll() is None
 
   def resident_bytes(self) -> int:
