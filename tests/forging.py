@@ -52,10 +52,10 @@ def joined(parts: Parts, lengths: bytes | None = None) -> bytes:
   if lengths is None:
     lengths = lengths_field([len(stream) for stream in parts.streams[:-1]])
   body = b"".join([parts.boxes, lengths, *parts.streams])
-  return sealed(parts.fields + bytes(container.CHECKSUM_BYTES) + body)
+  return seal(parts.fields + bytes(container.CHECKSUM_BYTES) + body)
 
 
-def sealed(data: bytes) -> bytes:
+def seal(data: bytes) -> bytes:
   """Makes the checksum of a file right."""
   fields, body = data[:_FIELDS_BYTES], data[HEADER_BYTES:]
   return fields + container.checksum(fields + body) + body
@@ -63,7 +63,7 @@ def sealed(data: bytes) -> bytes:
 
 def changed(data: bytes, offset: int, value: bytes) -> bytes:
   """Puts bytes in the stead of others, from an offset on, and seals."""
-  return sealed(data[:offset] + value + data[offset + len(value) :])
+  return seal(data[:offset] + value + data[offset + len(value) :])
 
 
 def box(kind: bytes, data: bytes) -> bytes:

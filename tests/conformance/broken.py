@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from bls2017.format import container
 from tests import forging
-from tests.forging import box, changed
+from tests.forging import box, changed, seal
 
 FOREIGN = "ForeignModelError"
 LIMIT = "LimitError"
@@ -113,7 +113,7 @@ def _two_faults(sound: container.File) -> list[Case]:
     Case(
       "quality-limit", "quality, limit", changed(data, 5, b"\xff" + _LARGEST)
     ),
-    Case("limit-lanes", "limit, lanes", forging.sealed(header), LIMIT),
+    Case("limit-lanes", "limit, lanes", seal(header), LIMIT),
     Case(
       "boxes-limit",
       "boxes out of their order, limit",
@@ -151,7 +151,7 @@ def _boxes(sound: container.File) -> list[Case]:
     Case(
       "boxes-none",
       "it ends before the boxes",
-      forging.sealed(sound.data[:28]),
+      seal(sound.data[:28]),
     ),
   ]
 
