@@ -1,9 +1,9 @@
 """Keeps LiteRT's greeting from standard error.
 
-LiteRT 2.3 writes there, when it prepares the first graph of a process, that it
-uses XNNPACK. It has no setting for it. So a command prepares a graph of one
-operation at its start, before any thread could write to standard error as well.
-The library redirects nothing.
+LiteRT (2.1 to 2.3) writes there, when it prepares the first graph of a process,
+that it uses XNNPACK. It has no setting for it. So a command prepares a graph of
+one operation at its start, before any thread could write to standard error as
+well. The library redirects nothing.
 """
 
 from __future__ import annotations
