@@ -14,13 +14,8 @@ import threading
 import pytest
 
 from bls2017 import errors, files
-from tests import watchdog
 
-
-@pytest.fixture(autouse=True)
-def limited():
-  with watchdog.limit():
-    yield
+pytestmark = pytest.mark.timeout(60)
 
 
 def _mode(path):

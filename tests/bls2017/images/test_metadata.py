@@ -9,15 +9,11 @@ from hypothesis import strategies as st
 
 from bls2017 import errors
 from bls2017.images import metadata, reading
-from tests import laws, watchdog
+from tests import laws
 from tests.bls2017.images import made
 from tests.bls2017.images.pictures import G, X
 
-
-@pytest.fixture(autouse=True)
-def limited():
-  with watchdog.limit(cpu_seconds=60):
-    yield
+pytestmark = pytest.mark.timeout(60)
 
 
 @laws.examples(200)

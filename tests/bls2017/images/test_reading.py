@@ -23,16 +23,11 @@ from PIL import Image
 from bls2017 import errors
 from bls2017.images import reading
 from bls2017.images.samples import DEPTH_LOSS as DEPTH
-from tests import watchdog
 from tests.bls2017.images import made, pictures
 from tests.bls2017.images.pictures import X
 from tests.bls2017.images.table import TABLE
 
-
-@pytest.fixture(autouse=True)
-def limited():
-  with watchdog.limit():
-    yield
+pytestmark = pytest.mark.timeout(60)
 
 
 @pytest.mark.parametrize("row", TABLE, ids=[row.name for row in TABLE])

@@ -14,15 +14,10 @@ from PIL import Image
 from bls2017 import errors
 from bls2017.images import metadata, reading
 from bls2017.images.samples import DEPTH_LOSS as DEPTH
-from tests import watchdog
 from tests.bls2017.images import made, pictures
 from tests.bls2017.images.pictures import X
 
-
-@pytest.fixture(autouse=True)
-def limited():
-  with watchdog.limit():
-    yield
+pytestmark = pytest.mark.timeout(60)
 
 
 def _bytes_of(name, tmp_path):

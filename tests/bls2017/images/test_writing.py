@@ -11,17 +11,14 @@ from PIL import Image
 from bls2017 import errors
 from bls2017.images import metadata, reading, writing
 from bls2017.images.reading import Picture
-from tests import images, watchdog
+from tests import images
 from tests.bls2017.images import made
 from tests.bls2017.images.pictures import G, X
 
 EXIF, XMP = made.turned(1), made.xmp(1)
 
 
-@pytest.fixture(autouse=True)
-def limited():
-  with watchdog.limit():
-    yield
+pytestmark = pytest.mark.timeout(60)
 
 
 def _exif(orientation=1):
