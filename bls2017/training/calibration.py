@@ -64,11 +64,10 @@ def calibrate(
   Args:
     model: The model, with one set of tables.
     patches: uint8 [n, P, P, 3], photographs, P a multiple of 16.
-    sets: Activities that the tables are to know, from 1 to
-      `coding_tables.MAX_ACTIVITIES`.
+    sets: Activities that the tables are to know.
 
   Raises:
-    errors.UsageError: if the number of sets is out of its range.
+    errors.UsageError: if sets is not in 1 to `coding_tables.MAX_ACTIVITIES`.
     errors.ModelError: if the model has several sets already.
   """
   if not 1 <= sets <= coding_tables.MAX_ACTIVITIES:

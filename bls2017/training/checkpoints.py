@@ -20,11 +20,8 @@ from bls2017 import errors
 from bls2017.common import config
 from bls2017.training import model as model_lib
 
-CONFIG_FILE = "config.json"
-"""The run's configuration, inside its directory."""
-
-DIRECTORY = "checkpoints"
-"""Where a run keeps its checkpoints, inside its own directory."""
+CONFIG_FILE, DIRECTORY = "config.json", "checkpoints"
+"""Inside the directory of a run."""
 
 KEPT = 3
 """How many of the newest checkpoints are kept."""
@@ -79,17 +76,36 @@ def clear(train_dir: str) -> None:
         os.remove(path)
 
 
-def restore(train_dir: str, state: dict[str, Any]) -> str | None:
-  """Reads the newest checkpoint that is whole and finite, as `save` wrote it.
+def read_newest(paths: list[str], state: dict[str, Any]) -> str:
+  """Reads the last of some checkpoints that is whole and finite.
+
+  Args:
+    paths: From `find`, at least one.
+    state: As for `save`; it may lack objects.
 
   Returns:
-    Its path, or None where there is no checkpoint at all.
+    The path of the checkpoint.
 
   Raises:
-    errors.ModelError: if there are checkpoints, but none can be used.
+    errors.ModelError: if none can be used.
   """
-  paths = find(train_dir)
-  return _read_newest(paths, state) if paths else None
+  checkpoint = tf.train.Checkpoint(**state)
+  problems = []
+  for path in reversed(paths):
+    try:
+      # Values are read at once, by checksum, since every variable exists.
+      status = checkpoint.read(path)
+      status.assert_existing_objects_matched().expect_partial()
+      if _is_finite(checkpoint):
+        return path
+      problems.append("it has values that are not finite")
+    except Exception as e:  # Damaged files raise errors of many kinds.
+      problems.append(_in_one_line(str(e)))
+    _log.warning("checkpoint %s cannot be used: %s", path, problems[-1])
+  raise errors.ModelError(
+    f"cannot use the checkpoint {paths[-1]}"
+    f"{' or any before it' if paths[1:] else ''}: {problems[0]}"
+  )
 
 
 def load_model(
@@ -116,7 +132,7 @@ def load_model(
   paths = [checkpoint] if checkpoint else find(train_dir)
   if not paths:
     raise errors.ModelError(f"there are no checkpoints in {train_dir}")
-  _read_newest(paths, state)
+  read_newest(paths, state)
   return model, int(step.numpy())
 
 
@@ -153,27 +169,6 @@ def output_errors(path: str) -> Iterator[None]:
 
 def _read_config(train_dir: str) -> dict[str, Any]:
   return config.read_json(os.path.join(train_dir, CONFIG_FILE))
-
-
-def _read_newest(paths: list[str], state: dict[str, Any]) -> str:
-  """Reads the last checkpoint that is whole and finite; returns its path."""
-  checkpoint = tf.train.Checkpoint(**state)
-  problems = []
-  for path in reversed(paths):
-    try:
-      # Values are read at once, by checksum, since every variable exists.
-      status = checkpoint.read(path)
-      status.assert_existing_objects_matched().expect_partial()
-      if _is_finite(checkpoint):
-        return path
-      problems.append("it has values that are not finite")
-    except Exception as e:  # Damaged files raise errors of many kinds.
-      problems.append(_in_one_line(str(e)))
-    _log.warning("checkpoint %s cannot be used: %s", path, problems[-1])
-  raise errors.ModelError(
-    f"cannot use the checkpoint {paths[-1]}"
-    f"{' or any before it' if paths[1:] else ''}: {problems[0]}"
-  )
 
 
 def _is_finite(checkpoint: tf.train.Checkpoint) -> bool:

@@ -112,9 +112,9 @@ class PatchReader:
       index = (index + 1) % len(self.paths)
 
   def check_skipped(self) -> None:
-    """Raises errors.TrainingError when more than 1% of the files are unusable.
+    """Raises errors.TrainingError if too many files cannot be used.
 
-    One file alone stops a run only where there is no other.
+    These are more than one and than `MAX_SKIPPED_FRACTION`, or all.
     """
     count, total = len(self.skipped), len(self.paths)
     if count > max(1, MAX_SKIPPED_FRACTION * total) or count == total:
@@ -171,9 +171,6 @@ def training_dataset(
   context: tf.distribute.InputContext | None = None,
 ) -> tf.data.Dataset:
   """The endless stream of batches from example `start` on.
-
-  When n workers have taken m examples each, these are the examples start to
-  start + n m - 1: a run resumes from there, with any number of workers.
 
   Args:
     reader: Cuts the patches.

@@ -14,8 +14,6 @@ uses it.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from bls2017.common import config
@@ -27,18 +25,6 @@ from bls2017.training import pruning, table_building
 _ROUNDING_VARIANCE = 1 / 12
 _ASLEEP = 0.01
 """Gain of a pruned channel, as a share of others, and its inverse gain."""
-
-
-class _Latents(NamedTuple):
-  """What is known of the latents of a pair of transforms at n lambdas."""
-
-  lmbdas: np.ndarray  # float64 [n], of the distortion that is wanted
-  gain: np.ndarray  # float32 [n, C]
-  inverse_gain: np.ndarray  # float32 [n, C]
-  used: np.ndarray  # bool [n, C], channels that are coded
-  mean: np.ndarray  # float64 [n, C]
-  scale: np.ndarray  # float64 [n, K, C], deviations, activities by size
-  share: np.ndarray  # float64 [n, K], how often an activity is chosen
 
 
 def apply(
@@ -58,81 +44,71 @@ def apply(
     errors.ModelError: if the weights cannot be read or do not fit.
   """
   frozen = model_directory.load(path)
-  qualities = np.arange(len(frozen.tables))
+  lmbdas = np.array(model.config.lmbdas)
+  qualities = range(len(frozen.tables))
   source_lmbdas = np.array([frozen.config.lmbda(i) for i in qualities])
   source_lmbdas *= config.LMBDAS[model.config.distortion][0]
   source_lmbdas /= config.LMBDAS[frozen.config.distortion][0]
-  lmbdas = np.array(model.config.lmbdas)
-  distance = np.abs(np.log(source_lmbdas) - np.log(lmbdas).mean())
-  pairs = np.array([frozen.tables.pair_of(i) for i in qualities])
-  pair = pairs[distance.argmin()]
-  of_pair = qualities[pairs == pair]
+  middle = np.abs(np.log(source_lmbdas) - np.log(lmbdas).mean()).argmin()
+  pair = frozen.tables.pair_of(int(middle))
   weights = frozen.pairs[pair].weights
-  source = _latents(
-    frozen.tables, of_pair, source_lmbdas[of_pair],
-    present=len(weights["synthesis/igdn_in/beta"]),
-    channels=model.config.num_latents,
-  )  # fmt: skip
-  nearest, rows = _rows(source, lmbdas, wake_reach)
-  # A finer quantization multiplies gains and latents.
-  finer = np.sqrt(lmbdas[:, None] / source.lmbdas[rows])
-  gain, inverse_gain, mean = (
-    np.take_along_axis(array, rows, 0)
-    for array in (source.gain, source.inverse_gain, source.mean)
+  present = len(weights["synthesis/igdn_in/beta"])
+  of_pair = [i for i in qualities if frozen.tables.pair_of(i) == pair]
+  tables = [frozen.tables.for_quality(i) for i in of_pair]
+  gain = np.stack([t.gain for t in tables])[:, :present]
+  used = np.stack([t.maximum > t.minimum for t in tables])[:, :present]
+  nearest, rows, finer = _sources(
+    lmbdas,
+    source_lmbdas[of_pair],
+    used & table_building.awake(gain),
+    wake_reach,
   )
-  scale = np.take_along_axis(source.scale, rows[:, None], 0)
+
+  def of_levels(
+    array: np.ndarray, factor: np.ndarray, absent: float
+  ) -> np.ndarray:
+    """What a model of these levels has of [n, ..., C]: [levels, ..., C]."""
+    index = rows.reshape(len(rows), *[1] * (array.ndim - 2), present)
+    chosen = np.take_along_axis(array[..., :present], index, 0)
+    chosen = chosen * factor.reshape(index.shape)
+    spare = max(model.config.num_latents - present, 0)
+    spares = [(0, 0)] * (array.ndim - 1) + [(0, spare)]
+    return np.pad(chosen, spares, constant_values=absent)
+
+  inverse_gain = np.stack([t.inverse_gain for t in tables])
   model.set_arrays(
     {
       **model.get_arrays(),
       **pruning.widened(weights, model.config.num_latents),
-      "gain": gain * finer,
-      "inverse_gain": inverse_gain / finer,
+      "gain": of_levels(gain, finer, _ASLEEP * gain.max()),
+      "inverse_gain": of_levels(inverse_gain, 1 / finer, _ASLEEP),
     }
   )
+  mean, scale, share = map(np.stack, zip(*map(_moments, tables)))
   model.prior.set_activities(
-    mean * finer, scale * finer[:, None], source.share[nearest]
+    of_levels(mean, finer, 0), of_levels(scale, finer, 0), share[nearest]
   )
 
 
-def _rows(
-  source: _Latents, lmbdas: np.ndarray, wake_reach: float
-) -> tuple[np.ndarray, np.ndarray]:
-  """Rows of the source: [levels], and [levels, C] with those of waking."""
-  distance = np.abs(np.log(lmbdas)[:, None] - np.log(source.lmbdas))
-  nearest = distance.argmin(1)
-  allowed = source.lmbdas <= wake_reach * lmbdas.max() * (1 + 1e-6)
-  candidates = source.used & allowed[:, None]  # [n, C]
-  wakes = ~source.used[nearest] & candidates.any(0)  # [levels, C]
-  waking = np.where(candidates, distance[..., None], np.inf).argmin(1)
-  return nearest, np.where(wakes, waking, nearest[:, None])
-
-
-def _latents(
-  tables: coding_tables.CodingTables,
-  qualities: np.ndarray,
+def _sources(
   lmbdas: np.ndarray,
-  present: int,
-  channels: int,
-) -> _Latents:
-  """What the tables of some qualities tell; pruned channels sleep."""
+  source_lmbdas: np.ndarray,
+  used: np.ndarray,
+  wake_reach: float,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """Which of n qualities a level starts from, and by how much it is finer.
 
-  def widened(array: np.ndarray, absent: float) -> np.ndarray:
-    spare = [(0, 0)] * (array.ndim - 1) + [(0, max(channels - present, 0))]
-    return np.pad(array[..., :present], spare, constant_values=absent)
-
-  gain = tables.gain[qualities]
-  used = (tables.size[qualities] > 1) & table_building.awake(gain)
-  moments = [_moments(tables.for_quality(i)) for i in qualities]
-  mean, scale, share = (np.stack(of_all) for of_all in zip(*moments))
-  return _Latents(
-    lmbdas,
-    widened(gain, _ASLEEP * float(gain.max())),
-    widened(tables.inverse_gain[qualities], _ASLEEP),
-    widened(used, False),
-    widened(mean, 0.0),
-    widened(scale, 0.0),
-    share,
-  )
+  used is bool [n, C]. Returns the nearest one [levels], that of each channel
+  [levels, C], and what multiplies gains and latents [levels, C].
+  """
+  distance = np.abs(np.log(lmbdas)[:, None] - np.log(source_lmbdas))
+  nearest = distance.argmin(1)
+  allowed = source_lmbdas <= wake_reach * lmbdas.max() * (1 + 1e-6)
+  candidates = used & allowed[:, None]  # [n, C]
+  wakes = ~used[nearest] & candidates.any(0)  # [levels, C]
+  waking = np.where(candidates, distance[..., None], np.inf).argmin(1)
+  rows = np.where(wakes, waking, nearest[:, None])
+  return nearest, rows, np.sqrt(lmbdas[:, None] / source_lmbdas[rows])
 
 
 def _moments(

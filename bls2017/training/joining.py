@@ -93,9 +93,7 @@ def join(
     num_latents=channels,
     lmbdas=sum((c.lmbdas for c in configs), ()),
   )
-  tables = _joined(
-    [_pruned_tables(m.tables, u, channels) for m, u in zip(models, used)]
-  )
+  tables = _joined_tables(models, used, channels)
   if len(tables) != model_config.num_qualities:
     raise errors.UsageError("the models' qualities do not complete each other")
   pairs = tuple(
@@ -118,33 +116,28 @@ def _kept(tables: coding_tables.CodingTables) -> np.ndarray:
   return np.sort(np.argsort(~used, kind="stable")[:count])
 
 
-def _pruned_tables(
-  tables: coding_tables.CodingTables, used: np.ndarray, channels: int
+def _joined_tables(
+  models: Sequence[model_directory.FrozenModel],
+  used: Sequence[np.ndarray],
+  channels: int,
 ) -> coding_tables.CodingTables:
-  """Tables of the used channels, and of absent ones up to a number."""
-  spare = [(0, 0), (0, channels - len(used))]
-  changes: dict[str, np.ndarray] = {}
-  for name, absent in _ABSENT.items():
-    array = getattr(tables, name)[:, used]
-    changes[name] = np.pad(array, spare, constant_values=absent)
-  cdfs = []
-  for size, cdf in zip(tables.size, tables.cdfs):
-    is_used = np.isin(np.arange(len(size)), used)
-    cdfs.append(np.pad(cdf[:, np.repeat(is_used, size)], spare))
-  return dataclasses.replace(tables, **changes, cdfs=cdfs)
-
-
-def _joined(
-  tables: Sequence[coding_tables.CodingTables],
-) -> coding_tables.CodingTables:
-  """The tables of all pairs, one after the other."""
-  if len(tables) == 1:
-    return tables[0]
-  fields = [t.arrays() for t in tables]
-  names = fields[0].keys() - {"cdf"}
-  pair = np.repeat(np.arange(len(tables)), [len(t) for t in tables])
+  """The tables of the used channels and of absent ones, pair after pair."""
+  fields, cdfs = [], []
+  for tables, of_pair in zip((model.tables for model in models), used):
+    spare = [(0, 0), (0, channels - len(of_pair))]
+    arrays = tables.arrays()
+    del arrays["cdf"]
+    for name, absent in _ABSENT.items():
+      array = arrays[name][:, of_pair]
+      arrays[name] = np.pad(array, spare, constant_values=absent)
+    fields.append(arrays)
+    for size, cdf in zip(tables.size, tables.cdfs):
+      is_used = np.isin(np.arange(len(size)), of_pair)
+      cdfs.append(np.pad(cdf[:, np.repeat(is_used, size)], spare))
+  numbers = np.arange(len(models), dtype=np.uint8)
+  pair = np.repeat(numbers, [len(model.tables) for model in models])
   return coding_tables.CodingTables(
-    **{name: np.concatenate([f[name] for f in fields]) for name in names},
-    cdfs=[cdf for t in tables for cdf in t.cdfs],
-    pair=pair.astype(np.uint8),
+    **{name: np.concatenate([f[name] for f in fields]) for name in fields[0]},
+    cdfs=cdfs,
+    pair=pair if len(models) > 1 else None,
   )

@@ -32,8 +32,7 @@ class Prior(tf.Module, metaclass=abc.ABCMeta):
 
     Args:
       y_tilde: float32 [..., levels, channels], noisy or rounded latents.
-      y_hat: float32 of that shape, the rounded ones, from which an encoder
-        chooses an activity. Only `ActivityPrior` looks at them.
+      y_hat: The rounded ones, from which an encoder chooses an activity.
 
     Returns:
       float32 of the same shape, in bits.
@@ -44,18 +43,14 @@ class Prior(tf.Module, metaclass=abc.ABCMeta):
     """The cumulative F of the latents before noise, with the present weights.
 
     Returns:
-      A function from y, float32 [..., levels, channels], to F(y) and 1 - F(y),
-      both float32 of that shape in [0, 1]. Both, because the difference of two
-      values close to 1 would lose the upper tail.
+      A function from y, float32 [..., levels, channels], to F(y) and 1 - F(y)
+      of that shape. The difference of two values close to 1 would lose the
+      upper tail.
     """
 
   @abc.abstractmethod
   def set_scale(self, scale: np.ndarray) -> None:
-    """Starts afresh as a bell-shaped density around 0.
-
-    Args:
-      scale: float [levels, channels], standard deviation of the latents.
-    """
+    """Starts afresh as bells of these deviations, float [levels, channels]."""
 
   def set_activities(
     self, mean: np.ndarray, scale: np.ndarray, share: np.ndarray
@@ -86,8 +81,7 @@ class DeepFactorizedPrior(Prior):
     del y_hat
     # This is self._density.log_prob with one evaluation of the network for both
     # ends of the unit interval instead of four: half the time of a gradient.
-    # With the logits u and l of the cumulative and the logistic function s,
-    # s(u) - s(l) = s(u) s(-l) (1 - exp(l - u)).
+    # Of logits u and l, s(u) - s(l) = s(u) s(-l) (1 - exp(l - u)).
     ends = tf.stack([y_tilde + 0.5, y_tilde - 0.5])
     upper, lower = tf.unstack(self._density.base._logits_cumulative(ends))
     log_p = (
@@ -232,12 +226,10 @@ class ActivityPrior(Prior):
   """A logistic density for each activity of a position and each channel.
 
   This is how files are coded (`bls2017.format.coding_tables`): a position
-  names the one of several sets of densities that suits it, smooth or busy. The
-  densities here are simple, because tables are counted at the end; what matters
-  is that training pays for a latent what the file will pay. The encoder's
-  choice, the set that costs the rounded latents of a position the fewest bits,
-  has no gradient. An activity's own bits are spread evenly over the channels;
-  unlike those of a file they do not depend on the activity before.
+  names the one of several sets of densities that costs its rounded latents the
+  fewest bits. The choice has no gradient. Densities are simple here, because
+  tables are counted at the end. An activity's own bits are spread evenly over
+  the channels; unlike those of a file they do not depend on the one before.
   """
 
   ACTIVITIES = 16
@@ -311,8 +303,7 @@ class ActivityPrior(Prior):
 
 def _logistic_bits(y: tf.Tensor, slope: tf.Tensor) -> tf.Tensor:
   """Bits of the mass between y - 1/2 and y + 1/2 of a logistic density."""
-  # As for the deep factorized density, with the same on both sides of zero.
-  y = tf.abs(y)
+  y = tf.abs(y)  # It is the same on both sides of zero.
   log_p = (
     tf.math.log(-tf.math.expm1(-slope))
     - tf.math.softplus(-(y + 0.5) * slope)

@@ -144,7 +144,7 @@ class Trainer:
     return int(self._step.numpy())
 
   def run(self, on_step: Callable[[reports.Measurement], None]) -> None:
-    """Trains up to the last step, or until `stop` is set; saves at the end.
+    """Trains up to the last step or until `stop` is set, and saves then too.
 
     Args:
       on_step: Called after every step with what was measured of its patches.
@@ -165,9 +165,11 @@ class Trainer:
         self._write_logs("train", measured, learning_rate=rate)
       if measured.step % self.config.validation_steps == 0:
         self._validate()
-      if measured.step % self.config.save_steps == 0:
-        self._save()
-    self._save()
+      is_last = stopped or measured.step == self.config.steps
+      if self._chief and (
+        is_last or measured.step % self.config.save_steps == 0
+      ):
+        checkpoints.save(self.train_dir, measured.step, self._state)
 
   def _take_directory(self) -> None:
     """Refuses a directory that another process or another model uses.
@@ -188,9 +190,9 @@ class Trainer:
       )
 
   def _restore_or_initialise(self) -> None:
-    path = checkpoints.restore(self.train_dir, self._state)
-    self._saved_step = self.steps_done if path else None
-    if path:
+    paths = checkpoints.find(self.train_dir)
+    if paths:
+      path = checkpoints.read_newest(paths, self._state)
       _log.info("resuming from %s", path)
       return
     if self.config.initial_weights:
@@ -210,11 +212,6 @@ class Trainer:
     return list(
       zip(self._state.get("average", ()), self.model.trainable_variables)
     )
-
-  def _save(self) -> None:
-    if self._chief and self.steps_done != self._saved_step:
-      checkpoints.save(self.train_dir, self.steps_done, self._state)
-      self._saved_step = self.steps_done
 
   def _batches(self) -> Iterator[Any]:
     batch_size = self.model_config.num_levels * self.config.patches_per_level

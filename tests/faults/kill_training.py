@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import glob
 import mmap
 import os
 import pathlib
@@ -33,7 +32,7 @@ import tensorflow as tf  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from bls2017.common import config  # noqa: E402
-from bls2017.training import reports, train_loop  # noqa: E402
+from bls2017.training import checkpoints, train_loop  # noqa: E402
 from bls2017.training.train_config import TrainConfig  # noqa: E402
 from tests import images  # noqa: E402
 
@@ -52,14 +51,14 @@ class Record:
     losses: float32 [STEPS + 1], by step; 0 where it was not done.
   """
 
-  def __init__(self) -> None:
+  def __init__(self):
     count = STEPS + 1
     self._memory = mmap.mmap(-1, 16 + 4 * count)
     numbers = np.frombuffer(self._memory, np.int64, 2)
     self.start, self.step = numbers[:1], numbers[1:]
     self.losses = np.frombuffer(self._memory, np.float32, count, 16)
 
-  def on_step(self, measured: reports.Measurement) -> None:
+  def on_step(self, measured):
     first = self.losses[measured.step]
     if first and not np.isclose(first, measured.loss, rtol=1e-3):
       raise AssertionError(
@@ -69,7 +68,7 @@ class Record:
     self.step[0] = measured.step
 
 
-def _live(photographs: str, train_dir: str, record: Record) -> None:
+def _live(photographs, train_dir, record):
   """A life of the run, in this process."""
   tf.config.threading.set_intra_op_parallelism_threads(1)
   tf.config.threading.set_inter_op_parallelism_threads(1)
@@ -93,7 +92,7 @@ def _live(photographs: str, train_dir: str, record: Record) -> None:
   trainer.run(record.on_step)
 
 
-def _fork(photographs: str, train_dir: str, record: Record) -> int:
+def _fork(photographs, train_dir, record):
   record.start[0] = record.step[0] = -1
   process = os.fork()
   if process:
@@ -106,7 +105,7 @@ def _fork(photographs: str, train_dir: str, record: Record) -> int:
     os._exit(1)
 
 
-def _await(process: int, condition) -> None:
+def _await(process, condition):
   """Waits until something is so; a life that ends by itself is a failure."""
   deadline = time.monotonic() + _LONGEST_WAIT
   while not condition():
@@ -116,27 +115,36 @@ def _await(process: int, condition) -> None:
     time.sleep(0.001)
 
 
-def _newest(train_dir: str) -> int:
-  found = glob.glob(os.path.join(train_dir, "checkpoints", "ckpt-*.index"))
-  steps = [int(p.rpartition("-")[2].partition(".")[0]) for p in found]
-  return max(steps, default=0)
+def _newest(train_dir):
+  paths = checkpoints.find(train_dir)
+  return int(paths[-1].rpartition("-")[2]) if paths else 0
 
 
-def run(kills: int, directory: str, seed: int = 0, progress=None) -> int:
-  """Kills a run.
+def _kill_at(moment, process, record, train_dir, rng, life):
+  """Waits for a moment and kills the process; returns seconds to a step."""
+  born = time.monotonic()
+  begun = pathlib.Path(train_dir, checkpoints.DIRECTORY)
+  try:
+    if moment == 0:  # Any, from the very beginning on.
+      end = born + rng.uniform(0, 2 * life)
+      _await(process, lambda: time.monotonic() > end)
+    elif moment == 1:  # While a checkpoint is written.
+      _await(process, lambda: any(begun.glob("ckpt-*_temp*")))
+      time.sleep(rng.uniform(0, 0.02))
+    else:  # Between two steps.
+      _await(process, lambda: record.step[0] >= 0)
+      life = time.monotonic() - born
+      goal = record.step[0] + rng.randrange(3 * SAVE_STEPS)
+      _await(process, lambda: record.step[0] >= goal)
+  finally:
+    with contextlib.suppress(ProcessLookupError, ChildProcessError):
+      os.kill(process, signal.SIGKILL)
+      os.waitpid(process, 0)
+  return life
 
-  Args:
-    kills: How many times.
-    directory: An empty one to work in.
-    seed: Of the moments.
-    progress: Called with the number of kills and the newest saved step.
 
-  Returns:
-    The step the last life resumed from.
-
-  Raises:
-    AssertionError: if a state was lost, or the run went another way.
-  """
+def run(kills, directory, seed):
+  """Kills a run in a directory so many times; prints what was tried."""
   rng = random.Random(seed)
   photographs = os.path.join(directory, "photographs")
   train_dir = os.path.join(directory, "run")
@@ -145,58 +153,30 @@ def run(kills: int, directory: str, seed: int = 0, progress=None) -> int:
     x = images.photograph(32, 32, i)
     Image.fromarray(x).save(os.path.join(photographs, f"{i}.png"))
   record = Record()
-  begun = pathlib.Path(train_dir, "checkpoints")
   life = 1.0  # Seconds to the first step, as last seen.
   last_start = must = 0
   for kill in range(kills + 1):
-    born = time.monotonic()
     process = _fork(photographs, train_dir, record)
     moment = rng.randrange(3) if kill < kills else 2
-    try:
-      if moment == 0:  # Any, from the very beginning on.
-        end = born + rng.uniform(0, 2 * life)
-        _await(process, lambda end=end: time.monotonic() > end)
-      elif moment == 1:  # While a checkpoint is written.
-        _await(process, lambda: any(begun.glob("ckpt-*_temp*")))
-        time.sleep(rng.uniform(0, 0.02))
-      else:  # Between two steps.
-        _await(process, lambda: record.step[0] >= 0)
-        life = time.monotonic() - born
-        goal = record.step[0] + rng.randrange(3 * SAVE_STEPS)
-        _await(process, lambda goal=goal: record.step[0] >= goal)
-    finally:
-      with contextlib.suppress(ProcessLookupError, ChildProcessError):
-        os.kill(process, signal.SIGKILL)
-        os.waitpid(process, 0)
+    life = _kill_at(moment, process, record, train_dir, rng, life)
     start, step = int(record.start[0]), int(record.step[0])
     if start >= 0:
       assert start >= max(must, last_start), f"resumed from {start}, not {must}"
       last_start = start
     must = max(must, step - SAVE_STEPS)
     assert _newest(train_dir) >= must, f"nothing saved since step {must}"
-    if progress:
-      progress(kill + 1, _newest(train_dir))
-  return last_start
-
-
-def main() -> None:
-  """Prints what was tried."""
-  parser = argparse.ArgumentParser()
-  parser.add_argument("--kills", type=int, default=200)
-  parser.add_argument("--seed", type=int, default=0)
-  arguments = parser.parse_args()
-
-  def progress(kills: int, step: int) -> None:
-    if kills % 10 == 0:
-      print(f"{kills} kills, {step} steps saved", flush=True)
-
-  with tempfile.TemporaryDirectory() as directory:
-    step = run(arguments.kills, directory, arguments.seed, progress)
+    if kill % 10 == 9:
+      print(f"{kill + 1} kills, {_newest(train_dir)} steps saved", flush=True)
   print(
-    f"{arguments.kills} kills, resumed from step {step} at last; no state lost,"
+    f"{kills} kills, resumed from step {last_start} at last; no state lost,"
     " every step done again had its loss"
   )
 
 
 if __name__ == "__main__":
-  main()
+  parser = argparse.ArgumentParser()
+  parser.add_argument("--kills", type=int, default=200)
+  parser.add_argument("--seed", type=int, default=0)
+  options = parser.parse_args()
+  with tempfile.TemporaryDirectory() as temporary:
+    run(options.kills, temporary, options.seed)

@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import tensorflow as tf
 
 
 @pytest.fixture
-def eagerly() -> Iterator[None]:
+def eagerly():
   """Runs a few training steps sooner: tracing a step takes longer than them."""
   tf.config.run_functions_eagerly(True)
   yield

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pytest
 
@@ -13,96 +11,57 @@ from bls2017.model import model_directory
 from bls2017.training import calibration, freezing
 from tests import conftest
 
-QUALITIES = (1, 1.375, 2)
+SETS = 3
 
 
 @pytest.fixture(scope="module")
-def tiny_model(tiny_model_dir: str) -> model_directory.FrozenModel:
-  return model_directory.load(tiny_model_dir)
+def patches():
+  return np.stack(
+    [conftest.synthetic_photograph(seed, 128, 128) for seed in range(3)]
+  )
 
 
 @pytest.fixture(scope="module")
-def patches() -> np.ndarray:
-  rows = [conftest.synthetic_photograph(seed, 128, 128) for seed in range(3)]
-  return np.stack(rows)
-
-
-@pytest.fixture(scope="module")
-def calibrated(
-  tiny_model: model_directory.FrozenModel, patches: np.ndarray
-) -> model_directory.FrozenModel:
-  return calibration.calibrate(tiny_model, patches)
-
-
-@pytest.fixture(scope="module")
-def adaptive(
-  tiny_model: model_directory.FrozenModel, patches: np.ndarray
-) -> model_directory.FrozenModel:
-  return calibration.calibrate(tiny_model, patches, 3)
-
-
-def _sizes(
-  model: model_directory.FrozenModel, patches: np.ndarray
-) -> list[int]:
-  coder = codec.Codec(model)
+def models(tiny_model_dir, patches):
+  """A model with its prior's tables, with counted ones, and with activities."""
+  tiny = model_directory.load(tiny_model_dir)
   return [
-    sum(len(coder.compress(x, quality)) for x in patches)
-    for quality in QUALITIES
-  ]
+    tiny, *(calibration.calibrate(tiny, patches, sets) for sets in (1, SETS))
+  ]  # fmt: skip
 
 
-def test_only_the_frequencies_and_lanes_change(
-  tiny_model: model_directory.FrozenModel,
-  calibrated: model_directory.FrozenModel,
-) -> None:
-  before, after = tiny_model.tables.arrays(), calibrated.tables.arrays()
+def test_only_the_frequencies_and_lanes_change(models):
+  before, after = (model.tables.arrays() for model in models[:2])
   for name, value in before.items():
     assert np.array_equal(value, after[name]) == (
       name not in ("cdf", "lane_positions")
     ), name
-  assert calibrated.model_id != tiny_model.model_id
+  assert models[0].model_id != models[1].model_id
 
 
-def test_calibrated_files_are_smaller_and_those_of_activities_smaller_still(
-  tiny_model: model_directory.FrozenModel,
-  calibrated: model_directory.FrozenModel,
-  adaptive: model_directory.FrozenModel,
-  patches: np.ndarray,
-) -> None:
-  of_prior, counted, of_activities = (
-    np.array(_sizes(model, patches))
-    for model in (tiny_model, calibrated, adaptive)
-  )
-  assert np.all(counted < of_prior)
-  assert np.all(of_activities < 0.98 * counted)
-
-
-def test_files_of_one_set_of_tables_decode_alike(
-  tiny_model: model_directory.FrozenModel,
-  calibrated: model_directory.FrozenModel,
-  patches: np.ndarray,
-) -> None:
-  coders = [codec.Codec(model) for model in (tiny_model, calibrated)]
-  decoded = [c.decompress(c.compress(patches[0], 1.5)) for c in coders]
+@pytest.mark.parametrize("quality", [1, 1.375, 2])
+def test_counted_tables_are_shorter_and_those_of_activities_shorter_still(
+  models, patches, quality
+):
+  coders = [codec.Codec(model) for model in models]
+  files = [[c.compress(x, quality) for x in patches] for c in coders]
+  sizes = [sum(map(len, of_model)) for of_model in files]
+  assert sizes[1] < sizes[0] and sizes[2] < 0.98 * sizes[1]
+  # Symbols of a single set do not depend on its frequencies.
+  decoded = [c.decompress(f[0]) for c, f in zip(coders[:2], files)]
   np.testing.assert_array_equal(*decoded)
 
 
-def test_tables_of_activities_are_sound_saved_and_loaded(
-  adaptive: model_directory.FrozenModel, tmp_path: os.PathLike
-) -> None:
-  path = os.path.join(tmp_path, "model")
-  freezing.save(adaptive, path)
-  again = model_directory.load(path)
-  assert again.tables.num_activities == 3
-  assert again.model_id == adaptive.model_id
+def test_tables_of_activities_are_saved_and_loaded(models, tmp_path):
+  freezing.save(models[2], str(tmp_path / "model"))
+  again = model_directory.load(str(tmp_path / "model"))
+  assert again.tables.num_activities == SETS
+  assert again.model_id == models[2].model_id
 
 
-def test_frequencies_of_activities_have_few_digits(
-  adaptive: model_directory.FrozenModel,
-) -> None:
-  tables = adaptive.tables.for_quality(0)
-  frequencies = coding_tables.upper_ends(tables.cdf) - tables.cdf
-  for of_set in frequencies:
+def test_frequencies_of_activities_have_few_digits(models):
+  tables = models[2].tables.for_quality(0)
+  for of_set in coding_tables.upper_ends(tables.cdf) - tables.cdf:
     for frequency in np.split(of_set, tables.starts[1:]):
       assert frequency.sum() == coding_tables.TOTAL
       units = 2 ** np.maximum(np.ceil(np.log2(frequency + 1)) - 5, 0)
@@ -110,16 +69,9 @@ def test_frequencies_of_activities_have_few_digits(
       assert np.count_nonzero(frequency % units) <= 1
 
 
-@pytest.mark.parametrize("sets", [0, 33])
-def test_a_number_of_activities_out_of_range_is_refused(
-  tiny_model: model_directory.FrozenModel, patches: np.ndarray, sets: int
-) -> None:
-  with pytest.raises(errors.UsageError, match="activities"):
-    calibration.calibrate(tiny_model, patches, sets)
-
-
-def test_activities_are_not_calibrated_twice(
-  adaptive: model_directory.FrozenModel, patches: np.ndarray
-) -> None:
+def test_numbers_of_activities_that_cannot_be_are_refused(models, patches):
+  for sets in (0, coding_tables.MAX_ACTIVITIES + 1):
+    with pytest.raises(errors.UsageError, match="activities"):
+      calibration.calibrate(models[0], patches, sets)
   with pytest.raises(errors.ModelError, match="already"):
-    calibration.calibrate(adaptive, patches, 2)
+    calibration.calibrate(models[2], patches, 2)

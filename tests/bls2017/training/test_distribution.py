@@ -17,7 +17,7 @@ from bls2017.training.train_config import TrainConfig
 STEPS = 6
 
 
-def _settings(photographs: str, train_dir: str, **changes: object) -> str:
+def _settings(photographs, train_dir, **changes):
   values = {
     "train_glob": os.path.join(photographs, "*"),
     "patch_size": 32,
@@ -41,9 +41,7 @@ def _settings(photographs: str, train_dir: str, **changes: object) -> str:
   )
 
 
-def _run(
-  *processes: tuple[list[str], dict[str, str]],
-) -> list[dict[str, np.ndarray]]:
+def _run(*processes):
   """Runs workers side by side; returns what each of them wrote."""
   started = [
     subprocess.Popen(
@@ -64,9 +62,7 @@ def _run(
   return [dict(np.load(argv[0])) for argv, _ in processes]
 
 
-def _run_cluster(
-  directory: str, settings: str, stop_at: tuple[int, int]
-) -> list[dict[str, np.ndarray]]:
+def _run_cluster(directory, settings, stop_at):
   """Trains with two workers, and checks that they agree."""
   with contextlib.ExitStack() as stack:
     sockets = [stack.enter_context(socket.socket()) for _ in stop_at]
@@ -94,9 +90,7 @@ def _run_cluster(
   return results
 
 
-def test_two_workers_agree_stop_together_and_resume(
-  photographs: str, tmp_path: os.PathLike
-) -> None:
+def test_two_workers_agree_stop_together_and_resume(photographs, tmp_path):
   train_dir = os.path.join(tmp_path, "run")
   settings = _settings(photographs, train_dir, strategy="multi_worker")
   # One worker is told to stop; the other one hears of it with the next step.
@@ -112,8 +106,8 @@ def test_two_workers_agree_stop_together_and_resume(
 
 
 def test_two_devices_do_what_one_does_with_twice_the_patches(
-  photographs: str, tmp_path: os.PathLike
-) -> None:
+  photographs, tmp_path
+):
   processes = []
   for devices, changes in (
     ("2", {"strategy": "mirrored"}),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pathlib
 
 import numpy as np
 import pytest
@@ -18,19 +17,17 @@ CONFIG = config.ModelConfig(num_filters=4, num_latents=6, lmbdas=(0.01, 0.1))
 
 
 @pytest.fixture(scope="module")
-def model() -> model_lib.BLS2017Model:
+def model():
   return model_lib.BLS2017Model(CONFIG, seed=1)
 
 
 @pytest.fixture(scope="module")
-def frozen(model: model_lib.BLS2017Model) -> model_directory.FrozenModel:
+def frozen(model):
   return freezing.freeze(model)
 
 
 @pytest.mark.parametrize("half_precision", [False, True])
-def test_loading_inverts_saving(
-  model: model_lib.BLS2017Model, tmp_path: pathlib.Path, half_precision: bool
-) -> None:
+def test_loading_inverts_saving(model, tmp_path, half_precision):
   frozen = freezing.freeze(model, half_precision)
   freezing.save(frozen, str(tmp_path / "model"))
   loaded = model_directory.load(str(tmp_path / "model"))
@@ -42,9 +39,7 @@ def test_loading_inverts_saving(
     np.testing.assert_array_equal(loaded.tables.arrays()[name], array)
 
 
-def test_saving_does_not_replace_unless_told(
-  frozen: model_directory.FrozenModel, tmp_path: pathlib.Path
-) -> None:
+def test_saving_does_not_replace_unless_told(frozen, tmp_path):
   path = str(tmp_path / "model")
   freezing.save(frozen, path)
   with pytest.raises(errors.OutputError, match="exists"):
@@ -55,16 +50,13 @@ def test_saving_does_not_replace_unless_told(
 
 @pytest.mark.parametrize("failing", ["fsync", "rename"])
 def test_a_failure_leaves_the_old_directory_and_no_rest(
-  frozen: model_directory.FrozenModel,
-  tmp_path: pathlib.Path,
-  monkeypatch: pytest.MonkeyPatch,
-  failing: str,
-) -> None:
+  frozen, tmp_path, monkeypatch, failing
+):
   path = str(tmp_path / "model")
   freezing.save(frozen, path)
   rename, full = os.rename, OSError(28, "No space left on device")
 
-  def fail(*arguments: str) -> None:
+  def fail(*arguments):
     # The old directory goes aside, and comes back.
     if failing == "fsync" or arguments[0].endswith("made"):
       raise full
@@ -77,9 +69,7 @@ def test_a_failure_leaves_the_old_directory_and_no_rest(
   assert model_directory.load(path).model_id == frozen.model_id
 
 
-def test_a_file_is_not_replaced_by_a_directory(
-  frozen: model_directory.FrozenModel, tmp_path: pathlib.Path
-) -> None:
+def test_a_file_is_not_replaced_by_a_directory(frozen, tmp_path):
   path = tmp_path / "model"
   path.write_bytes(b"mine")
   with pytest.raises(errors.OutputError):
@@ -89,14 +79,14 @@ def test_a_file_is_not_replaced_by_a_directory(
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_weights_that_are_not_finite_are_not_frozen(value: float) -> None:
+def test_weights_that_are_not_finite_are_not_frozen(value):
   model = model_lib.BLS2017Model(CONFIG)
   model.log_gain.assign(value * model.log_gain)
   with pytest.raises(errors.ModelError, match="not finite"):
     freezing.freeze(model)
 
 
-def test_kernels_beyond_half_precision_are_not_frozen() -> None:
+def test_kernels_beyond_half_precision_are_not_frozen():
   model = model_lib.BLS2017Model(CONFIG)
   arrays = model.get_arrays()
   kernel = arrays["synthesis/0/kernel"]

@@ -26,27 +26,21 @@ from tests import joined
 PATCHES = joined.patches()
 
 
-def _rate_distortion(
-  model: model_lib.BLS2017Model,
-) -> model_lib.RateDistortion:
+def _rate_distortion(model):
   levels = model.config.num_levels
   return model.rate_distortion(
     tf.constant(np.stack([PATCHES] * levels, 1), tf.float32)
   )
 
 
-def _model(
-  *lmbdas: float, filters: int = 8, distortion: str = "mse"
-) -> model_lib.BLS2017Model:
+def _model(*lmbdas, filters=8, distortion="mse"):
   return model_lib.BLS2017Model(
     config.ModelConfig(filters, 12, lmbdas, "activities", distortion)
   )
 
 
 @pytest.mark.parametrize("prior", config.PRIORS)
-def test_a_frozen_model_can_be_trained_on(
-  prior: str, tiny_model_dir: str
-) -> None:
+def test_a_frozen_model_can_be_trained_on(prior, tiny_model_dir):
   frozen = model_directory.load(tiny_model_dir)
   model = model_lib.BLS2017Model(
     dataclasses.replace(frozen.config, prior=prior)
@@ -66,32 +60,25 @@ def test_a_frozen_model_can_be_trained_on(
   np.testing.assert_allclose(found.bpp, expected.bpp, rtol=0.15)
 
 
-@pytest.mark.parametrize("sets", [16, 32])
-def test_activities_of_tables_are_those_of_the_prior(
-  tiny_model_dir: str, tmp_path: os.PathLike, sets: int
-) -> None:
+def test_activities_of_tables_are_those_of_the_prior(tiny_model_dir, tmp_path):
   frozen = model_directory.load(tiny_model_dir)
-  frozen = calibration.calibrate(frozen, PATCHES, sets)
+  frozen = calibration.calibrate(frozen, PATCHES, 32)
   path = os.path.join(tmp_path, "frozen")
   freezing.save(frozen, path)
   model = _model(*frozen.config.lmbdas)
   initial_weights.apply(model, path)
-  share = tf.nn.softmax(model.prior.logits).numpy()
-  np.testing.assert_allclose(share.sum(1), 1, rtol=1e-3)
-  for level, tables in enumerate(
-    map(frozen.tables.for_quality, range(0, 9, config.QUALITY_STEPS))
-  ):
+  # Two of 32 sets become one of 16; from smooth to busy, densities are wider.
+  for level, share in enumerate(tf.nn.softmax(model.prior.logits).numpy()):
+    tables = frozen.tables.for_quality(level * config.QUALITY_STEPS)
     own = np.sort(2.0 ** -tables.activity_lengths[-1])
-    # Of twice as many sets, two become one.
-    if sets == model.prior.ACTIVITIES:
-      np.testing.assert_allclose(np.sort(share[level]), own, rtol=1e-3)
-    else:
-      assert own.max() < share[level].max() <= own[-2:].sum() * 1.001
-  # From smooth to busy, densities become wider.
-  assert np.all(np.diff(model.prior.log_slope.numpy().mean(-1)) < 0.1)
+    assert own[-1] < share.max() < 1.001 * own[-2:].sum()
+  slopes = model.prior.log_slope.numpy().mean(-1)
+  assert np.all(slopes[:, 0] > slopes[:, 8]) and np.all(
+    slopes[:, 8] > slopes[:, 15]
+  )
 
 
-def test_weights_serve_other_lambdas(tiny_model_dir: str) -> None:
+def test_weights_serve_other_lambdas(tiny_model_dir):
   untrained, model = _model(0.0025, 0.03, 0.4), _model(0.0025, 0.03, 0.4)
   initial_weights.apply(model, tiny_model_dir)
   # Finer levels cost more bits and err less, also beyond the trained ones.
@@ -107,7 +94,7 @@ def test_weights_serve_other_lambdas(tiny_model_dir: str) -> None:
     )
 
 
-def test_weights_serve_another_distortion(tiny_model_dir: str) -> None:
+def test_weights_serve_another_distortion(tiny_model_dir):
   # Levels of both distortions that are as far from the usual ones.
   ratio = config.LMBDAS["ms_ssim"][0] / config.LMBDAS["mse"][0]
   original = _model(0.0025, 0.03)
@@ -120,8 +107,8 @@ def test_weights_serve_another_distortion(tiny_model_dir: str) -> None:
 
 
 def test_sleeping_channels_are_woken_from_the_nearest_level_that_uses_them(
-  tmp_path: os.PathLike,
-) -> None:
+  tmp_path,
+):
   source = _model(0.01, 0.02, 0.04, 0.16)
   transform_coder.initialise(source, PATCHES, seed=0)
   arrays = source.get_arrays()
@@ -151,9 +138,7 @@ def test_sleeping_channels_are_woken_from_the_nearest_level_that_uses_them(
   assert awake[:, 3].all() and not awake[:, 5].any()
 
 
-def test_a_run_starts_from_the_pruned_pair_of_its_rates(
-  tmp_path: os.PathLike,
-) -> None:
+def test_a_run_starts_from_the_pruned_pair_of_its_rates(tmp_path):
   shares = joining.shares([m.config for m in joined.models()])
   source = joining.join(
     [
@@ -178,11 +163,6 @@ def test_a_run_starts_from_the_pruned_pair_of_its_rates(
   assert np.all(rd.loss < _rate_distortion(untrained).loss)
 
 
-def test_a_model_of_another_shape_is_refused(tiny_model_dir: str) -> None:
+def test_a_model_of_another_shape_is_refused(tiny_model_dir):
   with pytest.raises(errors.ModelError, match="shape"):
     initial_weights.apply(_model(0.02, 0.1, filters=9), tiny_model_dir)
-
-
-def test_a_directory_without_a_model_is_refused(tmp_path: os.PathLike) -> None:
-  with pytest.raises(errors.ModelError):
-    initial_weights.apply(_model(0.02, 0.1), str(tmp_path))

@@ -15,19 +15,17 @@ SEED = tf.constant([5, 6])
 
 
 @pytest.fixture(scope="module")
-def model(tiny_config: config.ModelConfig) -> model_lib.BLS2017Model:
+def model(tiny_config):
   return model_lib.BLS2017Model(tiny_config, seed=3)
 
 
 @pytest.fixture(scope="module")
-def x() -> tf.Tensor:
+def x():
   rows = [conftest.synthetic_photograph(i, 48, 32) for i in range(6)]
   return tf.constant(np.stack(rows).reshape(3, 2, 48, 32, 3), tf.float32)
 
 
-def test_rates_and_distortions_are_averages_of_each_levels_patches(
-  model: model_lib.BLS2017Model, x: tf.Tensor
-) -> None:
+def test_rates_and_distortions_are_averages_of_each_levels_patches(model, x):
   together = model.rate_distortion(x)
   alone = [model.rate_distortion(x[i : i + 1]) for i in range(3)]
   for field in ("loss", "bpp", "mse", "distortion"):
@@ -37,9 +35,7 @@ def test_rates_and_distortions_are_averages_of_each_levels_patches(
     )
 
 
-def test_without_a_proxy_latents_and_pixels_are_rounded(
-  model: model_lib.BLS2017Model, x: tf.Tensor
-) -> None:
+def test_without_a_proxy_latents_and_pixels_are_rounded(model, x):
   rd = model.rate_distortion(x)
   gain, inverse_gain = model.gains()
   for k in range(2):
@@ -54,19 +50,9 @@ def test_without_a_proxy_latents_and_pixels_are_rounded(
     np.testing.assert_allclose(rd.x_hat[:, k], x_hat, atol=1)
 
 
-def test_the_noise_is_a_function_of_the_seed(
-  model: model_lib.BLS2017Model, x: tf.Tensor
-) -> None:
-  one, again, other = (
-    model.rate_distortion(x, "noise", tf.constant([1, s])) for s in (5, 5, 6)
-  )
-  np.testing.assert_array_equal(one.x_hat, again.x_hat)
-  assert not np.allclose(one.x_hat, other.x_hat)
-
-
 def test_the_mixed_proxy_has_the_rate_of_noise_and_rounds_for_the_decoder(
-  model: model_lib.BLS2017Model, x: tf.Tensor
-) -> None:
+  model, x
+):
   noise, mixed = (model.rate_distortion(x, p, SEED) for p in ("noise", "mixed"))
   rounded = model.rate_distortion(x)
   np.testing.assert_array_equal(mixed.bpp, noise.bpp)
@@ -75,9 +61,7 @@ def test_the_mixed_proxy_has_the_rate_of_noise_and_rounds_for_the_decoder(
   assert not np.allclose(mixed.x_hat, noise.x_hat)
 
 
-def test_the_loss_is_rate_plus_lambda_times_distortion(
-  model: model_lib.BLS2017Model, x: tf.Tensor
-) -> None:
+def test_the_loss_is_rate_plus_lambda_times_distortion(model, x):
   rd = model.rate_distortion(x, "noise", SEED)
   np.testing.assert_allclose(rd.distortion, rd.mse)
   np.testing.assert_allclose(
@@ -87,8 +71,8 @@ def test_the_loss_is_rate_plus_lambda_times_distortion(
 
 @pytest.mark.parametrize("proxy", ["noise", "mixed"])
 def test_every_variable_has_a_gradient_and_belongs_to_one_optimizer(
-  model: model_lib.BLS2017Model, x: tf.Tensor, proxy: str
-) -> None:
+  model, x, proxy
+):
   with tf.GradientTape() as tape:
     loss = tf.reduce_sum(model.rate_distortion(x, proxy, SEED).loss)
   variables = model.transform_variables() + model.prior_variables()
@@ -98,23 +82,7 @@ def test_every_variable_has_a_gradient_and_belongs_to_one_optimizer(
   assert None not in tape.gradient(loss, variables)
 
 
-def test_ms_ssim_is_the_other_distortion(
-  tiny_config: config.ModelConfig,
-) -> None:
-  model = model_lib.BLS2017Model(
-    dataclasses.replace(tiny_config, distortion="ms_ssim")
-  )
-  photographs = [conftest.synthetic_photograph(i, 176, 176) for i in range(2)]
-  x = tf.constant(np.stack(photographs)[None], tf.float32)
-  with tf.GradientTape() as tape:
-    rd = model.rate_distortion(x, "noise", SEED)
-    loss = tf.reduce_sum(rd.loss)
-  gradients = tape.gradient(loss, model.trainable_variables)
-  assert all(np.all(np.isfinite(g)) for g in gradients)
-  assert np.all(rd.distortion > 0) and np.all(rd.distortion < 1)
-
-
-def test_one_lambda_gives_the_plain_model() -> None:
+def test_one_lambda_gives_the_plain_model():
   model = model_lib.BLS2017Model(config.ModelConfig(8, 8, (0.05,)))
   np.testing.assert_array_equal(model.gains(), np.ones((2, 1, 8)))
   x = conftest.synthetic_photograph(0, 32, 32).astype("f4")
@@ -126,9 +94,7 @@ def test_one_lambda_gives_the_plain_model() -> None:
 
 
 @pytest.mark.parametrize("prior", config.PRIORS)
-def test_arrays_carry_a_model_over(
-  prior: str, tiny_config: config.ModelConfig, x: tf.Tensor
-) -> None:
+def test_arrays_carry_a_model_over(prior, tiny_config, x):
   shape = dataclasses.replace(tiny_config, prior=prior)
   one, other = (model_lib.BLS2017Model(shape, seed=s) for s in (1, 2))
   rng = np.random.default_rng(0)
@@ -140,9 +106,7 @@ def test_arrays_carry_a_model_over(
   np.testing.assert_allclose(a.mse, b.mse, rtol=1e-4)
 
 
-def test_unsound_arrays_are_refused_and_change_nothing(
-  model: model_lib.BLS2017Model,
-) -> None:
+def test_unsound_arrays_are_refused_and_change_nothing(model):
   before = model.get_arrays()
   name = "synthesis/1/kernel"
   changed = {k: v + 1 for k, v in before.items()}

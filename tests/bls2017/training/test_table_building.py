@@ -17,29 +17,25 @@ MODEL = config.ModelConfig(lmbdas=(0.01, 0.04), num_latents=CHANNELS)
 SCALE = np.array([[0.01, 0.3, 1, 4, 12], [0.01, 0.5, 2, 8, 24]])
 
 
-def _build(
-  prior: priors.Prior, gain: np.ndarray, inverse_gain: np.ndarray
-) -> coding_tables.CodingTables:
+def _build(prior, gain, inverse_gain):
   share = table_building.Share(LEVELS)
   return table_building.build(prior, gain, inverse_gain, MODEL, share)
 
 
 @pytest.fixture(scope="module", params=["deep_factorized", "piecewise_linear"])
-def prior(request: pytest.FixtureRequest) -> priors.Prior:
+def prior(request):
   prior = priors.make_prior(request.param, LEVELS, CHANNELS)
   prior.set_scale(SCALE)
   return prior
 
 
 @pytest.fixture(scope="module")
-def tables(prior: priors.Prior) -> coding_tables.CodingTables:
+def tables(prior):
   gain = np.array([[1.0] * CHANNELS, [2.0] * CHANNELS], np.float32)
   return _build(prior, gain, 1 / gain)
 
 
-def test_frequencies_are_the_masses_of_the_prior(
-  prior: priors.Prior, tables: coding_tables.CodingTables
-) -> None:
+def test_frequencies_are_the_masses_of_the_prior(prior, tables):
   for level in range(LEVELS):
     quality = tables.for_quality(8 * level)
     counts = (coding_tables.upper_ends(quality.cdf) - quality.cdf)[0]
@@ -55,9 +51,7 @@ def test_frequencies_are_the_masses_of_the_prior(
       np.testing.assert_allclose(frequency, mass, atol=2e-3, rtol=0.02)
 
 
-def test_masses_outside_a_table_are_negligible(
-  prior: priors.Prior, tables: coding_tables.CodingTables
-) -> None:
+def test_masses_outside_a_table_are_negligible(prior, tables):
   for level in range(LEVELS):
     quality = tables.for_quality(8 * level)
     ends = np.stack([quality.minimum - 0.5, quality.maximum + 0.5])
@@ -68,9 +62,7 @@ def test_masses_outside_a_table_are_negligible(
     assert np.all(above[1] <= 2 * table_building.TAIL_MASS)
 
 
-def test_rates_rise_with_quality_and_lanes_become_shorter(
-  tables: coding_tables.CodingTables,
-) -> None:
+def test_rates_rise_with_quality_and_lanes_become_shorter(tables):
   assert len(tables) == 9
   rates = [_bits(tables.for_quality(index)) for index in range(len(tables))]
   assert np.all(np.diff(rates) > 0)
@@ -78,7 +70,7 @@ def test_rates_rise_with_quality_and_lanes_become_shorter(
   assert np.all(np.diff(lanes.astype(int)) <= 0)
 
 
-def _bits(quality: coding_tables.QualityTables) -> float:
+def _bits(quality):
   """Bits of a position whose activity follows the table of the first ones."""
   share, symbols = (
     (coding_tables.upper_ends(cdf) - cdf) / coding_tables.TOTAL
@@ -89,9 +81,7 @@ def _bits(quality: coding_tables.QualityTables) -> float:
   return float(share[-1] @ (symbol_bits + activity_bits[:-1]))
 
 
-def test_lanes_are_as_short_as_their_cost_allows(
-  tables: coding_tables.CodingTables,
-) -> None:
+def test_lanes_are_as_short_as_their_cost_allows(tables):
   made = table_building.with_lanes(tables)
   for index in range(len(made)):
     quality = made.for_quality(index)
@@ -109,9 +99,7 @@ def test_lanes_are_as_short_as_their_cost_allows(
   size=st.integers(1, 400),
   sharpness=st.floats(0.1, 30),
 )
-def test_frequencies_are_close_to_the_best(
-  seed: int, size: int, sharpness: float
-) -> None:
+def test_frequencies_are_close_to_the_best(seed, size, sharpness):
   rng = np.random.default_rng(seed)
   p = rng.exponential(size=size) ** sharpness + 1e-30
   p /= p.sum()
@@ -124,7 +112,7 @@ def test_frequencies_are_close_to_the_best(
   assert cost <= entropy + 2 * size / coding_tables.TOTAL + 1e-4
 
 
-def test_channels_that_sleep_at_a_level_wake_right_above_it() -> None:
+def test_channels_that_sleep_at_a_level_wake_right_above_it():
   # The last two are of no use at the first level; training left them anywhere.
   prior = priors.make_prior("deep_factorized", LEVELS, CHANNELS)
   prior.set_scale(np.array([[2, 2, 2, 0.01, 0.01], [4, 4, 4, 4, 0.01]]))

@@ -20,11 +20,11 @@ from bls2017.training import train_loop
 from bls2017.training.train_config import TrainConfig
 
 
-def train(trainer: train_loop.Trainer, stop_at: int = 0) -> dict[int, float]:
+def train(trainer, stop_at=0):
   """Runs a trainer, tells it to stop after a step, returns losses by step."""
   losses = {}
 
-  def on_step(measured) -> None:
+  def on_step(measured):
     losses[measured.step] = measured.loss
     if measured.step == stop_at:
       trainer.stop.set()
@@ -33,7 +33,7 @@ def train(trainer: train_loop.Trainer, stop_at: int = 0) -> dict[int, float]:
   return losses
 
 
-def main(output: str, devices: str, stop_at: str, settings: str) -> None:
+def main(output, devices, stop_at, settings):
   if int(devices) > 1:
     (processor,) = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(
