@@ -62,7 +62,7 @@ setuptools.setup(
   },
   install_requires=[
     "ai-edge-litert>=2.1,<3",
-    "wasmtime>=50,<70",
+    "wasmtime>=45,<60",
     "numpy>=1.23.5,<3",
     "pillow>=11.3,<14",
     "absl-py>=1.4,<3",

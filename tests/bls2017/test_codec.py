@@ -17,7 +17,7 @@ from bls2017 import decode, errors
 from bls2017.encode import request
 from bls2017.format import container
 from bls2017.images import metadata, metrics
-from bls2017.model import litert_graphs, litert_transforms
+from bls2017.model import litert_transforms
 from tests import images, laws, memory
 
 TOP = request.Request(2)
@@ -129,11 +129,14 @@ def test_latents_outside_the_tables_are_clipped_and_counted(codec):
   assert codec.encode(images.photograph(64, 64), TOP).clipped == 0
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("value", [np.nan, np.inf, 3e38])
 def test_latents_that_are_not_finite_are_an_error(codec, value):
   weights = dict(codec.model.weights)
   bias = weights["analysis/2/bias"]
   weights["analysis/2/bias"] = np.full_like(bias, value)
+  from bls2017.model import litert_graphs
+
   pair = litert_graphs.pair(weights, codec.model.config.num_latents)
   broken = codec_lib.Codec(dataclasses.replace(codec.model, pairs=(pair,)))
   with pytest.raises(errors.ModelError, match="not finite"):
@@ -223,7 +226,9 @@ def test_a_files_metadata_is_kept_unless_other_is_given(codec, tmp_path):
   assert codec.metadata(codec.compress(path, 1, metadata=ABOUT)) == ABOUT
 
 
-@pytest.mark.parametrize("effort", [1, 3])
+@pytest.mark.parametrize(
+  "effort", [1, pytest.param(3, marks=pytest.mark.tensorflow)]
+)
 def test_a_size_is_kept_with_its_metadata(codec, effort):
   x = images.photograph(128, 160)
   for max_bytes in (700, 1000):

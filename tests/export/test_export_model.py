@@ -92,8 +92,9 @@ def test_the_command_exports_what_loads_and_answers(tmp_path, codec):
   )
 
 
-def test_the_command_refuses_an_image_without_pixels():
-  commands.assert_fails(commands.run("export", "--max_pixels=0"), 2)
+def test_the_command_refuses_an_image_without_pixels(tmp_path):
+  process = commands.run("export", f"--output_dir={tmp_path}", "--max_pixels=0")
+  assert "max_pixels" in commands.assert_fails(process, 2)
 
 
 def test_versions_that_cannot_be_written(frozen_model, tmp_path):

@@ -519,6 +519,7 @@ def test_a_run_that_is_cut_short_leaves_whole_files(
   assert len(_outputs(out, expected)) == 200
 
 
+@pytest.mark.tensorflow
 def test_ctrl_c_takes_the_best_file_so_far(folder, codec):
   Image.fromarray(images.photograph(160, 160)).save("large.png")
   terminal, other_end = os.openpty()

@@ -31,7 +31,9 @@ def _psnrs(codec, data):
   )
 
 
-@pytest.mark.parametrize("effort", [1, 2])
+@pytest.mark.parametrize(
+  "effort", [1, pytest.param(2, marks=pytest.mark.tensorflow)]
+)
 def test_bright_places_gain_at_the_same_size(codec, effort):
   size = len(codec.compress(X, 6))
   plain = codec.compress(X, max_bytes=size, effort=effort)
