@@ -26,7 +26,7 @@ USED = (5, 12, 9)
 
 @functools.cache
 def patches() -> np.ndarray:
-  """What the models are made for, uint8 [8, 64, 64, 3]."""
+  """Photographs for the models, uint8 [8, 64, 64, 3]."""
   rows = [conftest.synthetic_photograph(i, 64, 64) for i in range(8)]
   return np.stack(rows)
 

@@ -122,7 +122,7 @@ def _photographs(pattern: str) -> np.ndarray:
 
 
 def _sizes(directory: str) -> str:
-  """What the files of a model directory take."""
+  """Describes the sizes of the files of a model directory."""
   sizes = {"weights": 0, "graphs": 0, "tables": 0}
   for name in os.listdir(directory):
     kind = name.partition("_")[0].partition(".")[0]

@@ -67,7 +67,7 @@ def apply(
   def of_levels(
     array: np.ndarray, factor: np.ndarray, absent: float
   ) -> np.ndarray:
-    """What a model of these levels has of [n, ..., C]: [levels, ..., C]."""
+    """Chooses rows: [n, ..., C] of the source to [levels, ..., C]."""
     index = rows.reshape(len(rows), *[1] * (array.ndim - 2), present)
     chosen = np.take_along_axis(array[..., :present], index, 0)
     chosen = chosen * factor.reshape(index.shape)
@@ -96,7 +96,7 @@ def _sources(
   used: np.ndarray,
   wake_reach: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """Which of n qualities a level starts from, and by how much it is finer.
+  """Chooses the qualities, of n, that the levels start from.
 
   used is bool [n, C]. Returns the nearest one [levels], that of each channel
   [levels, C], and what multiplies gains and latents [levels, C].

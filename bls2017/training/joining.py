@@ -34,11 +34,11 @@ _ABSENT = {
   "minimum": 0,
   "size": 1,
 }
-"""What tables hold of a channel that a pair does not have."""
+"""Entries of the tables for a channel that a pair does not have."""
 
 
 def shares(configs: Sequence[config.ModelConfig]) -> list[Share]:
-  """What each of several runs contributes.
+  """Decides how much each of several runs contributes.
 
   Ranges of lambdas may overlap. A run contributes what lies below the next one:
   the highest level of a range was seen to gain the least from it.

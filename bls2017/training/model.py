@@ -112,7 +112,7 @@ class BLS2017Model(tf.keras.Model):
     return RateDistortion(loss, bpp, mse, distortion, x_hat)
 
   def prior_variables(self) -> list[tf.Variable]:
-    """Those that learn at the rate of the priors."""
+    """The variables of the priors, which learn at a rate of their own."""
     return list(self.prior.trainable_variables)
 
   def transform_variables(self) -> list[tf.Variable]:

@@ -1,4 +1,4 @@
-"""What a run tells while it trains: measurements, and TensorBoard's logs."""
+"""Measurements of a run while it trains, as text and for TensorBoard."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bls2017.images import metrics
 
 
 class Measurement(NamedTuple):
-  """What the model did after a step, to training or to held-out patches.
+  """Rates and distortions of training or held-out patches after a step.
 
   Attributes:
     step: Steps done.

@@ -60,7 +60,7 @@ _BISECTIONS = 26
 
 
 class Share(NamedTuple):
-  """What a run contributes to a model of several pairs of transforms.
+  """The part of a run in a model of several pairs of transforms.
 
   Half of the qualities between two pairs are each pair's. A run whose own
   levels do not reach there extrapolates its gains.
@@ -100,7 +100,7 @@ def build(
     gain: float32 [levels, C].
     inverse_gain: float32 [levels, C].
     model_config: Of the model.
-    share: What the model contributes.
+    share: How much of it counts.
 
   Returns:
     The tables, with lanes of one position (`with_lanes` chooses others).
@@ -155,7 +155,7 @@ def build(
 
 
 def awake(gain: np.ndarray) -> np.ndarray:
-  """Which channels are used at each level: bool from float32 [levels, C]."""
+  """The channels that each level uses: bool from float32 gains [levels, C]."""
   return gain > AWAKE * gain.max(axis=1, keepdims=True)
 
 

@@ -24,7 +24,7 @@ LOSS_WEIGHT_EXPONENT = -0.45
 
 
 class StepResult(NamedTuple):
-  """What a step did, averaged over the replicas.
+  """Measurements of a step, averaged over the replicas.
 
   Attributes:
     loss: float32 scalar, the weighted mean of the levels' losses.

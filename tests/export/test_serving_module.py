@@ -17,7 +17,7 @@ from export import serving_module
 from tests import images, memory
 from tests.conformance import broken, conformance_set
 from tests.export import conftest, library
-from tests.fuzz import exhaustive
+from tests.fuzz import forger
 
 QUALITIES = (1.0, 1.375, 2.0)
 
@@ -194,7 +194,7 @@ def test_info_is_that_of_the_library(session_model, codec, files):
 @pytest.mark.parametrize("kind", ["cut", "bit", "zero", "appended"])
 def test_every_damage_is_refused(session_model, kind):
   data = conformance_set.data(_of_set("sound")[2])
-  damaged = exhaustive.damaged(data)[kind]
+  damaged = forger.damaged(data)[kind]
   assert len(damaged) > 20
   for signature in ("info", "decompress"):
     outputs = session_model(signature, compressed_bytes=damaged)

@@ -43,7 +43,7 @@ _LONGEST_WAIT = 1800.0
 
 
 class Record:
-  """What the lives of a run tell, in memory that outlives them.
+  """Notes of the lives of a run, in memory that outlives them.
 
   Attributes:
     start: int64 [1], the step the present life began at, -1 before.

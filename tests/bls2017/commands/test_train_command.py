@@ -71,7 +71,7 @@ def _started(*arguments, stderr=subprocess.PIPE):
 
 
 def _events(train_dir, name):
-  """What each process wrote for TensorBoard, by time."""
+  """TensorBoard's logs, one of each process, by time."""
   paths = sorted(glob.glob(os.path.join(train_dir, name, "events*")))
   logs = [
     event_accumulator.EventAccumulator(path, {"tensors": 0}).Reload()
@@ -243,21 +243,21 @@ def test_a_few_steps_need_no_other_flag(photographs, tmp_path):
   ],
 )
 def test_usage_errors_are_one_line_and_exit_code_2(
-  flags, message, photographs, tmp_path, capsys
+  flags, message, photographs, tmp_path, caplog
 ):
   train_dir = os.path.join(tmp_path, "run")
   assert main.main(_command(photographs, train_dir, *flags)) == 2
-  error = capsys.readouterr().err
-  assert message in error and error.count("\n") == 1
+  (record,) = caplog.records
+  assert message in record.getMessage() and "\n" not in record.getMessage()
   assert not os.path.exists(train_dir)
 
 
 def test_no_images_and_no_place_to_write_have_their_exit_codes(
-  photographs, tmp_path, capsys
+  photographs, tmp_path, caplog
 ):
   nothing = _command(os.path.join(tmp_path, "none"), str(tmp_path))
   assert main.main(nothing) == 3
   path = os.path.join(tmp_path, "file")
   open(path, "w").close()
   assert main.main(_command(photographs, os.path.join(path, "run"))) == 6
-  assert capsys.readouterr().err.count("\n") == 2
+  assert len(caplog.records) == 2

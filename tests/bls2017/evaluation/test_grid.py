@@ -142,8 +142,8 @@ def test_models_are_told_apart(tmp_path, golden_model_dir, packaged) -> None:
   assert labels(copies[0]) == ["bls2017"]
   assert labels(*copies[1:]) == ["bls2017 m", "bls2017 n"]
   assert labels(*copies[:2]) == [f"bls2017 {copy}" for copy in copies[:2]]
-  older = str(packaged / "older")
-  assert labels("newer", older, older) == ["bls2017 newer", "bls2017 older"]
+  one = str(packaged / "one")
+  assert labels("two", one, one) == ["bls2017 two", "bls2017 one"]
 
 
 @pytest.mark.parametrize(

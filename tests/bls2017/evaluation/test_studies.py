@@ -69,7 +69,7 @@ def test_relaxation_compares_each_lambda(patches) -> None:
   for row in result.rows:
     relaxed, quantized = float(row[1]), float(row[2])
     change = 100 * (relaxed / quantized - 1)
-    assert float(row[3].rstrip("%")) == pytest.approx(change, abs=0.1)
+    assert float(row[3].rstrip("%")) == pytest.approx(change, abs=0.2)
 
 
 @pytest.mark.parametrize("study", studies.CHOICES)

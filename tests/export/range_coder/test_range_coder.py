@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from bls2017.format import coding_tables
 from export.range_coder import stock_decoder, stock_encoder, stock_streams
 from tests import laws
-from tests.bls2017.format import tables_strategy
-from tests.export.range_coder import reference
+from tests.bls2017.format import reference_coder, tables_strategy
 
 _NUMBERS = tf.TensorSpec((None,), tf.int32)
 _IMAGES = stock_streams.Images(_NUMBERS, _NUMBERS)
@@ -99,7 +98,9 @@ def decode(
 def _check(rows, tables) -> list[list[bytes]]:
   """Asserts that images are coded as the reference does, and come back."""
   streams = encode(rows, tables)
-  assert streams == [reference.encode_rows(r, t) for r, t in zip(rows, tables)]
+  assert streams == [
+    reference_coder.encode_rows(r, t) for r, t in zip(rows, tables)
+  ]
   decoded = decode(streams, [len(r) for r in rows], tables)
   for found, expected in zip(decoded, rows):
     np.testing.assert_array_equal(found, expected)
@@ -110,7 +111,7 @@ def _check_any(streams, positions, tables) -> None:
   """Asserts that streams are accepted or refused as by the reference."""
   decoded = decode(streams, positions, tables)
   for found, *of_image in zip(decoded, streams, positions, tables):
-    expected = reference.decode_rows(*of_image)
+    expected = reference_coder.decode_rows(*of_image)
     assert (found is None) == (expected is None)
     np.testing.assert_array_equal(found, expected)
 
@@ -129,7 +130,7 @@ def _batches(draw):
       seed, channels, largest, skew, draw(st.integers(1, 20)), activities
     )
     positions, flat = draw(st.integers(1, 40)), draw(st.booleans())
-    rows = reference.likely_rows(tables, positions, seed, flat)
+    rows = tables_strategy.likely_rows(tables, positions, seed, flat)
     images.append((rows, tables))
   return tuple(zip(*images))
 
@@ -159,7 +160,7 @@ def test_streams_are_those_of_the_reference(batch):
 )
 def test_any_bytes_are_refused_or_the_streams_of_an_image(batch, changes):
   rows, tables = batch
-  streams = [reference.encode_rows(r, t) for r, t in zip(rows, tables)]
+  streams = [reference_coder.encode_rows(r, t) for r, t in zip(rows, tables)]
   for number, content, appended in changes:
     of_image = streams[number % len(streams)]
     lane = number % len(of_image)
@@ -230,7 +231,7 @@ def test_the_most_sets_of_tables_need_no_more_digits_than_there_are():
     tables_strategy.make_tables(seed, 6, 300, skew, 50, most)
     for seed, skew in ((0, 0.0), (1, 1.0))
   ]
-  _check([reference.likely_rows(t, 120, 0, True) for t in tables], tables)
+  _check([tables_strategy.likely_rows(t, 120, 0, True) for t in tables], tables)
 
 
 def test_without_live_channels_streams_are_empty():
@@ -246,7 +247,9 @@ def test_many_lanes_are_shared_by_two_threads():
     for seed, lane_positions in enumerate((7, 1, 30, 2))
   ]
   counts = 40, many, 70, 300
-  rows = [reference.likely_rows(t, n, 0, False) for t, n in zip(tables, counts)]
+  rows = [
+    tables_strategy.likely_rows(t, n, 0, False) for t, n in zip(tables, counts)
+  ]
   streams = _check(rows, tables)
   streams[1][many // 2] += b"\0"
   decoded = decode(streams, counts, tables)

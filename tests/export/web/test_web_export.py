@@ -130,5 +130,5 @@ def test_the_command_refuses_options_of_the_other_format(tmp_path):
   site = f"--output_dir={tmp_path / 'site'}"
   for chosen, flag in (("web", "--version=1"), ("serving", "--tfjs=.")):
     process = commands.run("export", site, f"--format={chosen}", flag)
-    assert "does not go with" in commands.assert_fails(process, 2)
+    assert "is not for --format" in commands.assert_fails(process, 2)
   assert not os.listdir(tmp_path)
