@@ -68,8 +68,8 @@ EXTREMES = (48, 64)
 PIXELS = {"largest_difference": 1, "differing_share": 0.1}
 """How near a decoder's samples must come to those of the PNG files.
 
-With weights of 16 bits, some 3% of them are a level away; more by chance in a
-small image.
+Decoders of 32-bit floats have 0.01% a level away; a coarser one may have more,
+and by chance more yet in a small image.
 """
 
 MAX_PIXELS = 2**26
