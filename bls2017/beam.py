@@ -43,7 +43,7 @@ def run(
   make_work: Callable[[], work_lib.Work],
   overwrite: bool,
   options: list[str],
-) -> tuple[pool.Summary, list[str]]:
+) -> tuple[pool.Totals, list[str]]:
   """Codes all files of a pattern and waits for the end.
 
   Args:
@@ -108,7 +108,7 @@ def run(
     _Files.delete([temporary])
   rows = [json.loads(line) for line in _read(kept).splitlines()]
   rows.sort(key=lambda row: str(row["input"]))
-  summary = pool.Summary(exit_code=rows[0]["exit_code"] if rows else 0)
+  summary = pool.Totals(exit_code=rows[0]["exit_code"] if rows else 0)
   ours = metric.MetricsFilter().with_namespace(__name__)
   for counter in result.metrics().query(ours)["counters"]:
     setattr(summary, counter.key.metric.name, counter.result)

@@ -103,7 +103,7 @@ def image(
   part = Region(*(region or (0, 0, width, height)))
   _check_region(part, height, width)
   needed = _needed_positions(part, height, width)
-  rows = _Rows(file, needed)
+  rows = _PartRows(file, needed)
   # Up to the end of the last position, or of the image.
   left, top = needed.x * lanes.DOWNSAMPLING, needed.y * lanes.DOWNSAMPLING
   bands = model.transforms(file.header.quality_index).bands(
@@ -154,7 +154,7 @@ def _needed_positions(region: Region, height: int, width: int) -> Region:
   return Region(left, top, right - left, bottom - top)
 
 
-class _Rows:
+class _PartRows:
   """The table indices of a part of a file's positions, as they are needed."""
 
   def __init__(self, file: container.File, part: Region):

@@ -33,7 +33,7 @@ _NAME, _SIGNATURE = 1, 3
 _KEY, _VALUE = 1, 2
 
 
-class Request(NamedTuple):
+class Call(NamedTuple):
   """A request of one item to a signature.
 
   Attributes:
@@ -45,7 +45,7 @@ class Request(NamedTuple):
   inputs: dict[str, np.ndarray]
 
 
-def requests(image: np.ndarray, quality: float, file: bytes) -> list[Request]:
+def requests(image: np.ndarray, quality: float, file: bytes) -> list[Call]:
   """Makes a request for every signature.
 
   Args:
@@ -59,13 +59,11 @@ def requests(image: np.ndarray, quality: float, file: bytes) -> list[Request]:
   data = {"compressed_bytes": _strings(file)}
   jpeg_quality = {"jpeg_quality": np.array([90], np.int32)}
   return [
-    Request("serving_default", {"image_bytes": png, **qualities}),
-    Request("compress", {"image_bytes": jpeg, **qualities}),
-    Request("compress_image", {"image": image[None], **qualities}),
-    Request("decompress_to_jpeg", {**data, **jpeg_quality}),
-    *(
-      Request(name, data) for name in ("decompress", "decompress_image", "info")
-    ),
+    Call("serving_default", {"image_bytes": png, **qualities}),
+    Call("compress", {"image_bytes": jpeg, **qualities}),
+    Call("compress_image", {"image": image[None], **qualities}),
+    Call("decompress_to_jpeg", {**data, **jpeg_quality}),
+    *(Call(name, data) for name in ("decompress", "decompress_image", "info")),
   ]
 
 
@@ -81,7 +79,7 @@ def _picture(height: int, width: int) -> np.ndarray:
   return np.rint(127 + 96 * waves).astype(np.uint8)
 
 
-def write(version_dir: str, model_name: str, requests: list[Request]) -> None:
+def write(version_dir: str, model_name: str, requests: list[Call]) -> None:
   """Writes requests into a SavedModel's directory."""
   directory = os.path.join(version_dir, DIRECTORY)
   os.makedirs(directory)
@@ -90,7 +88,7 @@ def write(version_dir: str, model_name: str, requests: list[Request]) -> None:
       writer.write(_to_bytes(request, model_name))
 
 
-def replay(version_dir: str, requests: list[Request]) -> None:
+def replay(version_dir: str, requests: list[Call]) -> None:
   """Loads a SavedModel as a model server does, and answers requests.
 
   Raises:
@@ -123,7 +121,7 @@ def _strings(data: bytes) -> np.ndarray:
   return np.array([data], object)
 
 
-def _to_bytes(request: Request, model_name: str) -> bytes:
+def _to_bytes(request: Call, model_name: str) -> bytes:
   spec = _field(_NAME, model_name.encode())
   spec += _field(_SIGNATURE, request.signature.encode())
   body = _field(_MODEL_SPEC, spec)

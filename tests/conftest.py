@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -29,6 +31,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
       names.index(item.path.name) if item.path.name in names else len(names)
     )
   )
+
+
+@pytest.fixture(autouse=True)
+def levels_of_logging() -> Iterator[None]:
+  """Commands set them for their process, which a test shares with others."""
+  loggers = [
+    logging.getLogger(name) for name in ("bls2017", "bls2017.images.reading")
+  ]
+  before = [logger.level for logger in loggers]
+  yield
+  for logger, level in zip(loggers, before):
+    logger.setLevel(level)
 
 
 def synthetic_photograph(seed: int, height: int, width: int) -> np.ndarray:

@@ -52,7 +52,7 @@ def test_the_first_block_compresses_a_photograph_and_gives_it_back(tmp_path):
 def test_the_lines_of_python_run(tmp_path, monkeypatch):
   (block,) = _blocks("python")
   monkeypatch.chdir(tmp_path)
-  writing.write(images.photograph(40, 60), "photo.jpg")
+  writing.write(images.photograph(40, 60), "photo.png")
   names: dict[str, Any] = {}
   exec(block, names)
   assert names["image"].shape == (40, 60, 3)

@@ -12,7 +12,7 @@ from absl.flags import argparse_flags
 from bls2017 import errors
 
 
-class _Parser(argparse_flags.ArgumentParser):
+class _FlagsParser(argparse_flags.ArgumentParser):
   def error(self, message: str) -> NoReturn:
     raise errors.UsageError(message)
 
@@ -37,7 +37,7 @@ def run(
     accepted.register_key_flag_for_module(sys.argv[0], flag)
     if flag.default not in (None, "", False):
       flag.help += f" (default: {flag.default_as_str})"
-  parser = _Parser(inherited_absl_flags=accepted, **described)
+  parser = _FlagsParser(inherited_absl_flags=accepted, **described)
   try:
     _, others = parser.parse_known_args(arguments)
   except flags.Error as e:

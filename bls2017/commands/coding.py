@@ -248,7 +248,7 @@ def _many(
   return exit_codes[0] if exit_codes else summary.exit_code
 
 
-def log_summary(summary: pool.Summary) -> None:
+def log_summary(summary: pool.Totals) -> None:
   """Says what was done with many files."""
   if summary.left_out:
     kinds = [f"{n} {ending}" for ending, n in sorted(summary.left_out.items())]

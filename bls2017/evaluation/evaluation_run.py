@@ -102,7 +102,7 @@ def require_packages() -> None:
 
 
 def draw_figure(
-  image: measurement.ImageFile, matches: dict[str, measurement.Match]
+  image: measurement.Original, matches: dict[str, measurement.Match]
 ) -> bytes:
   """Draws an image and its reconstructions in two columns, with captions.
 
@@ -131,8 +131,8 @@ def draw_figure(
 
 
 def _find(
-  images: Sequence[measurement.ImageFile], name: str
-) -> measurement.ImageFile:
+  images: Sequence[measurement.Original], name: str
+) -> measurement.Original:
   """The image of a name, with or without its ending."""
   for image in images:
     if name in (image.name, os.path.splitext(image.name)[0]):

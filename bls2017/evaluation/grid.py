@@ -26,7 +26,7 @@ from typing import Any, Callable, NamedTuple, TypeVar
 from bls2017 import errors, files
 from bls2017.evaluation import image_codecs, measurement
 from bls2017.evaluation.image_codecs import ImageCodec
-from bls2017.evaluation.measurement import Failure, ImageFile, Row
+from bls2017.evaluation.measurement import Failure, Original, Row
 
 RESULTS_NAME = "results.csv"
 
@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 class Measurements(NamedTuple):
   """All that was measured; `rows` may hold other images and codecs, too."""
 
-  images: tuple[ImageFile, ...]
+  images: tuple[Original, ...]
   codecs: tuple[ImageCodec, ...]
   rows: dict[measurement.Key, Row]
   failures: tuple[Failure, ...]
@@ -179,7 +179,7 @@ def evaluate(
     failures.append(failure)
     _log.warning("skipping %s: %s", failure.what, failure.reason)
 
-  images: dict[str, ImageFile] = {}
+  images: dict[str, Original] = {}
   found = pool.map(measurement.inspect, paths)
   for image in told(progress, "reading", len(paths), found):
     if isinstance(image, Failure):

@@ -30,7 +30,7 @@ Key = tuple[str, str, str, str, str, float]
 """Everything that a measurement depends on: fields of its `Row`."""
 
 
-class ImageFile(NamedTuple):
+class Original(NamedTuple):
   """An image: its path, name and size, and a hash of its decoded pixels."""
 
   path: str
@@ -102,7 +102,7 @@ class Row(NamedTuple):
     return self[3:9]
 
 
-def key(image: ImageFile, codec: ImageCodec, quality: float) -> Key:
+def key(image: Original, codec: ImageCodec, quality: float) -> Key:
   """The `Row.key` of a measurement."""
   about = codec.name, codec.version, codec.settings_text, codec.model_id
   return (image.hash, *about, float(quality))
@@ -160,7 +160,7 @@ def start_worker(started: Any) -> None:
     os.sched_setaffinity(0, {cores[number % len(cores)]})
 
 
-def inspect(path: str) -> ImageFile | Failure:
+def inspect(path: str) -> Original | Failure:
   """Reads an image and identifies it by its pixels."""
   try:
     x = reading.read_rgb(path)
@@ -169,11 +169,11 @@ def inspect(path: str) -> ImageFile | Failure:
   height, width = x.shape[:2]
   digest = hashlib.sha256(f"{width}x{height};".encode() + x.tobytes())
   name = " ".join(os.path.basename(path).split())
-  return ImageFile(path, name, width, height, digest.hexdigest()[:16])
+  return Original(path, name, width, height, digest.hexdigest()[:16])
 
 
 def measure(
-  image: ImageFile, codec: ImageCodec, quality: float
+  image: Original, codec: ImageCodec, quality: float
 ) -> Row | Failure:
   """Codes an image once and measures the result."""
   try:
@@ -184,7 +184,7 @@ def measure(
 
 
 def match(
-  image: ImageFile, bpp: float, codecs: Sequence[ImageCodec]
+  image: Original, bpp: float, codecs: Sequence[ImageCodec]
 ) -> dict[str, Match]:
   """Makes files of about one rate, as in the paper's figures.
 
@@ -207,7 +207,7 @@ def match(
 
 
 def _quality_at(
-  image: ImageFile, codec: ImageCodec, bpp: float, nearest: bool
+  image: Original, codec: ImageCodec, bpp: float, nearest: bool
 ) -> float:
   """The smallest quality of a rate, or the one that comes nearest to it."""
   x, _ = _original(image.path)
@@ -245,7 +245,7 @@ def _warm_up(codec: ImageCodec, x: np.ndarray, quality: float) -> None:
     codec.decode(codec.encode(x, quality).data)
 
 
-def _measured(image: ImageFile, codec: ImageCodec, quality: float) -> Match:
+def _measured(image: Original, codec: ImageCodec, quality: float) -> Match:
   x, reference = _original(image.path)
   _warm_up(codec, x, quality)
   started = time.perf_counter()

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bls2017.evaluation import grid, measurement
-from bls2017.evaluation.measurement import ImageFile, Row
+from bls2017.evaluation.measurement import Original, Row
 from bls2017.images import metrics
 
 METHOD = "pchip"
@@ -101,7 +101,7 @@ class Delta(NamedTuple):
 
 
 def measured_curves(
-  measured: grid.Measurements, *images: ImageFile
+  measured: grid.Measurements, *images: Original
 ) -> tuple[Curve, ...]:
   """Averages over images, by default all of them; a curve for each codec.
 

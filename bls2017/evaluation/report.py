@@ -32,7 +32,7 @@ from bls2017.images import reading
 
 FILE_NAME = "report.html"
 
-Comparison = tuple[measurement.ImageFile, dict[str, measurement.Match]]
+Comparison = tuple[measurement.Original, dict[str, measurement.Match]]
 """An image, and its files at one rate by the codecs' labels."""
 
 _TEMPLATE = os.path.join(os.path.dirname(__file__), "templates", "report.html")
@@ -60,7 +60,7 @@ _UNKNOWN = "\u2013"
 def render(
   result: summary.Summary,
   comparisons: Sequence[Comparison] = (),
-  answers: Sequence[study_results.Result] = (),
+  answers: Sequence[study_results.StudyResult] = (),
 ) -> str:
   """Makes the page.
 
@@ -148,7 +148,7 @@ def _chart(chart: plots.Chart) -> dict[str, Any]:
 
 
 def _comparison(
-  image: measurement.ImageFile,
+  image: measurement.Original,
   matches: dict[str, measurement.Match],
   pictures: dict[str, int],
 ) -> dict[str, Any]:
@@ -257,7 +257,7 @@ def _codec_table(result: summary.Summary) -> str:
   return _table(head, rows)
 
 
-def _study(answer: study_results.Result) -> str:
+def _study(answer: study_results.StudyResult) -> str:
   findings = "".join(f"<p>{html.escape(text)}</p>" for text in answer.findings)
   return (
     f"<h2>{html.escape(answer.title)}</h2>{findings}"

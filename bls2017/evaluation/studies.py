@@ -23,7 +23,7 @@ import tensorflow as tf
 from bls2017 import errors
 from bls2017.common.config import LMBDAS, ModelConfig
 from bls2017.evaluation import grid, plots, rate_distortion
-from bls2017.evaluation.study_results import Result
+from bls2017.evaluation.study_results import StudyResult
 from bls2017.images import metrics
 from bls2017.training import checkpoints, data
 from bls2017.training.model import BLS2017Model
@@ -71,7 +71,7 @@ def run(
   train_images: str | None = None,
   train_dir: str | None = None,
   steps: int = 3000,
-) -> Result:
+) -> StudyResult:
   """Answers a question.
 
   Args:
@@ -176,7 +176,7 @@ def train(
   return float(np.median(seconds))
 
 
-def relaxation(model: BLS2017Model, patches: np.ndarray) -> Result:
+def relaxation(model: BLS2017Model, patches: np.ndarray) -> StudyResult:
   """Compares noisy with rounded latents, level by level.
 
   Args:
@@ -213,7 +213,7 @@ def relaxation(model: BLS2017Model, patches: np.ndarray) -> Result:
     series.append(plots.Series("equal", ends, ends, line="dashed"))
     labels = f"quantized: {unit}", f"relaxed: {unit}"
     charts.append(plots.Chart(f"{title} of each image", *labels, series))
-  return Result(
+  return StudyResult(
     "relaxation",
     "How well does the relaxed problem match the quantized one?",
     [finding],
@@ -233,7 +233,7 @@ def compare_choices(
   steps: int,
   progress: grid.Progress,
   small: ModelConfig = SMALL,
-) -> Result:
+) -> StudyResult:
   """Trains small models alike but for one choice, and compares them.
 
   Args:
@@ -262,7 +262,7 @@ def compare_choices(
   histograms.append(
     plots.Series("Gaussian", middles.tolist(), gaussian.tolist(), line="dashed")
   )
-  return Result(
+  return StudyResult(
     study,
     _TITLES[study],
     [

@@ -16,7 +16,7 @@ from bls2017.evaluation import plots, rate_distortion
 STUDIES = ("relaxation", "transforms", "densities")
 
 
-class Result(NamedTuple):
+class StudyResult(NamedTuple):
   """One of `STUDIES`: question, and answer in sentences, table and charts."""
 
   name: str
@@ -27,7 +27,7 @@ class Result(NamedTuple):
   charts: Sequence[plots.Chart]
 
 
-def save(result: Result, directory: str) -> None:
+def save(result: StudyResult, directory: str) -> None:
   """Writes a result as JSON, and its charts as a PNG beside it.
 
   Raises:
@@ -39,7 +39,7 @@ def save(result: Result, directory: str) -> None:
   plots.draw(result.charts, f"{path}.png")
 
 
-def load_all(directory: str) -> list[Result]:
+def load_all(directory: str) -> list[StudyResult]:
   """The results that were saved in a directory."""
   saved = []
   for name in STUDIES:
@@ -49,5 +49,5 @@ def load_all(directory: str) -> list[Result]:
       for chart in values["charts"]:
         chart["series"] = [plots.Series(**s) for s in chart["series"]]
       values["charts"] = [plots.Chart(**chart) for chart in values["charts"]]
-      saved.append(Result(**values))
+      saved.append(StudyResult(**values))
   return saved

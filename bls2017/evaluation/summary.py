@@ -105,7 +105,7 @@ def to_json(summary: Summary) -> dict[str, Any]:
   return rate_distortion.to_json(content)
 
 
-class Verdict(NamedTuple):
+class Advantage(NamedTuple):
   """A learned codec against another: labels, and BD-rates in percent, RGB."""
 
   test: str
@@ -126,7 +126,7 @@ def fewer(rate: float) -> str:
   return f"{abs(rate):.1f}% {'fewer' if rate < 0 else 'more'}"
 
 
-def headline(summary: Summary) -> list[Verdict]:
+def headline(summary: Summary) -> list[Advantage]:
   """Learned codecs against what they should be compared with, easiest first.
 
   Of the paper's curves that is the one tuned for the measure that the codec's
@@ -134,7 +134,7 @@ def headline(summary: Summary) -> list[Verdict]:
   """
   rates = {(d.test, d.anchor, d.distortion): d.bd_rate for d in summary.deltas}
   verdicts = [
-    Verdict(
+    Advantage(
       test.label,
       anchor.label,
       rates[test.label, anchor.label, "psnr_rgb"],

@@ -42,7 +42,7 @@ class Outcome(NamedTuple):
 
 
 @dataclasses.dataclass
-class Summary:
+class Totals:
   """The sums of a run.
 
   Attributes:
@@ -103,7 +103,7 @@ def run(
   overwrite: bool = False,
   workers: int | None = None,
   progress: Callable[[Outcome], bool | None] = lambda outcome: None,
-) -> Summary:
+) -> Totals:
   """Does the work for every file.
 
   Args:
@@ -119,7 +119,7 @@ def run(
     What was done.
   """
   started = time.perf_counter()
-  summary, stopped = Summary(), False
+  summary, stopped = Totals(), False
   first_failure = -1
   numbered = enumerate(jobs)
   workers = workers or cores.usable_cores()

@@ -138,7 +138,7 @@ class GraphCodec(tf.Module):
       return tf.cond(
         tf.size(lengths) > 0,
         lambda: graph_container.pack(
-          graph_container.Header(*header), self.model_id, payload, lengths
+          graph_container.Headers(*header), self.model_id, payload, lengths
         ),
         lambda: tf.constant(""),
       )
@@ -221,7 +221,7 @@ class GraphCodec(tf.Module):
     return Opened(height, width, index, payload, lengths, faults)
 
   def _lanes(
-    self, data: tf.Tensor, header: graph_container.Header
+    self, data: tf.Tensor, header: graph_container.Headers
   ) -> graph_lanes.Lanes:
     positions = graph_container.positions(header.height, header.width)
     index = header.quality_index

@@ -11,7 +11,7 @@ from export import verdict
 from export.graph import byte_fields, graph_lanes
 
 
-class Header(NamedTuple):
+class Headers(NamedTuple):
   """The fields of a file that say what it holds, int32 scalars.
 
   Attributes:
@@ -32,7 +32,7 @@ def positions(height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
 
 
 def pack(
-  header: Header, model_id: bytes, payload: tf.Tensor, lengths: tf.Tensor
+  header: Headers, model_id: bytes, payload: tf.Tensor, lengths: tf.Tensor
 ) -> tf.Tensor:
   """Makes the bytes of a file, a string scalar.
 
@@ -59,7 +59,7 @@ def pack(
 
 def unpack_header(
   data: tf.Tensor, model_id: bytes, qualities: int, max_pixels: int
-) -> tuple[Header, verdict.Verdict]:
+) -> tuple[Headers, verdict.Verdict]:
   """Checks and reads the beginning of a file.
 
   Args:
@@ -100,7 +100,7 @@ def unpack_header(
     over_limit(height, width, max_pixels),
   )  # fmt: skip
   sides = tf.cast(height, tf.int32), tf.cast(width, tf.int32)
-  return Header(*sides, index), faults
+  return Headers(*sides, index), faults
 
 
 def _faults_of_bytes(data: tf.Tensor, content: tf.Tensor) -> list[verdict.Case]:

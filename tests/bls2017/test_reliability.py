@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import resource
 import struct
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -144,17 +146,25 @@ def test_a_disk_that_is_full_leaves_the_old_file(tmp_path, model_flag):
   photo, output = tmp_path / "photo.png", tmp_path / "x.bls"
   Image.fromarray(images.photograph(200, 200)).save(photo)
   output.write_bytes(b"old")
-  done = commands.run(
-    "compress", str(photo), str(output), "--overwrite", "--quality=2",
-    model_flag, preexec_fn=_no_file_beyond_100_bytes,
-  )  # fmt: skip
+  with _no_file_beyond_100_bytes():
+    done = commands.run(
+      "compress", str(photo), str(output), "--overwrite", "--quality=2",
+      model_flag,
+    )  # fmt: skip
   commands.assert_fails(done, 6)
   assert output.read_bytes() == b"old"
   assert len(list(tmp_path.iterdir())) == 2
 
 
-def _no_file_beyond_100_bytes() -> None:
-  resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+@contextlib.contextmanager
+def _no_file_beyond_100_bytes() -> Iterator[None]:
+  """A limit that commands inherit; a fork among gRPC's threads may fail."""
+  before = resource.getrlimit(resource.RLIMIT_FSIZE)
+  resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+  try:
+    yield
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_same_tables_but_other_synthesis_weights_are_another_model(codec):

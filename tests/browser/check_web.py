@@ -78,7 +78,7 @@ IMAGES_PAGE = """<!doctype html>
 <script type="module" src="images.js"></script>
 """
 IMAGES_SCRIPT = """
-import {showImages} from './decoder/bls2017.js';
+import {showImages} from './decoder/images.js';
 showImages();
 """
 

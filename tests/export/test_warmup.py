@@ -38,8 +38,8 @@ def test_there_are_requests_for_every_signature(base_dir):
 
 def test_requests_survive_writing(tmp_path):
   sent = [
-    warmup.Request("a", {"x": np.array([b"\0" * 300, b""], object)}),
-    warmup.Request(
+    warmup.Call("a", {"x": np.array([b"\0" * 300, b""], object)}),
+    warmup.Call(
       "b", {"y": np.float32([1, 2]), "z": np.zeros((1, 2, 3), np.uint8)}
     ),
   ]
@@ -70,7 +70,7 @@ def test_replaying_finds_failing_requests(tmp_path, x, message):
   path = str(tmp_path / "1")
   signature = {"answer": _answer.get_concrete_function()}
   tf.saved_model.save(tf.Module(), path, signature)
-  requests = [warmup.Request("answer", {"x": np.int32(x)})]
+  requests = [warmup.Call("answer", {"x": np.int32(x)})]
   if message is None:
     warmup.replay(path, requests)
   else:

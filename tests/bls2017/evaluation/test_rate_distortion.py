@@ -92,7 +92,7 @@ def test_published_curves_stand_beside_the_whole_kodak_set_only() -> None:
   dense = next(c for c in published if c.codec["name"] == codec.name)
   chosen = dense.points[20 : 20 + len(codec.qualities)]
   kodak = tuple(
-    measurement.ImageFile(f"{h}.png", f"{h}.png", 768, 512, h)
+    measurement.Original(f"{h}.png", f"{h}.png", 768, 512, h)
     for h in sorted(rate_distortion.kodak_hashes())
   )
   rows = {

@@ -88,7 +88,7 @@ def case(measured) -> report.Comparison:
 def text(measured, case) -> str:
   series = plots.Series("gdn", (0.5, 1.0), (30.0, math.nan))
   chart = plots.Chart("title", "x", "y", (series,))
-  study = study_results.Result(
+  study = study_results.StudyResult(
     "transforms", "Is it so?", ["Yes."], ["a"], [["<1>"]], [chart]
   )
   return report.render(summary.summarize(measured), [case, case], [study])

@@ -1,7 +1,8 @@
 /**
  * Decodes .bls images in a browser.
  *
- *     import {decode, showImages} from './decoder/bls2017.js';
+ *     import {decode} from './decoder/bls2017.js';
+ *     import {showImages} from './decoder/images.js';
  *
  *     const {width, height, data} = await decode(bytes);
  *     showImages();  // From now on <img src="x.bls"> works.
@@ -12,7 +13,6 @@
 import {CodecError, ModelError, revived} from './errors.js';
 
 export * from './errors.js';
-export {showImages} from './images.js';
 
 /**
  * Decodes an image.
