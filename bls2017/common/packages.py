@@ -7,7 +7,7 @@ for Python 3.9 to 3.11. Coding needs neither.
 from __future__ import annotations
 
 import importlib.util
-import platform
+import sys
 
 from bls2017 import errors
 
@@ -33,7 +33,7 @@ def require(module: str, purpose: str, package: str) -> None:
 
 def require_tensorflow(purpose: str) -> None:
   """Raises errors.MissingPackageError unless there is TensorFlow."""
-  require("tensorflow", purpose, "tensorflow")
+  require("tensorflow", purpose, "TensorFlow ('bls2017[export]')")
 
 
 def require_training(purpose: str) -> None:
@@ -42,8 +42,7 @@ def require_training(purpose: str) -> None:
   Args:
     purpose: What needs it; begins the message.
   """
-  if not is_installed("tensorflow_compression"):
-    raise errors.MissingPackageError(
-      f"{purpose} needs tensorflow-compression 2.14.1, which exists for Python"
-      f" 3.9 to 3.11; this is Python {platform.python_version()}"
-    )
+  name = "tensorflow-compression ('bls2017[train]')"
+  if sys.version_info >= (3, 12):
+    name += ", for Python 3.9 to 3.11"
+  require("tensorflow_compression", purpose, name)

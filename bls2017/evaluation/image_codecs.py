@@ -10,7 +10,10 @@ setting that is fair under the measures used here:
 - AVIF at 4:4:4, tuned for PSNR rather than for its own taste, speed 6;
 - JPEG XL at effort 7, where the plug-in `pillow-jxl-plugin` is installed.
 
-To add a codec of Pillow, add an `ImageCodec` to `REGISTRY`.
+To add a codec of Pillow, add an `ImageCodec` to `_CODECS`, whose codecs are
+compared by default, or to `_AS_PUBLISHED`, and its name to the help of
+`commands/evaluate.py`. Bytes and PSNR must grow with its quality. Where the
+quality is no argument of `Image.save`, override `encode`.
 """
 
 from __future__ import annotations

@@ -20,7 +20,10 @@ from bls2017.format import coding_tables, lanes, range_coder
 
 MAGIC = b"\x89BLS"
 VERSION = 3
-"""Of the format; files of another version are not read."""
+"""Of the format; files of another version are not read.
+
+Ids of models cover it, so raising it asks for frozen models to be made anew.
+"""
 
 MAX_SIDE = 0xFFFF
 FIRST_QUALITY = 8

@@ -189,7 +189,8 @@ def reset_orientation(exif: bytes, xmp: bytes) -> tuple[bytes, bytes]:
 def upright(metadata: Metadata) -> Metadata:
   """Resets the orientation; leaves Exif out that is damaged."""
   exif = metadata.exif if _is_whole(metadata.exif) else b""
-  return Metadata(*reset_orientation(exif, metadata.xmp))
+  exif, xmp = reset_orientation(exif, metadata.xmp)
+  return metadata._replace(exif=exif, xmp=xmp)
 
 
 def plain_exif(exif: bytes) -> bytes:

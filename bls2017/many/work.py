@@ -133,7 +133,7 @@ def decompression(
     data = read(source)
     image, about = codec.decode(data, region=region, reduce=reduce)
     header = container.unpack_fields(data)
-    picture = reading.Picture(image, None, *about)
+    picture = reading.Picture(image, exif=about.exif, xmp=about.xmp)
     encoded = writing.encode(picture, kind, image_quality)
     if encoded.losses:
       losses = "; ".join(encoded.losses)

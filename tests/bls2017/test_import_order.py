@@ -24,6 +24,7 @@ LEVELS = (
   ("bls2017.beam",),
   ("bls2017.evaluation",),
   ("bls2017.commands",),
+  ("bls2017.__main__",),
 )
 """Rooms of one level do not know each other."""
 
