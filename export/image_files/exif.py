@@ -27,6 +27,12 @@ _ORIENTATION_TAG = 0x0112
 _ENTRY_BYTES = 12
 _UPRIGHT = 1
 
+_SIZES = (0, 1, 0, 2, 3, 0, 1, 0, 2, 3, 0, 0, 0, 3, 0)
+"""For each of TIFF's types: 1 for a byte, 2 for two, 3 for four, 0 for others.
+
+Any type of integer may hold an orientation, though SHORT alone is legal.
+"""
+
 
 def orientation(data: tf.Tensor) -> tf.Tensor:
   """Reads the orientation of a JPEG file.
@@ -118,9 +124,14 @@ def _read_orientation(content: tf.Tensor, tiff: tf.Tensor) -> tf.Tensor:
     value = _short(content, offset)
     return tf.where(big, value, value % 256 * 256 + value // 256)
 
-  upper = short(tiff + tf.where(big, 4, 6))
-  lower = short(tiff + tf.where(big, 6, 4))
-  first = tiff + tf.where(upper == 0, lower, end)
+  def long(offset: tf.Tensor) -> tf.Tensor:
+    """Of four bytes; -1 above 65,535, which nothing here reaches."""
+    upper = short(offset + tf.where(big, 0, 2))
+    lower = short(offset + tf.where(big, 2, 0))
+    return tf.where(upper == 0, lower, -1)
+
+  offset = long(tiff + 4)
+  first = tf.where(offset >= 0, tiff + offset, end)
   first = tf.minimum(first, end)
   count = tf.minimum(short(first), _MAX_ENTRIES)
   entries = first + 2 + _ENTRY_BYTES * tf.range(count)
@@ -128,6 +139,11 @@ def _read_orientation(content: tf.Tensor, tiff: tf.Tensor) -> tf.Tensor:
   high, low = tf.gather(content, entries), tf.gather(content, entries + 1)
   tags = tf.where(big, high * 256 + low, low * 256 + high)
   matching = tf.boolean_mask(entries, tags == _ORIENTATION_TAG)
-  offset = tf.concat([matching, end[None]], 0)[0] + 8
-  value = short(offset)
-  return tf.where((value >= 1) & (value <= 8), value, _UPRIGHT)
+  entry = tf.concat([matching, end[None]], 0)[0]
+  place = entry + 8
+  values = tf.stack([0, content[place], short(place), long(place)])
+  value = values[
+    tf.gather(_SIZES, tf.minimum(short(entry + 2), len(_SIZES) - 1))
+  ]
+  is_stated = (value >= 1) & (value <= 8) & (long(entry + 4) != 0)
+  return tf.where(is_stated, value, _UPRIGHT)

@@ -12,6 +12,7 @@ import tensorflow as tf
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from bls2017 import errors
 from bls2017.images.reading import read_rgb
 from export.image_files import exif, reading
 from tests import images
@@ -109,6 +110,29 @@ def test_exif_orientations_are_undone(read, turned, order):
   data = _encode(RGB, "JPEG", exif=b"Exif\0\0" + start + first + directory)
   assert exif.orientation(data) == turned
   np.testing.assert_array_equal(read(data)[0], read_rgb(data))
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("kind", range(1, 15))
+def test_orientations_of_any_type_are_those_of_the_library(read, kind, order):
+  letter = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I"}
+  for number, turned in ((1, 6), (0, 6), (1, 9), (1, 0)):
+    value = struct.pack(order + letter.get(kind, "H"), turned)
+    entry = struct.pack(order + "HHI", 0x0112, kind, number)
+    tiff = b"II*\0" if order == "<" else b"MM\0*"
+    tiff += struct.pack(order + "IH", 8, 1) + entry + value.ljust(4, b"\0")
+    data = _encode(RGB, "JPEG", exif=b"Exif\0\0" + tiff + bytes(4))
+    np.testing.assert_array_equal(read(data)[0], read_rgb(data))
+
+
+def test_files_without_an_end_or_with_a_wrong_checksum_are_refused(read):
+  jpeg, png = _encode(RGB, "JPEG"), _encode(RGB, "PNG")
+  wrong = bytearray(png)
+  wrong[png.index(b"IEND") - 5] ^= 1  # The checksum of the samples.
+  for data in (jpeg[:-2], png[:-12], bytes(wrong)):
+    assert read(data)[1].status == errors.UnreadableInputError.exit_code
+    with pytest.raises(errors.UnreadableInputError):
+      read_rgb(data)
 
 
 def test_damaged_exif_data_is_ignored(read):
