@@ -156,9 +156,9 @@ def _run(
 ) -> tuple[_State, tf.Tensor]:
   """The state of all lanes after so many steps, and the places of all steps.
 
-  `decode` takes the number of a turn, the part, and of the lanes at work by how
-  much their tables are raised, and the state. It gives the state, the places
-  that `_step` found, int32 [lanes, unroll], and `raised` of the next turn.
+  `decode` takes the number of a turn, the part, by how much the tables of its
+  lanes are raised, and the state of those at work. It gives their state, the
+  places that `_step` found, int32 [lanes, unroll], and `raised` of the next.
   """
   schedule = stock_streams.schedule(steps, unroll)
   any_lanes = tf.TensorShape((1, None))
@@ -172,7 +172,7 @@ def _run(
     ) -> tuple[tf.Tensor, tf.Tensor, _State, tf.TensorArray]:
       active = part.active[t]
       before, others = _parted(state, active)
-      after, upper, raised = decode(t, part, raised[:, :active], before)
+      after, upper, raised = decode(t, part, raised, before)
       # Words past the end are zeros like the first of them.
       after = after._replace(
         pointer=tf.minimum(after.pointer, end[:, :active]),
@@ -259,7 +259,7 @@ def _decode_activities(
   def step(
     t: tf.Tensor, part: stock_streams.Part, raised: tf.Tensor, state: _State
   ) -> tuple[_State, tf.Tensor, tf.Tensor]:
-    state, upper = _step(state, raised, keys, words)
+    state, upper = _step(state, raised[:, : part.active[t]], keys, words)
     return state, tf.transpose(upper), tf.gather(following, upper - 1)
 
   first_raised = _raised(quality * contexts + count)
