@@ -64,7 +64,8 @@ setuptools.setup(
     "ai-edge-litert>=2.1,<3",
     "wasmtime>=45,<60",
     "numpy>=1.23.5,<3",
-    "pillow>=11.3,<14",
+    # Pillow 13 applies its own limit of pixels while it opens WebP.
+    "pillow>=11.3,<13",
     "absl-py>=1.4,<3",
     "tqdm>=4.64,<5",
   ],

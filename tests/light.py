@@ -3,8 +3,8 @@
     python -m pytest -p tests.light tests/bls2017
 
 A plugin of pytest for Pythons without TensorFlow or other extras. It leaves out
-modules that cannot be imported there, tests that the markers `tensorflow` and
-`tfc` say need one, and those of a model that is trained first. The summary
+modules that cannot be imported there, tests whose markers say that they need
+one, and those of a model that is trained first. The summary
 names all of them.
 """
 
@@ -17,9 +17,13 @@ import pytest
 
 from bls2017.common import packages
 
-MARKERS = {"tensorflow": "tensorflow", "tfc": "tensorflow_compression"}
+MARKERS = {
+  "tensorflow": "tensorflow",
+  "tfc": "tensorflow_compression",
+  "evaluation": "bjontegaard",
+}
 EXTRAS = (
-  "apache_beam", "bjontegaard", "matplotlib", "requests",
+  "apache_beam", "matplotlib", "requests",
   "tensorflow_serving", *MARKERS.values(),
 )  # fmt: skip
 
@@ -29,9 +33,14 @@ _left_out: set[str] = set()
 def pytest_ignore_collect(
   collection_path: pathlib.Path, config: pytest.Config
 ) -> bool | None:
-  """Ignores a module whose import needs a missing extra."""
+  """Ignores what cannot be imported without a missing extra.
+
+  That is a module of tests, or a folder by its conftest.py.
+  """
   path = collection_path.relative_to(config.rootpath)
-  if path.match("test_*.py"):
+  if (collection_path / "conftest.py").exists():
+    path /= "conftest.py"
+  if path.match("test_*.py") or path.match("conftest.py"):
     try:
       importlib.import_module(".".join(path.with_suffix("").parts))
     except Exception as e:

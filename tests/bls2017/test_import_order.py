@@ -10,7 +10,9 @@ import pathlib
 
 import pytest
 
-ROOT = pathlib.Path(__file__).parents[2]
+from bls2017 import errors
+
+ROOT = pathlib.Path(errors.__file__).parents[1]
 
 LEVELS = (
   ("bls2017.errors",),

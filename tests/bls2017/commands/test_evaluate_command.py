@@ -21,6 +21,8 @@ from bls2017.evaluation import evaluation_run, grid, rate_distortion
 from bls2017.images import metrics
 from tests import commands, images
 
+pytestmark = pytest.mark.evaluation
+
 CODECS = ["bls2017", "jpeg", "jpeg2000"]
 SIZES = {"a.png": (176, 208), "b.png": (192, 170), "small.png": (40, 33)}
 

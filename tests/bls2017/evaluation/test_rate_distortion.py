@@ -15,6 +15,8 @@ from bls2017.evaluation import (
 )
 from bls2017.images import metrics
 
+pytestmark = pytest.mark.evaluation
+
 RATES = np.array([0.1, 0.2, 0.35, 0.6, 1.0, 1.7])
 
 

@@ -26,6 +26,8 @@ from bls2017.evaluation import (
 from bls2017.images import metrics
 from tests import images
 
+pytestmark = pytest.mark.evaluation
+
 NAME = "a <b> & </script>.png"
 
 

@@ -20,7 +20,8 @@ from tests import images
 from tests.conformance import conformance_set
 
 ROOT = pathlib.Path(__file__).parents[3]
-TEXT = (ROOT / "bls2017/format/FORMAT.md").read_text(encoding="utf-8")
+DOCUMENT = pathlib.Path(container.__file__).with_name("FORMAT.md")
+TEXT = DOCUMENT.read_text(encoding="utf-8")
 GOLDEN = ROOT / "tests/golden/v3"
 BLOCKS = re.findall(r"^```(\S+)\n(.*?)^```$", TEXT, re.M | re.S)
 
