@@ -28,8 +28,8 @@ USAGE = "bls2017 freeze --train_dir=DIR [...] --output_dir=MODEL [FLAGS]"
 _TRAIN_DIR = flags.DEFINE_multi_string(
   "train_dir",
   None,
-  "Directory of a training run. Repeat for several runs, lowest lambdas first;"
-  " where ranges overlap, the later run wins.",
+  "Directory of a training run; of several, the lowest lambdas first. Where"
+  " ranges overlap, the later run wins.",
 )
 _OUTPUT_DIR = flags.DEFINE_string(
   "output_dir", None, "The model directory to write."

@@ -49,8 +49,8 @@ def setting(
 ) -> Any:
   """A field of a configuration, described where it is defined.
 
-  Commands make a flag of every such field (`bls2017.commands.config_flags`),
-  and `check` refuses values outside its bounds.
+  `bls2017.commands.train` makes a flag of every such field, and `check` refuses
+  values outside its bounds.
 
   Args:
     default: The value where none is given.

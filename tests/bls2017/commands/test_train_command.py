@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import glob
 import os
+import pathlib
 import pty
 import re
 import signal
@@ -23,6 +24,7 @@ from bls2017.commands import main, train  # noqa: F401 (defines its flags)
 from bls2017.training import checkpoints
 
 STEPS = 60
+PRETRAINED = pathlib.Path(main.__file__).parents[1] / "pretrained"
 
 
 def _command(photographs, train_dir, *flags):
@@ -250,6 +252,18 @@ def test_usage_errors_are_one_line_and_exit_code_2(
   (record,) = caplog.records
   assert message in record.getMessage() and "\n" not in record.getMessage()
   assert not os.path.exists(train_dir)
+
+
+@pytest.mark.parametrize(
+  "recipe", sorted(PRETRAINED.glob("*/*.flags")), ids=lambda path: path.name
+)
+def test_the_recipes_of_the_packaged_models_are_accepted(
+  recipe, tmp_path, caplog
+):
+  nothing = f"--train_glob={tmp_path}/none/*"
+  flagfile, run = f"--flagfile={recipe}", f"--train_dir={tmp_path}"
+  assert main.main(["train", flagfile, nothing, run]) == 3
+  assert "no training image" in caplog.text
 
 
 def test_no_images_and_no_place_to_write_have_their_exit_codes(
