@@ -56,19 +56,10 @@ def quantize(
   flat = tf.reshape(lengths, [-1])
   increase = tf.gather(flat, entries + 1) - tf.gather(flat, entries)
   symbols = indices + tf.gather(channels.minimum, channels.live)
-  upwards = u - lower > 0.5 + _bends(increase, symbols)
+  bends = quantization.bends(increase, symbols, tf.where)
+  upwards = u - lower > 0.5 + bends
   indices += tf.cast(upwards, tf.int32)
   return _cheapest(indices, lengths, tables), indices
-
-
-def _bends(increase: tf.Tensor, lower: tf.Tensor) -> tf.Tensor:
-  """The bends of `quantization`, of the bits of a step and its lower symbol."""
-  outward = tf.where(lower < 0, quantization.OUTWARD, -quantization.OUTWARD)
-  return tf.where(
-    (lower == 0) | (lower == -1),
-    quantization.BEND * increase * tf.abs(increase),
-    outward,
-  )
 
 
 def _cheapest(
