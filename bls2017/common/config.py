@@ -14,9 +14,6 @@ from typing import Any, Callable
 
 from bls2017 import errors, files
 
-DOWNSAMPLING = 16
-"""Pixels per latent position along a side (paper, section 3.1: 4 x 2 x 2)."""
-
 STAGES = ((9, 4), (5, 2), (5, 2))
 """(kernel support, stride) of the analysis stages; synthesis mirrors them."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from bls2017 import errors
-from bls2017.common import config
+from bls2017.format import lanes
 
 STRENGTHS = (0.0, 0.1, 0.3, 1.0)
 """Weights of a bit where the mask is black (`bls2017.encode.quantization`).
@@ -62,7 +62,7 @@ def darkness(brightness: np.ndarray) -> np.ndarray:
   Returns:
     float32 [positions] in 0..1, by the brightest pixel of each position.
   """
-  block = config.DOWNSAMPLING
+  block = lanes.DOWNSAMPLING
   height, width = brightness.shape
   padded = np.pad(
     brightness, ((0, -height % block), (0, -width % block)), mode="edge"

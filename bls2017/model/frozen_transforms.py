@@ -29,6 +29,7 @@ import numpy as np
 import tensorflow as tf
 
 from bls2017.common import config
+from bls2017.format import lanes
 
 _OUTPUT_STAGE = len(config.STAGES) - 1
 _OUTPUT_CUT = 16
@@ -123,7 +124,7 @@ class FrozenTransforms:
     Args:
       width: int32 scalar, columns of latents.
     """
-    columns, channels = width * config.DOWNSAMPLING, 3
+    columns, channels = width * lanes.DOWNSAMPLING, 3
     carried = []
     for i, (support, stride) in enumerate(config.STAGES):
       carried.append(_zeros(support // 2, columns, channels))

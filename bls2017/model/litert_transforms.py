@@ -27,7 +27,7 @@ from typing import Any, Callable, NamedTuple
 
 import numpy as np
 
-from bls2017.common import config, cores
+from bls2017.common import cores
 from bls2017.format import lanes
 
 ANALYSIS, SYNTHESIS = "analysis", "synthesis"
@@ -183,13 +183,13 @@ def _along(side: int, longest: int, reach: _Reach) -> list[_Window]:
 
 def _scaled(latents: slice) -> slice:
   """The pixels of rows or columns of latents."""
-  step = config.DOWNSAMPLING
+  step = lanes.DOWNSAMPLING
   return slice(latents.start * step, latents.stop * step)
 
 
 def _pixels(image: np.ndarray, row: _Window, column: _Window) -> np.ndarray:
   """A window of an image; beyond its last row and column, these repeat."""
-  step = config.DOWNSAMPLING
+  step = lanes.DOWNSAMPLING
   window = image[
     row.start * step : row.end * step, column.start * step : column.end * step
   ]

@@ -6,6 +6,7 @@ import dataclasses
 
 from bls2017.common import config
 from bls2017.common.config import setting
+from bls2017.format import lanes
 
 STRATEGIES = ("none", "mirrored", "multi_worker")
 PROXIES = ("noise", "mixed")
@@ -31,8 +32,8 @@ class TrainConfig:
   validation_images: int = setting(32, "Held-out files to use.", at_least=1)
   patch_size: int = setting(
     128,
-    f"Side of training patches in pixels, a multiple of {config.DOWNSAMPLING}.",
-    at_least=config.DOWNSAMPLING,
+    f"Side of training patches in pixels, a multiple of {lanes.DOWNSAMPLING}.",
+    at_least=lanes.DOWNSAMPLING,
   )
   patches_per_level: int = setting(1, "Patches a level and step.", at_least=1)
   min_scale: float = setting(
@@ -95,8 +96,8 @@ class TrainConfig:
   def __post_init__(self) -> None:
     config.check(self)
     config.require(
-      self.patch_size % config.DOWNSAMPLING == 0,
-      f"patch_size must be a multiple of {config.DOWNSAMPLING}",
+      self.patch_size % lanes.DOWNSAMPLING == 0,
+      f"patch_size must be a multiple of {lanes.DOWNSAMPLING}",
     )
     config.require(0 < self.min_scale <= 1, "min_scale must be in (0, 1]")
     config.require(

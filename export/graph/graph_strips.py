@@ -11,7 +11,7 @@ from typing import Any, Callable
 
 import tensorflow as tf
 
-from bls2017.common import config
+from bls2017.format import lanes
 from bls2017.model import frozen_transforms
 
 STRIP_POSITIONS = 4096
@@ -35,7 +35,7 @@ def analysis(
   """
   return _in_strips(
     x,
-    config.DOWNSAMPLING,
+    lanes.DOWNSAMPLING,
     transforms.analysis_start,
     transforms.analysis_strip,
     tf.float32,

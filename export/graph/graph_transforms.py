@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable
 import numpy as np
 import tensorflow as tf
 
-from bls2017.common import config
+from bls2017.format import lanes
 from bls2017.model import frozen_transforms
 from export.graph import graph_strips
 
@@ -110,7 +110,7 @@ def _held_once(function: Callable[..., Any], argument: tf.TensorSpec) -> Any:
 
 def _pad(image: tf.Tensor) -> tf.Tensor:
   height, width, _ = tf.unstack(tf.shape(image))
-  bottom = -height % config.DOWNSAMPLING
-  right = -width % config.DOWNSAMPLING
+  bottom = -height % lanes.DOWNSAMPLING
+  right = -width % lanes.DOWNSAMPLING
   image = tf.concat([image, tf.tile(image[-1:], [bottom, 1, 1])], 0)
   return tf.concat([image, tf.tile(image[:, -1:], [1, right, 1])], 1)

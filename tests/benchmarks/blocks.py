@@ -17,7 +17,7 @@ import glob
 import numpy as np
 
 from bls2017 import codec as codec_lib
-from bls2017.common import config
+from bls2017.format import lanes
 from bls2017.images import metrics, reading
 
 
@@ -53,7 +53,7 @@ def _excess_across_rows(luma: np.ndarray) -> float:
   steps = np.abs(np.diff(luma, axis=0))  # steps[i] leads from row i to i + 1.
   excess = steps[1:-1] - (steps[:-2] + steps[2:]) / 2
   rows = np.arange(2, len(luma) - 1)  # Where the steps of `excess` arrive.
-  at_block = rows % config.DOWNSAMPLING == 0
+  at_block = rows % lanes.DOWNSAMPLING == 0
   return float(excess[at_block].mean() - excess[~at_block].mean())
 
 
