@@ -10,6 +10,7 @@ symbols and files.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import threading
 from typing import Any, NamedTuple, Union
@@ -347,10 +348,13 @@ class Codec:
     More bytes cannot be a file of this codec: whoever reads them from somewhere
     need not read on.
     """
-    channels = [self.model.config.num_latents]
-    for name in packaged_models.names():
-      channels.append(model_directory.read_config(name).num_latents)
-    return container.max_file_bytes(self.max_pixels, max(channels) + 1)
+    return container.max_file_bytes(self.max_pixels, self._most_latents + 1)
+
+  @functools.cached_property
+  def _most_latents(self) -> int:
+    """The channels of the largest model whose files can be read."""
+    configs = map(model_directory.read_config, packaged_models.names())
+    return max(c.num_latents for c in (self.model.config, *configs))
 
   def _verify(self, data: bytes, encoding: search.Encoding) -> None:
     """Refuses bytes that do not decode to what was encoded."""
