@@ -24,6 +24,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Callable, NamedTuple, TypeVar
 
 from bls2017 import errors, files
+from bls2017.common import cores
 from bls2017.evaluation import image_codecs, measurement
 from bls2017.evaluation.image_codecs import ImageCodec
 from bls2017.evaluation.measurement import Failure, Original, Row
@@ -120,13 +121,12 @@ def worker_processes(count: int | None = None) -> Iterator[futures.Executor]:
   """Starts processes for the functions of `bls2017.evaluation.measurement`.
 
   Args:
-    count: How many; by default as many as there are cores.
+    count: How many; by default as many as there are usable cores.
 
   Raises:
     errors.CodecError: if one of them dies.
   """
-  if count is None and hasattr(os, "sched_getaffinity"):
-    count = len(os.sched_getaffinity(0))
+  count = count or cores.usable_cores()
   # A forked process would inherit locks that other threads hold.
   context = multiprocessing.get_context("spawn")
   pool = futures.ProcessPoolExecutor(
