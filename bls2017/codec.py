@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Union
 
 import numpy as np
 
-from bls2017 import decode, errors
+from bls2017 import decode, errors, files
 from bls2017.encode import request as request_lib
 from bls2017.encode import search
 from bls2017.format import container
@@ -27,6 +27,11 @@ from bls2017.model import model_directory, packaged_models
 
 FileBytes = Union[bytes, bytearray, memoryview]
 """The bytes of a file, in any object that holds bytes."""
+
+_EXPECTED = (
+  "a compressed file is bytes, a bytearray, a memoryview or another object of"
+  " bytes"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -379,7 +384,7 @@ class Codec:
   def _open(
     self, data: FileBytes
   ) -> tuple[container.File, model_directory.FrozenModel]:
-    data = as_bytes(data)
+    data = files.as_bytes(data, _EXPECTED)
     model = self._model_of(container.unpack_fields(data).model_id)
     return decode.open(data, model, self.max_pixels), model
 
@@ -406,16 +411,3 @@ def _metadata(boxes: tuple[container.Box, ...]) -> metadata_lib.Metadata:
       contents.get(container.EXIF, b""), contents.get(container.XMP, b"")
     )
   )
-
-
-def as_bytes(data: Any) -> bytes:
-  """The bytes of `FileBytes`; raises TypeError for objects of other types."""
-  if isinstance(data, bytes):
-    return data
-  try:
-    return memoryview(data).tobytes()
-  except TypeError:
-    raise TypeError(
-      "a compressed file is bytes, a bytearray, a memoryview or another object"
-      f" of bytes, not {type(data).__name__}"
-    ) from None

@@ -16,7 +16,7 @@ import secrets
 import stat
 import sys
 import time
-from typing import BinaryIO, Union
+from typing import Any, BinaryIO, Union
 
 from bls2017 import errors
 
@@ -108,6 +108,24 @@ def read(path: str, limit: int | None = None) -> bytes:
   if limit is not None and len(data) > limit:
     raise errors.LimitError(f"{path} is longer than {limit} bytes")
   return data
+
+
+def as_bytes(data: Any, expected: str) -> bytes:
+  """The bytes of an object that holds bytes, without a copy of bytes.
+
+  Args:
+    data: The object.
+    expected: What it should be; begins the message.
+
+  Raises:
+    TypeError: if it holds no bytes.
+  """
+  if isinstance(data, bytes):
+    return data
+  try:
+    return memoryview(data).tobytes()
+  except TypeError:
+    raise TypeError(f"{expected}, not {type(data).__name__}") from None
 
 
 def check_output(path: str, overwrite: bool) -> None:

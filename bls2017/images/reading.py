@@ -80,6 +80,11 @@ Source = Union[
 ]  # fmt: skip
 """A path, the bytes of an image file, a binary file, an array, or an image."""
 
+_EXPECTED = (
+  "an image is a path, the bytes of an image file, a binary file, a NumPy array"
+  " or one of Pillow's images"
+)
+
 _log = logging.getLogger(__name__)
 
 
@@ -136,7 +141,7 @@ def read(source: Source, max_pixels: int = MAX_PIXELS) -> Picture:
   elif hasattr(source, "read"):
     stream = contextlib.nullcontext(_seekable(source, most_bytes))
   else:
-    stream = io.BytesIO(_as_bytes(source))
+    stream = io.BytesIO(files.as_bytes(source, _EXPECTED))
   with _naming(name_of(source)), stream as whole:
     part, about = containers.take_apart(whole, max_pixels)
     with open_image(part, about.losses) as image:
@@ -307,23 +312,13 @@ def _naming(name: str) -> Iterator[None]:
     raise errors.UnreadableInputError(f"cannot read {name}: {reason}") from e
 
 
-def _as_bytes(source: Any) -> bytes:
-  try:
-    return bytes(memoryview(source))
-  except TypeError:
-    raise TypeError(
-      "an image is a path, the bytes of an image file, a binary file, a NumPy"
-      f" array or one of Pillow's images, not {type(source).__name__}"
-    ) from None
-
-
 def _seekable(stream: Any, most_bytes: int) -> BinaryIO:
   try:
     stream.seek(0)
-    _as_bytes(stream.read(0))  # A file of text is none.
+    files.as_bytes(stream.read(0), _EXPECTED)  # A file of text is none.
     return stream
   except (AttributeError, OSError):
-    return io.BytesIO(_as_bytes(stream.read(most_bytes)))
+    return io.BytesIO(files.as_bytes(stream.read(most_bytes), _EXPECTED))
 
 
 def _choose_page(image: Any) -> None:
