@@ -93,6 +93,18 @@ CASES = st.fixed_dictionaries(
 )
 """Tables, sizes, lanes, and whether symbols follow the tables."""
 
+CHANGES = st.tuples(
+  st.integers(0, 100),
+  st.one_of(
+    st.binary(max_size=6),
+    st.integers(1, 4).map(bytes),
+    st.lists(st.sampled_from([0, 255]), max_size=6).map(bytes),
+    st.integers(200, 400).map(bytes),
+  ),
+  st.booleans(),
+)
+"""A lane's number, bytes, and whether they are appended or replace its own."""
+
 
 def draw(case: dict) -> tuple[coding_tables.QualityTables, np.ndarray]:
   """The tables and rows of a case."""

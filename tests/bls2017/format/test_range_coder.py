@@ -19,20 +19,7 @@ from tests.bls2017.format import reference_coder, tables_strategy
 
 EXAMPLES = laws.examples(100)
 
-CHANGES = st.lists(
-  st.tuples(
-    st.integers(0, 100),
-    st.one_of(
-      st.binary(max_size=6),
-      st.integers(1, 4).map(bytes),
-      st.lists(st.sampled_from([0, 255]), max_size=6).map(bytes),
-      st.integers(200, 400).map(bytes),
-    ),
-    st.booleans(),
-  ),
-  max_size=3,
-)
-"""Lanes of a file, and bytes that replace theirs or are appended to them."""
+CHANGES = st.lists(tables_strategy.CHANGES, max_size=3)
 
 
 def _decoded(streams, positions, tables):

@@ -144,19 +144,7 @@ def test_streams_are_those_of_the_reference(batch):
 @laws.examples(150)
 @given(
   batch=_batches(),
-  changes=st.lists(
-    st.tuples(
-      st.integers(0, 100),
-      st.one_of(
-        st.binary(max_size=6),
-        st.integers(1, 4).map(bytes),
-        st.lists(st.sampled_from([0, 255]), max_size=6).map(bytes),
-      ),
-      st.booleans(),
-    ),
-    min_size=1,
-    max_size=4,
-  ),
+  changes=st.lists(tables_strategy.CHANGES, min_size=1, max_size=4),
 )
 def test_any_bytes_are_refused_or_the_streams_of_an_image(batch, changes):
   rows, tables = batch
