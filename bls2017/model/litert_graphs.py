@@ -2,7 +2,7 @@
 
 All their constants are 32-bit floats. The converter's 16-bit floats round the
 biases and the scaled kernels too: then 1.5% of the samples of a photograph are
-a level from what 64-bit floats give, instead of 0.007%.
+a level from what 64-bit floats give, instead of 0.006%.
 """
 
 from __future__ import annotations
