@@ -18,8 +18,8 @@ PHOTOGRAPHS = 24
 
 LONGEST = (
   "test_train_command.py", "test_export_model.py", "test_load.py",
-  "test_distribution.py", "test_serving_module.py", "test_serve.py",
-  "test_client.py", "test_evaluate_command.py",
+  "test_distribution.py", "test_serving_module.py", "test_client.py",
+  "test_evaluate_command.py",
 )  # fmt: skip
 
 

@@ -12,6 +12,8 @@ import tensorflow as tf
 import export
 from tests.export import library
 
+pytestmark = pytest.mark.cc
+
 SOURCE = pathlib.Path(__file__).with_name("serve.c")
 QUALITY = 1.5
 
