@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bls2017 import errors
-from bls2017.format import coding_tables, lanes, range_coder
+from bls2017.format import alpha_box, coding_tables, lanes, range_coder
 
 MAGIC = b"\x89BLS"
 VERSION = 3
@@ -64,6 +64,9 @@ EXIF = b"Exif"
 XMP = b"XMP "
 """Type of a box that holds an XMP packet in UTF-8."""
 
+ALPHA = b"Alph"
+"""Type of a box that holds alpha (`alpha_box`); without it, all is opaque."""
+
 _TIFF_BEGINNINGS = (b"II*\0", b"MM\0*")
 _MEAN_LENGTH_BYTES = 1.0
 """A packed lane length takes this on average."""
@@ -97,7 +100,8 @@ class Box:
   """A piece of metadata that travels with an image.
 
   Attributes:
-    type: 4 bytes of printable ASCII; `EXIF`, `XMP`, or what others agree on.
+    type: 4 bytes of printable ASCII; `EXIF`, `XMP`, `ALPHA`, or what others
+      agree on.
     data: At least one byte.
   """
 
@@ -127,6 +131,10 @@ class File:
   def num_lanes(self) -> int:
     """How many lanes there are."""
     return len(self.lane_bounds) - 1
+
+  def content(self, kind: bytes) -> bytes:
+    """The content of the box of a type; empty where there is none."""
+    return next((box.data for box in self.boxes if box.type == kind), b"")
 
   def rows(self, lane_numbers: np.ndarray) -> np.ndarray:
     """Decodes lanes.
@@ -305,7 +313,7 @@ def unpack_fields(data: bytes) -> Header:
 def unpack_body(
   data: bytes, header: Header, tables: coding_tables.QualityTables
 ) -> File:
-  """Checks and reads the metadata and the lengths of the lanes.
+  """Checks and reads the metadata, the lengths of the lanes, and alpha.
 
   Args:
     data: A whole file.
@@ -314,7 +322,8 @@ def unpack_body(
 
   Raises:
     errors.BitstreamError: if they do not fill their room, have another
-      spelling, or a lane is longer than its positions can need.
+      spelling, a lane is longer than its positions can need, or alpha is not
+      that of an image of this size.
   """
   boxes, end = unpack_boxes(data)
   count = lanes.num_lanes(header.positions, tables.lane_positions)
@@ -325,7 +334,10 @@ def unpack_body(
   ):
     raise errors.BitstreamError("a lane is longer than its symbols can need")
   bounds = np.cumsum(np.concatenate([[start], sizes]), dtype=np.int64)
-  return File(data, header, tables, boxes, bounds)
+  file = File(data, header, tables, boxes, bounds)
+  if alpha := file.content(ALPHA):
+    alpha_box.check(alpha, header.height, header.width)
+  return file
 
 
 def pack_boxes(boxes: Sequence[Box]) -> bytes:
@@ -359,7 +371,8 @@ def pack_boxes(boxes: Sequence[Box]) -> bytes:
   content = b"".join(parts)
   if len(content) > MAX_BOXES_BYTES:
     raise errors.LimitError(
-      f"the metadata takes {len(content)} bytes, the limit is {MAX_BOXES_BYTES}"
+      f"metadata and alpha take {len(content)} bytes, the limit is"
+      f" {MAX_BOXES_BYTES}"
     )
   return struct.pack("<I", len(content)) + content
 
