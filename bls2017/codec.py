@@ -20,7 +20,7 @@ import numpy as np
 from bls2017 import decode, errors, files
 from bls2017.encode import request as request_lib
 from bls2017.encode import search
-from bls2017.format import container
+from bls2017.format import alpha_box, container
 from bls2017.images import metadata as metadata_lib
 from bls2017.images import reading
 from bls2017.model import model_directory, packaged_models
@@ -67,8 +67,9 @@ class StreamInfo:
     header_bytes: Bytes of everything that is not a lane's content.
     payload_bytes: Bytes of the lanes.
     lanes: Number of lanes.
-    metadata: Bytes of each box of metadata, by its type; Exif and XMP are
-      "Exif" and "XMP ".
+    metadata: Bytes of each box of metadata, by its type; Exif, XMP and alpha
+      are "Exif", "XMP " and "Alph".
+    alpha: True if the image is [H, W, 4].
   """
 
   version: int
@@ -81,13 +82,14 @@ class StreamInfo:
   payload_bytes: int
   lanes: int
   metadata: dict[str, int]
+  alpha: bool
 
 
 class Decoded(NamedTuple):
   """A decompressed image.
 
   Attributes:
-    image: uint8 [H, W, 3].
+    image: uint8 [H, W, 3], or [H, W, 4] with alpha.
     metadata: Exif and XMP, with the orientation reset.
   """
 
@@ -158,6 +160,7 @@ class Codec:
     effort: int = request_lib.DEFAULT_EFFORT,
     metric: str = request_lib.METRICS[0],
     roi: np.ndarray | None = None,
+    alpha: str = request_lib.KEEP_ALPHA,
     metadata: metadata_lib.Metadata | None = None,
     progress: request_lib.Progress | None = None,
     verify: bool = False,
@@ -167,14 +170,16 @@ class Codec:
     Args:
       image: An array (uint8 [H, W, 3], sRGB, or others that `images.samples`
         describes), one of Pillow's images, a path, the bytes of an image file,
-        or a binary file; sides of 1 to 65535 pixels. One warning is logged of
-        what cannot be kept.
+        or a binary file; sides of 1 to 65535 pixels. Alpha is kept exactly,
+        colours where it is 0 are not. One warning is logged of what cannot be
+        kept.
       quality: 1 (smallest file) to the number of the model's levels, 12 in the
         packaged one, rounded to the nearest of its steps, there quarters; 6
         where no target is given either.
       max_bytes: Instead, the most bytes of the file, a promise.
       target_bpp: Instead, the most bits per pixel of the file.
-      target_psnr: Instead, the least PSNR in dB of the decoded image.
+      target_psnr: Instead, the least PSNR in dB of the decoded image; errors
+        count by alpha.
       effort: 1 (fastest) to 9; 2 and more refine the symbols through the
         decoder (bls2017.encode.refinement), which needs TensorFlow. At one
         quality, more effort gives a smaller file with at most 0.05 dB less
@@ -182,12 +187,14 @@ class Codec:
       metric: The distortion that refining bounds, "mse" or "ms_ssim"; a target
         of PSNR and a region of interest need "mse".
       roi: uint8 [H, W], bright where the bits should go.
+      alpha: "keep", or a colour to composite the image on, "white" or
+        "#RRGGBB"; the file is opaque then.
       metadata: Exif and XMP of the file; by default those of the image.
         `Metadata()` leaves them out.
       progress: Called with the steps of refining that are done and all of them;
         if it returns True, the best file so far is taken.
-      verify: Decodes the bytes and compares size, symbols and metadata with
-        what was encoded, which takes as long as decompressing.
+      verify: Decodes the bytes and compares size, symbols, alpha and metadata
+        with what was encoded, which takes as long as decompressing.
 
     Returns:
       The bytes of a file.
@@ -198,13 +205,13 @@ class Codec:
         argument is out of its range or contradicts another one.
       errors.MissingPackageError: if effort needs a package that is missing.
       errors.UnreadableInputError: if an image file cannot be read.
-      errors.LimitError: if the image or its metadata are too large, or cannot
-        be coded in so few bytes or with so high a PSNR.
+      errors.LimitError: if the image, or its metadata and alpha, are too large,
+        or cannot be coded in so few bytes or with so high a PSNR.
       errors.ModelError: if the model gives latents that are not finite.
       errors.VerificationError: if the bytes do not decode to what was encoded.
     """
     request = request_lib.Request(
-      quality, max_bytes, target_bpp, target_psnr, effort, metric, roi
+      quality, max_bytes, target_bpp, target_psnr, effort, metric, roi, alpha
     )
     return self.encode(image, request, metadata, progress, verify).data
 
@@ -218,21 +225,23 @@ class Codec:
   ) -> Encoded:
     """Compresses an image as `compress` does, and tells more of the result.
 
-    It also takes what `images.reading.read_opaque` gives.
+    It also takes what `images.reading.read` gives.
     """
     if not isinstance(image, reading.Picture):
-      image = reading.read_opaque(image, self.max_pixels)
+      image = reading.read_with_alpha(image, self.max_pixels)
+    image = reading.on_background(image, request.background)
     if metadata is None:
       metadata = metadata_lib.Metadata(image.exif, image.xmp)
     height, width = image.pixels.shape[:2]
     container.check_size(height, width, self.max_pixels)
+    boxes = _boxes(metadata, image.alpha)
     found = search.encode(
-      image.pixels, self.model, request, _boxes(metadata), progress
+      image.pixels, self.model, request, boxes, progress, image.alpha
     )
     candidate = found.candidate
     data = found.image.file(candidate)
     if verify:
-      self._verify(data, found)
+      self._verify(data, found, image.alpha)
     return Encoded(
       data=data,
       estimated_bits=candidate.bits,
@@ -267,7 +276,8 @@ class Codec:
 
     Returns:
       uint8 [H, W, 3] of the image or of the part, both sides divided by
-      `reduce` and rounded up.
+      `reduce` and rounded up; [H, W, 4] where the file has alpha, by which the
+      means of colours are weighted.
 
     Raises:
       TypeError: if the data is not of a type that holds bytes.
@@ -290,7 +300,7 @@ class Codec:
     """Decompresses as `decompress` does, and gives the metadata as well."""
     file, model = self._open(data)
     image = decode.image(file, model, region, reduce)
-    return Decoded(image, _metadata(file.boxes))
+    return Decoded(image, _metadata(file))
 
   def symbols(self, data: FileBytes) -> np.ndarray:
     """Decodes the symbols of a file, the same on every machine.
@@ -329,6 +339,7 @@ class Codec:
       payload_bytes=len(file.data) - header_bytes,
       lanes=file.num_lanes,
       metadata={box.type.decode("ascii"): len(box.data) for box in file.boxes},
+      alpha=bool(file.content(container.ALPHA)),
     )
 
   def metadata(self, data: FileBytes) -> metadata_lib.Metadata:
@@ -344,7 +355,7 @@ class Codec:
       As `decompress`.
     """
     file, _ = self._open(data)
-    return _metadata(file.boxes)
+    return _metadata(file)
 
   @property
   def max_file_bytes(self) -> int:
@@ -361,7 +372,9 @@ class Codec:
     configs = map(model_directory.read_config, packaged_models.names())
     return max(c.num_latents for c in (self.model.config, *configs))
 
-  def _verify(self, data: bytes, encoding: search.Encoding) -> None:
+  def _verify(
+    self, data: bytes, encoding: search.Encoding, alpha: np.ndarray | None
+  ) -> None:
     """Refuses bytes that do not decode to what was encoded."""
     image, candidate = encoding.image, encoding.candidate
     try:
@@ -370,10 +383,16 @@ class Codec:
       decoded = decode.image(file, model)
     except errors.CodecError as e:
       raise errors.VerificationError(f"the file does not decode: {e}") from e
+    colours, found_alpha = reading.split(decoded)
+    if alpha is None or found_alpha is None:
+      is_same_alpha = alpha is found_alpha
+    else:
+      is_same_alpha = np.array_equal(alpha, found_alpha)
     for name, is_same in (
-      ("size", decoded.shape == image.pixels.shape),
+      ("size", colours.shape == image.pixels.shape),
       ("quality", file.header.quality_index == candidate.quality_index),
       ("symbols", np.array_equal(rows, candidate.rows)),
+      ("alpha", is_same_alpha),
       ("metadata", file.boxes == image.boxes),
     ):
       if not is_same:
@@ -399,15 +418,21 @@ class Codec:
       return self._models[model_id]
 
 
-def _boxes(metadata: metadata_lib.Metadata) -> tuple[container.Box, ...]:
-  named = ((container.EXIF, metadata.exif), (container.XMP, metadata.xmp))
+def _boxes(
+  metadata: metadata_lib.Metadata, alpha: np.ndarray | None
+) -> tuple[container.Box, ...]:
+  """The boxes of a file, in their order."""
+  named = (
+    (container.ALPHA, b"" if alpha is None else alpha_box.pack(alpha)),
+    (container.EXIF, metadata.exif),
+    (container.XMP, metadata.xmp),
+  )
   return tuple(container.Box(kind, data) for kind, data in named if data)
 
 
-def _metadata(boxes: tuple[container.Box, ...]) -> metadata_lib.Metadata:
-  contents = {box.type: box.data for box in boxes}
+def _metadata(file: container.File) -> metadata_lib.Metadata:
   return metadata_lib.upright(
     metadata_lib.Metadata(
-      contents.get(container.EXIF, b""), contents.get(container.XMP, b"")
+      file.content(container.EXIF), file.content(container.XMP)
     )
   )

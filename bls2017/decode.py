@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bls2017 import errors
-from bls2017.format import container, lanes
+from bls2017.format import alpha_box, container, lanes
 from bls2017.model import model_directory
 
 BLOCK_POSITIONS = 16384
@@ -88,7 +88,7 @@ def image(
     reduce: One of `REDUCTIONS`.
 
   Returns:
-    uint8 [ceil(height / reduce), ceil(width / reduce), 3].
+    uint8 [ceil(height / reduce), ceil(width / reduce), 3], or 4 with alpha.
 
   Raises:
     errors.UsageError: if the region is empty or not inside of the image, or the
@@ -111,8 +111,11 @@ def image(
     min(needed.height * lanes.DOWNSAMPLING, height - top),
     min(needed.width * lanes.DOWNSAMPLING, width - left),
   )
+  alpha = None
+  if content := file.content(container.ALPHA):
+    alpha = alpha_box.unpack(content)[part.y :, part.x : part.x + part.width]
   part = part._replace(x=part.x - left, y=part.y - top)
-  return _assembled(bands, part, reduce)
+  return _assembled(bands, part, reduce, alpha)
 
 
 def symbols(file: container.File) -> np.ndarray:
@@ -204,7 +207,10 @@ class _PartRows:
 
 
 def _assembled(
-  bands: Iterable[np.ndarray], part: Region, factor: int
+  bands: Iterable[np.ndarray],
+  part: Region,
+  factor: int,
+  alpha: np.ndarray | None,
 ) -> np.ndarray:
   """A part of an image that comes in bands, made smaller as they come.
 
@@ -216,17 +222,23 @@ def _assembled(
       asked for below the part.
     part: Pixels inside of the image.
     factor: One of `REDUCTIONS`.
+    alpha: uint8 [part.height or more, part.width]; None if all is opaque.
 
   Returns:
-    uint8 [ceil(part.height / factor), ceil(part.width / factor), 3].
+    uint8 [ceil(part.height / factor), ceil(part.width / factor), 3], or 4 with
+    alpha.
   """
+  channels = 3 if alpha is None else 4
   height, width = -(-part.height // factor), -(-part.width // factor)
-  image = np.empty((height, width, 3), np.uint8)
-  waiting = np.empty((0, part.width, 3), np.uint8)
+  image = np.empty((height, width, channels), np.uint8)
+  waiting = np.empty((0, part.width, channels), np.uint8)
   top, bottom, done = -part.y, part.height, 0
   for band in bands:
     rows = band[max(-top, 0) : max(bottom - top, 0)]
     rows = rows[:, part.x : part.x + part.width]
+    if alpha is not None:
+      rows = np.dstack([rows, alpha[: len(rows)]])
+      alpha = alpha[len(rows) :]
     top += len(band)
     if len(waiting):
       rows = np.concatenate([waiting, rows])
@@ -242,14 +254,26 @@ def _assembled(
 
 
 def _means(image: np.ndarray, factor: int) -> np.ndarray:
-  """Means of boxes of factor x factor pixels, one row of boxes at a time."""
-  height, width = image.shape[:2]
-  small = np.empty((-(-height // factor), -(-width // factor), 3), np.uint8)
+  """Means of boxes of factor x factor pixels, one row of boxes at a time.
+
+  Where there is alpha, it is the weight of the colours, if any of it is not 0.
+  """
+  height, width, channels = image.shape
   columns = np.arange(0, width, factor)
   widths = np.diff(columns, append=width)
+  small = np.empty((-(-height // factor), len(columns), channels), np.uint8)
+
+  def sums(x: np.ndarray) -> np.ndarray:
+    return np.add.reduceat(x.sum(0, dtype=np.uint32), columns, axis=0)
+
   for top in range(0, height, factor):
     box = image[top : top + factor]
-    sums = np.add.reduceat(box.sum(0, dtype=np.uint32), columns, axis=0)
-    counts = (len(box) * widths)[:, None].astype(np.uint32)
-    small[top // factor] = (2 * sums + counts) // (2 * counts)
+    totals = sums(box)
+    weights = (len(box) * widths)[:, None].astype(np.uint32)
+    small[top // factor] = (2 * totals + weights) // (2 * weights)
+    if channels == 4:
+      alpha = box[..., 3:].astype(np.uint32)
+      totals, weights = sums(box[..., :3] * alpha), totals[:, 3:]
+      means = (2 * totals + weights) // np.maximum(2 * weights, 1)
+      np.copyto(small[top // factor, :, :3], means, "unsafe", weights > 0)
   return small

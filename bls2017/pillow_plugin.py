@@ -11,9 +11,9 @@ quality, the model's id, and Exif and XMP under Pillow's names. `draft` and
 `thumbnail` decode large images smaller, as they do JPEG's.
 
 `save` takes `quality`, `max_bytes`, `target_bpp`, `target_psnr`, `effort`,
-`metric` and `roi` of `Codec.compress`, and `exif` and `xmp` in place of the
-image's own; it ignores other options, as Pillow's writers do. A quality above
-the model's highest counts on Pillow's scale, whose best is 100. Exif's
+`metric`, `roi` and `alpha` of `Codec.compress`, and `exif` and `xmp` in place
+of the image's own; it ignores other options, as Pillow's writers do. A quality
+above the model's highest counts on Pillow's scale, whose best is 100. Exif's
 orientation is applied to the pixels.
 
 Files are read with the packaged model that they name and saved with the one
@@ -42,7 +42,7 @@ MIME_TYPE = "image/x-bls"
 _INFO_NAMES = {container.EXIF: "exif", container.XMP: "xmp"}
 _REQUEST = (
   "quality", "max_bytes", "target_bpp", "target_psnr", "effort", "metric",
-  "roi",
+  "roi", "alpha",
 )  # fmt: skip
 
 _codec: codec_lib.Codec | None = None
@@ -78,14 +78,17 @@ class BlsImageFile(ImageFile.ImageFile):
       # Pillow takes this for a file of another format.
       raise SyntaxError(str(e)) from e
     self._size = (header.width, header.height)
-    self._mode = "RGB"
     self._reduction = 1
     self._is_decoded = False
     self.info["model_id"] = header.model_id.hex()
     quality = _quality(header)
     if quality:
       self.info["quality"] = quality
-    self.info.update(_metadata(start, stream))
+    contents = _contents(start, stream)
+    self._mode = "RGBA" if container.ALPHA in contents else "RGB"
+    for kind, name in _INFO_NAMES.items():
+      if kind in contents:
+        self.info[name] = contents[kind]
 
   def draft(
     self, mode: str | None, size: tuple[int, int] | None
@@ -93,7 +96,7 @@ class BlsImageFile(ImageFile.ImageFile):
     """Lets the image be decoded at 1/2, 1/4 or 1/8 of its size.
 
     Args:
-      mode: Ignored; the image stays RGB.
+      mode: Ignored; the image stays RGB or RGBA.
       size: Width and height that the image keeps at least, where it has them.
 
     Returns:
@@ -118,7 +121,7 @@ class BlsImageFile(ImageFile.ImageFile):
         x_hat = _get_codec().decompress(data, reduce=self._reduction)
       except errors.CodecError as e:
         raise OSError(str(e)) from e
-      if x_hat.shape[1::-1] != self.size:
+      if x_hat.shape != (*self.size[::-1], len(self.mode)):
         raise OSError("the file changed while it was open")
       self._is_decoded = True
       if self.fp and self._exclusive_fp:
@@ -159,8 +162,8 @@ def _quality(header: container.Header) -> float | None:
   return config and config.index_quality(header.quality_index)
 
 
-def _metadata(start: bytes, stream: IO[bytes]) -> dict[str, bytes]:
-  """Exif and XMP, by Pillow's names; none where the boxes are damaged."""
+def _contents(start: bytes, stream: IO[bytes]) -> dict[bytes, bytes]:
+  """The metadata by its types; none where the boxes are damaged."""
   size = stream.read(container.BOXES_LENGTH_BYTES)
   length = min(int.from_bytes(size, "little"), container.MAX_BOXES_BYTES)
   try:
@@ -168,8 +171,7 @@ def _metadata(start: bytes, stream: IO[bytes]) -> dict[str, bytes]:
   except errors.BitstreamError:
     # Decoding says what is wrong.
     return {}
-  named = {_INFO_NAMES.get(box.type): box.data for box in boxes}
-  return {name: data for name, data in named.items() if name}
+  return {box.type: box.data for box in boxes}
 
 
 def _save(image: Image.Image, stream: IO[bytes], name: str | bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from typing import TYPE_CHECKING, Callable, Optional
 
 from bls2017 import errors
@@ -33,6 +34,9 @@ If it returns True, refining ends and the best result so far is taken.
 METRICS = ("mse", "ms_ssim")
 """Distortions that refining can bound; the first one is the default."""
 
+KEEP_ALPHA = "keep"
+_WHITE = "white"
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Request:
@@ -49,6 +53,7 @@ class Request:
     metric: The distortion that refining bounds, one of `METRICS`. A target of
       PSNR and a region of interest need "mse".
     roi: uint8 [H, W], bright where the bits should go; None for everywhere.
+    alpha: `KEEP_ALPHA`, or the colour to composite on: "white" or "#RRGGBB".
 
   Raises:
     errors.UsageError: if a value is out of its range or contradicts another.
@@ -62,6 +67,7 @@ class Request:
   effort: int = DEFAULT_EFFORT
   metric: str = METRICS[0]
   roi: np.ndarray | None = None
+  alpha: str = KEEP_ALPHA
 
   def __post_init__(self) -> None:
     targets = ("quality", "target_bpp", "max_bytes", "target_psnr")
@@ -80,6 +86,10 @@ class Request:
       raise errors.UsageError(
         f"metric must be one of {', '.join(METRICS)}, not {self.metric!r}"
       )
+    if not re.fullmatch("keep|white|#[0-9A-Fa-f]{6}", self.alpha):
+      raise errors.UsageError(
+        f"alpha must be keep, white or #RRGGBB, not {self.alpha!r}"
+      )
     for name, wanted in (
       ("a region of interest", self.roi),
       ("a target of PSNR", self.target_psnr),
@@ -93,6 +103,15 @@ class Request:
   def refines(self) -> bool:
     """True if symbols are refined through the decoder."""
     return self.effort >= REFINING_EFFORT
+
+  @property
+  def background(self) -> tuple[int, int, int] | None:
+    """The colour to composite on; None where alpha is kept."""
+    if self.alpha == KEEP_ALPHA:
+      return None
+    colour = "#ffffff" if self.alpha == _WHITE else self.alpha
+    red, green, blue = bytes.fromhex(colour[1:])
+    return red, green, blue
 
   def quality_index(self, model_config: config.ModelConfig) -> int:
     """The index of the quality, where no target is given.

@@ -16,7 +16,7 @@ from typing import Callable, NamedTuple
 import numpy as np
 
 from bls2017 import errors
-from bls2017.encode import candidates, region_of_interest
+from bls2017.encode import candidates, region_of_interest, transparency
 from bls2017.encode import request as request_lib
 from bls2017.format import container
 from bls2017.images import metrics
@@ -65,6 +65,7 @@ def encode(
   request: request_lib.Request,
   boxes: tuple[container.Box, ...] = (),
   progress: request_lib.Progress | None = None,
+  alpha: np.ndarray | None = None,
 ) -> Encoding:
   """Finds the symbols that a request asks for.
 
@@ -74,6 +75,7 @@ def encode(
     request: The quality or the target, and the effort.
     boxes: Metadata of the file, which counts for a size.
     progress: Told of the steps of refining.
+    alpha: uint8 [H, W], by which errors count; None where all is opaque.
 
   Raises:
     errors.UsageError: if the request does not fit the model or the image.
@@ -82,12 +84,17 @@ def encode(
   """
   size = pixels.shape[0], pixels.shape[1]
   _check(request, model, size)
-  image = candidates.AnalysedImage(pixels, model, boxes=boxes)
+  weights = None
+  if alpha is not None:
+    pixels = transparency.smeared(pixels, alpha)
+    weights = transparency.error_weights(alpha)
+  image = candidates.AnalysedImage(pixels, model, weights, boxes=boxes)
   if request.roi is None:
     candidate = _found(image, request)
   else:
     brightness = region_of_interest.brightness(request.roi, size)
-    weights = region_of_interest.error_weights(brightness)
+    of_region = region_of_interest.error_weights(brightness)
+    weights = of_region if weights is None else of_region * weights
     image = dataclasses.replace(image, error_weights=weights)
     darkness = region_of_interest.darkness(brightness)
     candidate = _found_for_region(image, request, darkness)

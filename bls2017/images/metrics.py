@@ -38,18 +38,25 @@ def mse_to_psnr(mse: float) -> float:
   return math.inf if mse == 0 else 10 * math.log10(_MAX_VALUE**2 / mse)
 
 
-def psnr(x: np.ndarray, x_hat: np.ndarray) -> float:
+def psnr(
+  x: np.ndarray, x_hat: np.ndarray, weights: np.ndarray | None = None
+) -> float:
   """PSNR over all samples of two images.
 
   Args:
     x: uint8 [H, W, 3] or [H, W].
     x_hat: the same shape.
+    weights: uint8 [H, W], what the squared errors of [H, W, 3] count, such as
+      alpha; all count alike by default, and where all weights are 0.
 
   Returns:
     dB; inf for equal images.
   """
   difference = x.astype(np.float64) - x_hat.astype(np.float64)
-  return mse_to_psnr(float(np.mean(np.square(difference))))
+  squares = np.square(difference)
+  if weights is not None and weights.any():
+    squares = squares * (weights / weights.mean())[..., None]
+  return mse_to_psnr(float(np.mean(squares)))
 
 
 def luma(x: np.ndarray) -> np.ndarray:

@@ -36,6 +36,8 @@ PLUGIN_FORMAT = "BLS2017"
 MAX_PIXELS = 2**26
 """Default limit of an image's pixels."""
 
+WHITE = (255, 255, 255)
+
 ALPHA_LOSS = "alpha (composited)"
 """Callers of `to_rgb` add this to the losses."""
 
@@ -210,10 +212,33 @@ def read_opaque(source: Source, max_pixels: int = MAX_PIXELS) -> Picture:
   """
   picture = read(source, max_pixels)
   losses = picture.losses + (ALPHA_LOSS,) * (picture.alpha is not None)
-  if losses:
-    _log.warning("%s: not kept: %s", name_of(source), "; ".join(losses))
-  pixels = to_rgb(picture.pixels, picture.alpha)
-  return picture._replace(pixels=pixels, alpha=None, losses=losses)
+  picture = on_background(picture, WHITE)._replace(losses=losses)
+  return _told(picture, source)
+
+
+def read_with_alpha(source: Source, max_pixels: int = MAX_PIXELS) -> Picture:
+  """Reads as `read` does; a warning says what was lost."""
+  return _told(read(source, max_pixels), source)
+
+
+def has_alpha(source: str | bytes, max_pixels: int = MAX_PIXELS) -> bool:
+  """Tells if an image file has alpha; most need not be decoded for it.
+
+  Args:
+    source: Its path, or its bytes.
+    max_pixels: As for `read`.
+
+  Raises:
+    As `read`.
+  """
+  stream: Any
+  if isinstance(source, str):
+    stream = files.open_input(source)
+  else:
+    stream = io.BytesIO(source)
+  with _naming(name_of(source)), stream, open_image(stream, []) as image:
+    is_opaque = not image.has_transparency_data
+  return not is_opaque and read(source, max_pixels).alpha is not None
 
 
 def read_rgb(source: Source, max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -237,10 +262,32 @@ def read_grey(source: Source, max_pixels: int = MAX_PIXELS) -> np.ndarray:
   return np.asarray(Image.fromarray(read_rgb(source, max_pixels)).convert("L"))
 
 
+def split(image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+  """Takes alpha from an image.
+
+  Args:
+    image: uint8 [H, W, 3] or [H, W, 4].
+
+  Returns:
+    Colours, uint8 [H, W, 3], and alpha, uint8 [H, W] or None.
+  """
+  return image[..., :3], image[..., 3] if image.shape[-1] == 4 else None
+
+
+def on_background(
+  picture: Picture, background: tuple[int, int, int] | None
+) -> Picture:
+  """A picture without alpha, composited on a colour; itself for None."""
+  if background is None:
+    return picture
+  pixels = to_rgb(picture.pixels, picture.alpha, background)
+  return picture._replace(pixels=pixels, alpha=None)
+
+
 def to_rgb(
   pixels: np.ndarray,
   alpha: np.ndarray | None,
-  background: tuple[int, int, int] = (255, 255, 255),
+  background: tuple[int, int, int] = WHITE,
 ) -> np.ndarray:
   """Composites pixels on a background.
 
@@ -310,6 +357,13 @@ def _naming(name: str) -> Iterator[None]:
   except Exception as e:  # Pillow's decoders raise nearly anything.
     reason = " ".join(str(e).split()) or type(e).__name__
     raise errors.UnreadableInputError(f"cannot read {name}: {reason}") from e
+
+
+def _told(picture: Picture, source: Source) -> Picture:
+  if picture.losses:
+    losses = "; ".join(picture.losses)
+    _log.warning("%s: not kept: %s", name_of(source), losses)
+  return picture
 
 
 def _seekable(stream: Any, most_bytes: int) -> BinaryIO:

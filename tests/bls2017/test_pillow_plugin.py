@@ -98,6 +98,28 @@ def test_images_are_saved_with_quality_effort_and_metadata(tmp_path, codec):
   assert Image.registered_extensions()[".bls"] == "BLS2017"
 
 
+def test_alpha_is_opened_and_saved(tmp_path, codec):
+  x = np.dstack([X, X[..., 0]])
+  image = Image.fromarray(x)
+  palette = image.convert("RGB").quantize(16)
+  palette.info["transparency"] = 2
+  for source in (image, image.convert("LA"), palette):
+    data = _saved(source, quality=2)
+    assert data == codec.compress(source, 2)
+    with Image.open(io.BytesIO(data)) as opened:
+      assert (opened.mode, opened.size) == ("RGBA", (50, 37))
+      np.testing.assert_array_equal(np.asarray(opened), codec.decompress(data))
+      opened.save(tmp_path / "back.png")
+    with Image.open(tmp_path / "back.png") as back:
+      alpha = np.asarray(source.convert("RGBA"))[..., 3]
+      np.testing.assert_array_equal(np.asarray(back)[..., 3], alpha)
+    with Image.open(io.BytesIO(data)) as opened:
+      opened.thumbnail((10, 10))
+      assert (opened.mode, opened.size) == ("RGBA", (10, 7))
+  with Image.open(io.BytesIO(_saved(image, alpha="#00ff00"))) as opened:
+    assert opened.mode == "RGB"
+
+
 def test_an_orientation_is_applied_to_the_pixels_and_reset():
   tags = Image.Exif()
   tags[0x0112] = 6
