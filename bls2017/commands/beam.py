@@ -39,7 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   )
   coding.add(parser, "--output_dir", "--overwrite", "--model", "--max_pixels")
   compresses = parser.prog.endswith("beam_compress")
-  coding.add(parser, *(("-q --quality",) if compresses else coding.IMAGE))
+  ours = ("-q --quality", "--alpha") if compresses else coding.IMAGE
+  coding.add(parser, *ours)
   parser.set_defaults(compresses=compresses, others=[])
 
 
@@ -60,7 +61,8 @@ def run(options: argparse.Namespace) -> int:
   if options.compresses:
     coding.check_quality(options)
     extension = inputs.BITSTREAM_EXTENSION
-    make, settings = work.compression, [request.Request(options.quality)]
+    asked = request.Request(options.quality, alpha=options.alpha)
+    make, settings = work.compression, [asked]
   else:
     extension = coding.image_extension(options)
     kind = coding.image_kind(options, f"x{extension}")

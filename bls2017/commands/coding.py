@@ -67,6 +67,12 @@ _ARGUMENTS: dict[str, dict[str, Any]] = {
     help="1 (smallest file) to 12 (best image) in quarter steps;"
     f" {request.DEFAULT_QUALITY:g} if you ask for nothing else",
   ),
+  "--alpha": dict(
+    metavar="A",
+    default=request.KEEP_ALPHA,
+    help="what becomes of transparency: keep (the default), or white or #RRGGBB"
+    " to composite the image on that colour",
+  ),
   "--format": dict(
     metavar="F",
     default=inputs.IMAGE_EXTENSION,

@@ -1,8 +1,8 @@
 """Compresses photographs.
 
-INPUT is any image that Pillow reads; it becomes 8-bit sRGB, upright. Exif and
-XMP are kept. OUTPUT is INPUT.bls unless you name it; "-" is standard input or
-output.
+INPUT is any image that Pillow reads; it becomes 8-bit sRGB, upright. Exif, XMP
+and transparency are kept. OUTPUT is INPUT.bls unless you name it; "-" is
+standard input or output.
 
 Instead of a quality you can ask for a size (--max_bytes, --target_bpp) or for
 a PSNR. With --effort=2 and more the file is refined for seconds to minutes;
@@ -22,8 +22,6 @@ import functools
 import math
 import re
 
-import numpy as np
-
 from bls2017 import codec as codec_lib
 from bls2017 import errors
 from bls2017.commands import coding
@@ -39,7 +37,7 @@ USAGE = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   """Adds the command's arguments."""
-  coding.add(parser, *coding.FILES, "-q --quality")
+  coding.add(parser, *coding.FILES, "-q --quality", "--alpha")
   add = parser.add_argument
   size = "instead, the most bytes of the file: 50000, 50k, 1.5M or 64Ki"
   add("--max_bytes", metavar="N", type=_size, help=size)
@@ -88,6 +86,7 @@ def run(options: argparse.Namespace) -> int:
     roi=reading.read_grey(options.roi, options.max_pixels)
     if options.roi
     else None,
+    alpha=options.alpha,
   )
 
   def compression(output: str) -> work.Work:
@@ -115,16 +114,19 @@ def _size(text: str) -> int:
 
 
 def _describe(
-  codec: codec_lib.Codec, image: np.ndarray, encoded: codec_lib.Encoded
+  codec: codec_lib.Codec, picture: reading.Picture, encoded: codec_lib.Encoded
 ) -> str:
-  decoded = codec.decompress(encoded.data)
+  image, alpha = picture.pixels, picture.alpha
+  decoded, _ = reading.split(codec.decompress(encoded.data))
   bpp = 8 * len(encoded.data) / (image.shape[0] * image.shape[1])
-  ms_ssim = metrics.ms_ssim(image, decoded)
+  psnr = metrics.psnr(image, decoded, alpha)
+  seen = (reading.to_rgb(pixels, alpha) for pixels in (image, decoded))
+  ms_ssim = metrics.ms_ssim(*seen)
   # Small images have none.
   similarity = f", MS-SSIM {ms_ssim:.4f}" if math.isfinite(ms_ssim) else ""
   clipped = f", {encoded.clipped} latents clipped" if encoded.clipped else ""
   return (
     f"{image.shape[1]} x {image.shape[0]}, {len(encoded.data)} bytes,"
     f" quality {encoded.quality:g}, {bpp:.4f} bpp,"
-    f" PSNR {metrics.psnr(image, decoded):.2f} dB{similarity}{clipped}"
+    f" PSNR {psnr:.2f} dB{similarity}{clipped}"
   )

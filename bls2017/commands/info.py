@@ -39,8 +39,9 @@ def run(options: argparse.Namespace) -> int:
     return 0
   for key, value in values.items():
     if key == "metadata":
-      boxes = [f"{kind.strip()} {size} bytes" for kind, size in value.items()]
-      value = ", ".join(boxes) or "none"
+      sizes = {kind.strip(): f"{size} bytes" for kind, size in value.items()}
+      values["alpha"] = sizes.pop(container.ALPHA.decode("ascii"), "none")
+      value = ", ".join(map(" ".join, sizes.items())) or "none"
     elif isinstance(value, float):
       value = f"{value:.4g}"
     elif value is None:
@@ -67,6 +68,7 @@ def _values(codec: codec_lib.Codec, data: bytes) -> dict[str, Any]:
       model_id=header.model_id.hex(),
       bpp=8 * len(data) / (header.height * header.width),
       metadata={box.type.decode("ascii"): len(box.data) for box in boxes},
+      alpha=any(box.type == container.ALPHA for box in boxes),
     )
   name = packaged_models.find(header.model_id)
   return {**facts, "bytes": len(data), "packaged_model": name}

@@ -7,8 +7,6 @@ import io
 import logging
 from typing import Callable, NamedTuple, Union
 
-import numpy as np
-
 from bls2017 import codec as codec_lib
 from bls2017 import errors, files
 from bls2017.encode import request as request_lib
@@ -20,7 +18,7 @@ _log = logging.getLogger(__name__)
 Source = Union[str, bytes]
 """An input: its path, "-" for standard input, or its bytes."""
 
-Describe = Callable[[np.ndarray, codec_lib.Encoded], str]
+Describe = Callable[[reading.Picture, codec_lib.Encoded], str]
 
 
 class Coded(NamedTuple):
@@ -71,28 +69,33 @@ def compression(
     request: The quality or the target, and the effort.
     strip: Leaves Exif and XMP out.
     verify: Decodes each file and compares it with what was encoded.
-    describe: Makes the note from an image, uint8 [H, W, 3], and its coding.
+    describe: Makes the note from an image and its coding.
   """
   config = codec.model.config
 
   def code(source: Source, progress: request_lib.Progress | None) -> Coded:
     if source == files.STANDARD_STREAM:
       source = files.read(source)
-    picture = reading.read_opaque(source, codec.max_pixels)
+    picture = reading.read_with_alpha(source, codec.max_pixels)
+    picture = reading.on_background(picture, request.background)
     about = metadata.Metadata() if strip else None
     encoded = codec.encode(picture, request, about, progress, verify)
     height, width = picture.pixels.shape[:2]
-    note = describe(picture.pixels, encoded) if describe else ""
+    note = describe(picture, encoded) if describe else ""
     return Coded(encoded.data, height * width, len(encoded.data), note)
 
   def fault(source: Source, existing: bytes) -> str:
-    del source
     try:
       info = codec.info(existing)
     except errors.CodecError as e:
       return f"exists, but {e}"
     if info.model_id != codec.model.model_id.hex():
       return f"exists, but model {info.model_id} wrote it"
+    if info.alpha and request.background:
+      return "exists with alpha"
+    if not (info.alpha or request.background):
+      if reading.has_alpha(source, codec.max_pixels):
+        return "exists without alpha"
     limit = request.byte_limit(info.height * info.width)
     if limit is not None:
       size = f"exists with {len(existing)} bytes, more than {limit}"
@@ -133,7 +136,7 @@ def decompression(
     data = read(source)
     image, about = codec.decode(data, region=region, reduce=reduce)
     header = container.unpack_fields(data)
-    picture = reading.Picture(image, exif=about.exif, xmp=about.xmp)
+    picture = reading.Picture(*reading.split(image), about.exif, about.xmp)
     encoded = writing.encode(picture, kind, image_quality)
     if encoded.losses:
       losses = "; ".join(encoded.losses)

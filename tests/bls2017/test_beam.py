@@ -25,19 +25,22 @@ TWO_PROCESSES = [
 
 @pytest.fixture
 def photos(tmp_path):
-  """Three images in two folders, and a broken one."""
+  """Three images in two folders, the first with alpha, and a broken one."""
   folder = tmp_path / "photos"
   for i, (height, width) in enumerate(((37, 50), (16, 16), (33, 64))):
     path = folder / f"{i % 2}" / f"{i}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(images.photograph(height, width, seed=i)).save(path)
+    image = Image.fromarray(images.photograph(height, width, seed=i))
+    if not i:
+      image.putalpha(image.getchannel("R"))
+    image.save(path)
   (folder / "0" / "broken.png").write_bytes(b"not an image")
   return folder
 
 
 def _compression(quality):
   codec = bls2017.Codec.load()
-  return work.compression(codec, request.Request(quality))
+  return work.compression(codec, request.Request(quality, alpha="white"))
 
 
 def _decompression():
@@ -73,7 +76,7 @@ def test_the_commands_write_what_the_others_write_and_name_failures(
   out, back = tmp_path / "out", tmp_path / "back"
   done = commands.run(
     "beam_compress", f"--input_glob={photos}/**.png", f"--output-dir={out}",
-    "--quality=1.5", "--job_name=thumbnails",
+    "--quality=1.5", "--alpha=white", "--job_name=thumbnails",
   )  # fmt: skip
   failure, summary = done.stderr.decode().splitlines()
   assert done.returncode == 3

@@ -22,7 +22,7 @@ from PIL import Image
 import bls2017
 from bls2017.commands import main
 from bls2017.images import metadata, reading
-from tests import commands, images
+from tests import alphas, commands, images
 
 X = images.photograph(37, 50)
 ORIENTATION, MAKER = 0x0112, 0x010F
@@ -169,6 +169,68 @@ def test_metadata_is_kept_until_it_is_stripped(folder, codec):
       assert image.getexif().get(ORIENTATION, 1) == 1
       assert image.getexif()[MAKER] == "Maker"
     assert reading.read(f"back.{kind}").xmp == b"<x:xmpmeta/>"
+
+
+def test_alpha_is_kept_exactly_unless_a_background_is_named(folder, codec):
+  alpha = alphas.sprite(37, 50)
+  Image.fromarray(np.dstack([X, alpha])).save("a.png")
+  kinds = ("png", "webp", "tiff")
+  steps = _run(
+    "compress a.png a.bls --verify --verbose",
+    "compress a.png white.bls --alpha=white",
+    "compress a.png green.bls --alpha=#00ff00",
+    "info a.bls",
+    "info --json a.bls",
+    "info white.bls",
+    *(f"decompress a.bls a.{kind} --overwrite" for kind in kinds),
+    "decompress a.bls part.png --region=11,3,21,30 --reduce=2",
+    "decompress a.bls a.jpg",
+    "compress a.png b.bls --alpha=black",
+  )
+  *done, jpeg, wrong = steps
+  assert [s.returncode for s in done] == len(done) * [0]
+  data = (folder / "a.bls").read_bytes()
+  decoded = codec.decompress(data)
+  size = codec.info(data).metadata["Alph"]
+  assert b"PSNR" in done[0].stderr and done[1].stderr == b""
+  lines = done[3].stdout.decode().splitlines()
+  assert f"alpha           {size} bytes" in lines
+  assert "metadata        none" in lines
+  assert json.loads(done[4].stdout)["alpha"] is True
+  assert b"alpha           none" in done[5].stdout.splitlines()
+  for name, colour in (("white", (255,) * 3), ("green", (0, 255, 0))):
+    composited = reading.to_rgb(X, alpha, colour)
+    opaque = (folder / f"{name}.bls").read_bytes()
+    assert opaque == codec.compress(composited, 6)
+  for kind in kinds:
+    with Image.open(f"a.{kind}") as image:
+      assert image.mode == "RGBA"
+      np.testing.assert_array_equal(np.asarray(image)[..., 3], alpha)
+      np.testing.assert_array_equal(np.asarray(image), decoded)
+  part = codec.decompress(data, region=(11, 3, 21, 30), reduce=2)
+  with Image.open("part.png") as image:
+    np.testing.assert_array_equal(np.asarray(image), part)
+  assert jpeg.returncode == 0 and b"alpha (composited)" in jpeg.stderr
+  with Image.open("a.jpg") as image:
+    assert image.mode == "RGB"
+  assert "alpha must be" in commands.assert_fails(wrong, 2)
+
+
+def test_a_folder_notices_another_alpha(folder):
+  (folder / "in").mkdir()
+  Image.fromarray(np.dstack([X, alphas.sprite(37, 50)])).save("in/a.png")
+  kept, again, white, composited, other = _run(
+    "compress --output_dir=out in",
+    "compress --output_dir=out in --alpha=keep",
+    "compress --output_dir=out in --alpha=white",
+    "compress --output_dir=out in --alpha=white --overwrite",
+    "compress --output_dir=out in",
+  )
+  assert [s.returncode for s in (kept, again, composited)] == [0, 0, 0]
+  assert b"1 skipped" in again.stderr
+  assert white.returncode == other.returncode == 6
+  assert b"exists with alpha" in white.stderr
+  assert b"exists without alpha" in other.stderr
 
 
 def test_masks_and_qualities_between_steps(folder, codec):

@@ -7,6 +7,7 @@ import itertools
 import os
 import threading
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -14,6 +15,7 @@ import bls2017
 from bls2017 import errors
 from bls2017.common import cores
 from bls2017.encode import request
+from bls2017.images import reading
 from bls2017.many import inputs, pool, work
 from tests import images
 
@@ -358,13 +360,36 @@ def test_work_finds_fault_with_everything_else(codec):
   assert "not 25 x 19" in half.fault(small, source)
 
 
+def test_work_asks_for_the_alpha_that_the_request_asks_for(codec, tmp_path):
+  see_through = _png(np.dstack([X, X[..., 0]]))
+  opaque = _png(np.dstack([X, np.full_like(X[..., 0], 255)]))
+  path = tmp_path / "x.png"
+  path.write_bytes(see_through)
+  keep, white = (
+    work.compression(codec, request.Request(alpha=alpha))
+    for alpha in ("keep", "white")
+  )
+  kept, gone = (each.code(see_through, None).data for each in (keep, white))
+  assert codec.info(kept).alpha and not codec.info(gone).alpha
+  for source in (see_through, str(path)):
+    assert keep.fault(source, kept) == white.fault(source, gone) == ""
+    assert keep.fault(source, gone) == "exists without alpha"
+    assert white.fault(source, kept) == "exists with alpha"
+  for source in (opaque, _png(X)):
+    data = keep.code(source, None).data
+    assert keep.fault(source, data) == white.fault(source, data) == ""
+  image = work.decompression(codec, "PNG").code(kept, None).data
+  alpha = reading.read(image).alpha
+  np.testing.assert_array_equal(alpha, X[..., 0])
+
+
 def test_metadata_is_stripped_and_notes_are_made(codec):
   buffer = io.BytesIO()
   Image.fromarray(X).save(buffer, "JPEG", xmp=b"<x/>")
   for strip in (False, True):
     compression = work.compression(
       codec, request.Request(), strip,
-      describe=lambda image, encoded: f"{image.shape} {encoded.quality:g}",
+      describe=lambda x, coded: f"{x.pixels.shape} {coded.quality:g}",
     )  # fmt: skip
     coded = compression.code(buffer.getvalue(), None)
     assert codec.metadata(coded.data).xmp == (b"" if strip else b"<x/>")
