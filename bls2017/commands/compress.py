@@ -11,8 +11,8 @@ Ctrl-C then takes the best file so far.
 With --output_dir you can give any number of files, directories (all images
 below them), patterns, and lists as @FILE or @- with a path in each line. A file
 that fails is named and the rest goes on. A file whose output is there (whole,
-of this model and quality, and not older) is skipped. The exit code is that of
-the first input that failed.
+of this model, quality and alpha, and not older) is skipped. The exit code is
+that of the first input that failed.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@
     12 + n bytes  IDAT, one whole zlib stream of height rows of 1 + width bytes
     12 bytes      IEND
 
-Pillow, TensorFlow and browsers decode it. As all but the n bytes is given, a
-reader compares it, and knows the size of what it inflates beforehand.
+Pillow, TensorFlow and browsers decode it. All but the n bytes is given, so that
+a reader compares it, and knows beforehand what they inflate to.
 """
 
 from __future__ import annotations
@@ -19,9 +19,6 @@ import numpy as np
 from PIL import PngImagePlugin
 
 from bls2017 import errors
-
-MOST_EXPANSION = 1032
-"""Bytes that a byte of a zlib stream can become: 258 of two bits."""
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _STREAM = slice(len(_SIGNATURE) + 25 + 8, -4 - 12)
@@ -72,8 +69,6 @@ def check(content: bytes, height: int, width: int) -> None:
   size = height * row_bytes
   if content != _png(stream, height, width):
     raise errors.BitstreamError("the alpha is no PNG file of the only layout")
-  if size > MOST_EXPANSION * len(stream):
-    raise errors.BitstreamError("the alpha is too short for its image")
   inflater, done = zlib.decompressobj(), 0
   try:
     while done <= size and (rows := inflater.decompress(stream, _BLOCK)):

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from bls2017 import decode, errors
-from bls2017.encode import request
+from bls2017.encode import region_of_interest, request, search
 from bls2017.format import alpha_box, container
 from bls2017.images import metrics, reading
 from tests import alphas, forging, images
@@ -177,6 +177,12 @@ def test_a_region_of_interest_and_alpha_go_together(codec):
   roi[10:30, 20:50] = 255
   decoded = codec.decompress(codec.compress(RGBA, max_bytes=900, roi=roi))
   np.testing.assert_array_equal(decoded[..., 3], SPRITE)
+  asked = request.Request(2, roi=roi)
+  found = search.encode(X, codec.model, asked, alpha=SPRITE)
+  weights = found.image.error_weights
+  assert weights is not None
+  of_region = np.where(roi, 1, region_of_interest.LEAST_WEIGHT)
+  np.testing.assert_allclose(weights, of_region * SPRITE / 255, rtol=1e-6)
 
 
 def test_a_region_has_the_alpha_of_the_whole(codec):
@@ -272,10 +278,11 @@ def test_a_damaged_box_gives_an_image_of_its_size_or_an_error(codec):
 
 def test_verifying_compares_alpha(codec, monkeypatch):
   pack = alpha_box.pack
-  monkeypatch.setattr(alpha_box, "pack", lambda alpha: pack(alpha ^ 1))
-  codec.compress(RGBA, 1)
-  with pytest.raises(errors.VerificationError, match="the alpha"):
-    codec.compress(RGBA, 1, verify=True)
+  for faulty in (lambda alpha: pack(alpha ^ 1), lambda alpha: b""):
+    monkeypatch.setattr(alpha_box, "pack", faulty)
+    assert codec.compress(RGBA, 1)
+    with pytest.raises(errors.VerificationError, match="the alpha"):
+      codec.compress(RGBA, 1, verify=True)
 
 
 def test_alpha_that_the_format_cannot_hold_is_refused(codec, monkeypatch):
