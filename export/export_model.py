@@ -93,7 +93,8 @@ def _write_version(
   requests = []
   for picture in warmup.pictures(max_pixels):
     for quality in _lowest_qualities(model):
-      outputs = module.compress_image(picture[None], tf.constant([quality]))
+      png = tf.io.encode_png(picture)[None]
+      outputs = module.compress(png, tf.constant([quality]))
       file = outputs["compressed_bytes"].numpy()[0]
       requests += warmup.requests(picture, quality, file)
   warmup.write(directory, MODEL_NAME, requests)

@@ -7,12 +7,12 @@ an item holds makes the request fail.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable
 
 import tensorflow as tf
 
 from export import DEFAULT_MAX_PIXELS, SIGNATURES, verdict
-from export.graph import graph_codec, graph_container
+from export.graph import graph_alpha, graph_codec, graph_container
 from export.image_files import reading
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class ServingModule(tf.Module):
 
   @tf.function(input_signature=[_IMAGE_FILES, _QUALITIES], autograph=False)
   def compress(self, image_bytes: tf.Tensor, quality: tf.Tensor) -> Outputs:
-    """Compresses PNG or JPEG files.
+    """Compresses PNG or JPEG files, alpha included.
 
     Args:
       image_bytes: string [N].
@@ -72,7 +72,7 @@ class ServingModule(tf.Module):
 
   @tf.function(input_signature=[_IMAGES, _QUALITIES], autograph=False)
   def compress_image(self, image: tf.Tensor, quality: tf.Tensor) -> Outputs:
-    """Compresses images of one size.
+    """Compresses opaque images of one size.
 
     Args:
       image: uint8 [N, H, W, 3].
@@ -89,13 +89,15 @@ class ServingModule(tf.Module):
       graph_container.over_limit(height, width, self._codec.max_pixels),
     )
     files, faults = self._codec.compress(
-      lambda pixels: (pixels, size_faults), image, quality
+      lambda pixels: (pixels, tf.zeros((0, 0, 1), tf.uint8), size_faults),
+      image,
+      quality,
     )
     return {"compressed_bytes": files, **faults._asdict()}
 
   @tf.function(input_signature=[_FILES], autograph=False)
   def decompress(self, compressed_bytes: tf.Tensor) -> Outputs:
-    """Decompresses files to PNG files.
+    """Decompresses files to PNG files, with alpha unless all is opaque.
 
     Args:
       compressed_bytes: string [N].
@@ -103,18 +105,24 @@ class ServingModule(tf.Module):
     Returns:
       image_bytes string [N].
     """
-    files, faults = self._codec.decompress(
-      self._codec.open(compressed_bytes),
-      lambda _, image: tf.io.encode_png(image, compression=_PNG_COMPRESSION),
-      tf.constant(""),
-    )
+    opened = self._codec.open(compressed_bytes)
+
+    def to_png(i: tf.Tensor, image: tf.Tensor) -> tf.Tensor:
+      image = _with_alpha(
+        image,
+        opened.alpha[i],
+        lambda colour, alpha: tf.concat([colour, alpha], 2),
+      )
+      return tf.io.encode_png(image, compression=_PNG_COMPRESSION)
+
+    files, faults = self._codec.decompress(opened, to_png, tf.constant(""))
     return {"image_bytes": files, **faults._asdict()}
 
   @tf.function(input_signature=[_FILES, _JPEG_QUALITIES], autograph=False)
   def decompress_to_jpeg(
     self, compressed_bytes: tf.Tensor, jpeg_quality: tf.Tensor
   ) -> Outputs:
-    """Decompresses files to JPEG files.
+    """Decompresses files to JPEG files, composited on white.
 
     Args:
       compressed_bytes: string [N].
@@ -126,13 +134,17 @@ class ServingModule(tf.Module):
     _check_lengths(compressed_bytes, jpeg_quality)
     wrong = (jpeg_quality < 1) | (jpeg_quality > 100)
     message = "jpeg_quality must be between 1 and 100, not ", jpeg_quality
+    opened = self._codec.open(compressed_bytes)
+
+    def to_jpeg(i: tf.Tensor, image: tf.Tensor) -> tf.Tensor:
+      return tf.raw_ops.EncodeJpegVariableQuality(
+        images=_with_alpha(image, opened.alpha[i], graph_alpha.on_white),
+        quality=jpeg_quality[i],
+      )
+
     files, faults = self._codec.decompress(
-      self._codec.open(compressed_bytes).refused(
-        (wrong, verdict.USAGE, *message)
-      ),
-      lambda i, image: tf.raw_ops.EncodeJpegVariableQuality(
-        images=image, quality=jpeg_quality[i]
-      ),
+      opened.refused((wrong, verdict.USAGE, *message)),
+      to_jpeg,
       tf.constant(""),
     )
     return {"image_bytes": files, **faults._asdict()}
@@ -142,13 +154,13 @@ class ServingModule(tf.Module):
     """Decompresses files of one size to images.
 
     The first sound item gives the size; an item of another one has a status.
-    Where no item is sound, all images are [0, 0, 3].
+    Where no item is sound, all images are [0, 0].
 
     Args:
       compressed_bytes: string [N].
 
     Returns:
-      image uint8 [N, H, W, 3].
+      image uint8 [N, H, W, 3], alpha uint8 [N, H, W, 1].
     """
     opened = self._codec.open(compressed_bytes)
     sound = opened.faults.is_ok()
@@ -162,12 +174,19 @@ class ServingModule(tf.Module):
       "the image has ", opened.width, " x ", opened.height,
       " pixels, the first of its batch ", width, " x ", height,
     )  # fmt: skip
+
+    def to_tensor(i: tf.Tensor, image: tf.Tensor) -> tf.Tensor:
+      opaque = tf.fill(tf.shape(image[..., :1]), tf.constant(255, tf.uint8))
+      alpha = _with_alpha(opaque, opened.alpha[i], lambda _, alpha: alpha)
+      return tf.concat([image, alpha], 2)
+
     images, faults = self._codec.decompress(
       opened.refused((differs, verdict.USAGE, *message)),
-      lambda _, image: image,
-      tf.zeros(tf.stack([height, width, 3]), tf.uint8),
+      to_tensor,
+      tf.zeros(tf.stack([height, width, 4]), tf.uint8),
     )
-    return {"image": images, **faults._asdict()}
+    image, alpha = images[..., :3], images[..., 3:]
+    return {"image": image, "alpha": alpha, **faults._asdict()}
 
   @tf.function(input_signature=[_FILES], autograph=False)
   def info(self, compressed_bytes: tf.Tensor) -> Outputs:
@@ -195,6 +214,19 @@ class ServingModule(tf.Module):
       "bpp": tf.math.divide_no_nan(bits, pixels),
       **opened.faults._asdict(),
     }
+
+
+def _with_alpha(
+  image: tf.Tensor,
+  box: tf.Tensor,
+  function: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+) -> tf.Tensor:
+  """A function's value of an image and its alpha; the image without alpha."""
+  return tf.cond(
+    tf.strings.length(box) > 0,
+    lambda: function(image, graph_alpha.unpack(box)),
+    lambda: image,
+  )
 
 
 def _check_lengths(items: tf.Tensor, numbers: tf.Tensor) -> None:

@@ -6,7 +6,7 @@ were merged into its batch.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 import tensorflow as tf
 
@@ -62,6 +62,22 @@ def either(first: Verdict, second: Verdict) -> Verdict:
     tf.where(first.is_ok(), second.status, first.status),
     tf.where(first.is_ok(), second.message, first.message),
   )
+
+
+def attempt(
+  function: Callable[[tf.Tensor], Any], argument: tf.Tensor, fallback: Any
+) -> Any:
+  """Gives a function's value, or the fallback where an operation of it fails.
+
+  Args:
+    function: Of one tensor.
+    argument: That tensor.
+    fallback: A tensor, or a tuple of them, as the function gives.
+  """
+  # A graph cannot catch errors, but a dataset in it can skip them.
+  good = tf.data.Dataset.from_tensors(argument).map(function).ignore_errors()
+  both = good.concatenate(tf.data.Dataset.from_tensors(fallback))
+  return both.take(1).get_single_element()
 
 
 def _text(part: Any) -> Any:

@@ -49,33 +49,34 @@ def requests(image: np.ndarray, quality: float, file: bytes) -> list[Call]:
   """Makes a request for every signature.
 
   Args:
-    image: uint8 [H, W, 3].
+    image: uint8 [H, W, 4], RGBA.
     quality: At which the image was compressed.
     file: The bytes of its file.
   """
   qualities = {"quality": np.array([quality], np.float32)}
   png = _strings(tf.io.encode_png(image).numpy())
-  jpeg = _strings(tf.io.encode_jpeg(image).numpy())
+  colour = image[..., :3]
+  jpeg = _strings(tf.io.encode_jpeg(colour).numpy())
   data = {"compressed_bytes": _strings(file)}
   jpeg_quality = {"jpeg_quality": np.array([90], np.int32)}
   return [
     Call("serving_default", {"image_bytes": png, **qualities}),
     Call("compress", {"image_bytes": jpeg, **qualities}),
-    Call("compress_image", {"image": image[None], **qualities}),
+    Call("compress_image", {"image": colour[None], **qualities}),
     Call("decompress_to_jpeg", {**data, **jpeg_quality}),
     *(Call(name, data) for name in ("decompress", "decompress_image", "info")),
   ]
 
 
 def pictures(max_pixels: int) -> list[np.ndarray]:
-  """Draws smooth pictures, uint8 [H, W, 3], of sizes that an export takes."""
+  """Draws smooth pictures, uint8 [H, W, 4], of sizes that an export takes."""
   fitting = [(h, w) for h, w in _SIDES if h * w <= max_pixels]
   return [_picture(h, w) for h, w in fitting or [(1, 1)]]
 
 
 def _picture(height: int, width: int) -> np.ndarray:
   y, x = np.mgrid[:height, :width] / 16.0
-  waves = np.stack([np.sin(x), np.sin(y), np.sin(x + y)], -1)
+  waves = np.stack([np.sin(x), np.sin(y), np.sin(x + y), np.sin(x - y)], -1)
   return np.rint(127 + 96 * waves).astype(np.uint8)
 
 

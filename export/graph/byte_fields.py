@@ -51,6 +51,12 @@ def little_endian(content: tf.Tensor, start: int, count: int) -> tf.Tensor:
   return big_endian(content[start : start + count][::-1], 0, count)
 
 
+def from_integer(number: tf.Tensor) -> tf.Tensor:
+  """Writes the 32 bits of an int32 scalar, big-endian: uint8 [4]."""
+  shifted = tf.bitwise.right_shift(number, tf.constant([24, 16, 8, 0]))
+  return tf.cast(tf.bitwise.bitwise_and(shifted, 0xFF), tf.uint8)
+
+
 def from_shorts(values: tf.Tensor) -> tf.Tensor:
   """Writes numbers below 65536, int32 [n], little-endian: uint8 [2 n]."""
   pairs = tf.stack([values % 256, values // 256], axis=1)

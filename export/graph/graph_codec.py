@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 import tensorflow as tf
 
-from bls2017.format import lanes
+from bls2017.format import container, lanes
 from export import verdict
 from export.graph import (
   byte_fields,
+  graph_alpha,
   graph_container,
   graph_lanes,
   graph_quantization,
@@ -33,7 +34,7 @@ _NUMBER = tf.TensorSpec((), tf.int32)
 _STRING = tf.TensorSpec((), tf.string)
 _RAGGED = tf.RaggedTensorSpec((None,), tf.int32, ragged_rank=0)
 
-Read = Callable[[tf.Tensor], tuple[tf.Tensor, verdict.Verdict]]
+Read = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor, verdict.Verdict]]
 
 
 class Opened(NamedTuple):
@@ -45,6 +46,7 @@ class Opened(NamedTuple):
     quality_index: int32 [N].
     payload: string [N], all lanes of each file.
     lengths: int32 [N, (lanes)], ragged, of the lanes.
+    alpha: string [N], of `graph_alpha`, sound; empty where all is opaque.
     faults: Of [N]; where there is one, the other fields mean nothing.
   """
 
@@ -53,6 +55,7 @@ class Opened(NamedTuple):
   quality_index: tf.Tensor
   payload: tf.Tensor
   lengths: tf.RaggedTensor
+  alpha: tf.Tensor
   faults: verdict.Verdict
 
   def refused(self, *cases: verdict.Case) -> Opened:
@@ -92,8 +95,8 @@ class GraphCodec(tf.Module):
     """Compresses images.
 
     Args:
-      read: From an item of the inputs to its image, uint8 [H, W, 3], and the
-        verdict on it.
+      read: From an item of the inputs to its colours, uint8 [H, W, 3], its
+        alpha, uint8 [H, W, 1] or none where all is opaque, and the verdict.
       inputs: [N, ...].
       quality: float32 [N], any numbers.
 
@@ -107,10 +110,11 @@ class GraphCodec(tf.Module):
     def quantize(item: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
       content, index, *found = item
       faults = verdict.Verdict(*found)
-      image, faults = tf.cond(
+      nothing = tf.constant("")
+      image, alpha, faults = tf.cond(
         faults.is_ok(),
-        lambda: read(content),
-        lambda: (tf.zeros((0, 0, 3), tf.uint8), faults),
+        lambda: _with_packed_alpha(*read(content)),
+        lambda: (tf.zeros((0, 0, 3), tf.uint8), nothing, faults),
       )
       activities, indices, faults = tf.cond(
         faults.is_ok(),
@@ -118,12 +122,12 @@ class GraphCodec(tf.Module):
         lambda: (none, none, faults),
       )
       height, width, _ = tf.unstack(tf.shape(image))
-      return height, width, activities, indices, *faults
+      return height, width, alpha, activities, indices, *faults
 
-    heights, widths, activities, indices, *found = _map(
+    heights, widths, alphas, activities, indices, *found = _map(
       quantize,
       (inputs, qualities, *faults),
-      (_NUMBER, _NUMBER, _RAGGED, _RAGGED, _NUMBER, _STRING),
+      (_NUMBER, _NUMBER, _STRING, _RAGGED, _RAGGED, _NUMBER, _STRING),
     )
     positions = tf.cast(activities.row_lengths(), tf.int32)
     payload, lengths = self._encode(
@@ -134,16 +138,20 @@ class GraphCodec(tf.Module):
     payload = _ragged(payload, tf.reduce_sum(lengths, 1))
 
     def pack(item: tuple[tf.Tensor, ...]) -> tf.Tensor:
-      *header, payload, lengths = item
+      *header, alpha, payload, lengths = item
       return tf.cond(
         tf.size(lengths) > 0,
         lambda: graph_container.pack(
-          graph_container.Headers(*header), self.model_id, payload, lengths
+          graph_container.Headers(*header),
+          self.model_id,
+          alpha,
+          payload,
+          lengths,
         ),
         lambda: tf.constant(""),
       )
 
-    files = (heights, widths, qualities, payload, lengths)
+    files = (heights, widths, qualities, alphas, payload, lengths)
     return _map(pack, files, _STRING), verdict.Verdict(*found)
 
   def _quality_index(
@@ -208,17 +216,19 @@ class GraphCodec(tf.Module):
       header, faults = graph_container.unpack_header(
         data, self.model_id, len(self._tables), self.max_pixels
       )
-      payload, lengths, faults = tf.cond(
+      *lanes_and_alpha, faults = tf.cond(
         faults.is_ok(),
         lambda: self._lanes(data, header),
         lambda: graph_lanes.no_lanes(faults),
       )
-      return *header, payload, lengths, *faults
+      return *header, *lanes_and_alpha, *faults
 
-    specs = (_NUMBER, _NUMBER, _NUMBER, _STRING, _RAGGED, _NUMBER, _STRING)
-    height, width, index, payload, lengths, *found = _map(item, files, specs)
+    specs = (*[_NUMBER] * 3, _STRING, _RAGGED, _STRING, _NUMBER, _STRING)
+    height, width, index, payload, lengths, alpha, *found = _map(
+      item, files, specs
+    )
     faults = verdict.Verdict(*found)
-    return Opened(height, width, index, payload, lengths, faults)
+    return Opened(height, width, index, payload, lengths, alpha, faults)
 
   def _lanes(
     self, data: tf.Tensor, header: graph_container.Headers
@@ -228,12 +238,21 @@ class GraphCodec(tf.Module):
     step = self._tables.lane_positions(index)
     count = self._tables.num_lanes(index, positions)
     last = positions - (count - 1) * step
-    return graph_lanes.unpack(
+    payload, lengths, alpha, faults = graph_lanes.unpack(
       data,
       count,
       self._tables.max_lane_bytes(index, step),
       self._tables.max_lane_bytes(index, last),
     )
+    is_sound = tf.cond(
+      tf.strings.length(alpha) > 0,
+      lambda: graph_alpha.is_sound(alpha, header.height, header.width),
+      lambda: True,
+    )
+    broken = verdict.first_fault(
+      (~is_sound, verdict.CORRUPT, "the box of alpha is broken")
+    )
+    return payload, lengths, alpha, verdict.either(faults, broken)
 
   def decompress(
     self,
@@ -246,7 +265,7 @@ class GraphCodec(tf.Module):
     Args:
       opened: The files.
       finish: From an item's number and its image, uint8 [H, W, 3], to its
-        result.
+        result; alpha stands in `opened`.
       fallback: The result of an item that has a fault.
 
     Returns:
@@ -318,6 +337,22 @@ class GraphCodec(tf.Module):
     y_hat = (symbols + channels.offset) * channels.inverse_gain
     y_hat = tf.reshape(y_hat, tf.stack([h, w, self._num_latents]))
     return self._transforms.image(y_hat, index)[:height, :width]
+
+
+def _with_packed_alpha(
+  image: tf.Tensor, alpha: tf.Tensor, faults: verdict.Verdict
+) -> tuple[tf.Tensor, tf.Tensor, verdict.Verdict]:
+  """The same, but alpha is the content of its box, and hides other colours."""
+  image, alpha = tf.cond(
+    tf.size(alpha) > 0,
+    lambda: (graph_alpha.smeared(image, alpha), graph_alpha.pack(alpha)),
+    lambda: (image, tf.constant("")),
+  )
+  room = container.MAX_BOXES_BYTES - container.BOX_HEADER_BYTES
+  size = tf.strings.length(alpha)
+  message = "alpha takes ", size, f" bytes, the limit is {room}"
+  too_long = verdict.first_fault((size > room, verdict.LIMIT, *message))
+  return image, alpha, verdict.either(faults, too_long)
 
 
 def _ragged(values: tf.Tensor, row_lengths: tf.Tensor) -> tf.RaggedTensor:

@@ -32,13 +32,18 @@ def positions(height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
 
 
 def pack(
-  header: Headers, model_id: bytes, payload: tf.Tensor, lengths: tf.Tensor
+  header: Headers,
+  model_id: bytes,
+  alpha: tf.Tensor,
+  payload: tf.Tensor,
+  lengths: tf.Tensor,
 ) -> tf.Tensor:
   """Makes the bytes of a file, a string scalar.
 
   Args:
     header: Its fields, the sides from 1 to 65535.
     model_id: 8 bytes.
+    alpha: string scalar, the content of its box; empty for none.
     payload: uint8 [n], all lanes.
     lengths: int32 [lanes], at least one, below 65536.
   """
@@ -52,7 +57,13 @@ def pack(
       model_id,
     ]
   )
-  body = graph_lanes.pack_lengths(lengths) + byte_fields.to_string(payload)
+  body = tf.strings.join(
+    [
+      graph_lanes.pack_boxes(alpha),
+      graph_lanes.pack_lengths(lengths),
+      byte_fields.to_string(payload),
+    ]
+  )
   checksum = byte_fields.to_string(tf.fingerprint([fields + body])[0])
   return fields + checksum + body
 

@@ -1,7 +1,7 @@
 """The part of a file behind its header: metadata, lengths of lanes, lanes.
 
-The graph checks the boxes of metadata as the library does, and skips them; it
-writes files without any.
+The graph checks the boxes of metadata as the library does, and skips all but
+that of alpha, the only one that it writes.
 """
 
 from __future__ import annotations
@@ -10,18 +10,20 @@ import tensorflow as tf
 
 from bls2017.format import coding_tables, container
 from export import verdict
-from export.graph import byte_fields
+from export.graph import byte_fields, graph_alpha
 
 _TOO_SHORT = "the file is too short for its image"
+_ALPHA = int.from_bytes(graph_alpha.BOX_TYPE, "big")
 
-Lanes = tuple[tf.Tensor, tf.Tensor, verdict.Verdict]
+Lanes = tuple[tf.Tensor, tf.Tensor, tf.Tensor, verdict.Verdict]
 """A string scalar, all lanes one after the other; their lengths, int32 [lanes];
-and a verdict: where it finds a fault, the others mean nothing."""
+a string scalar, the box of alpha, empty where there is none; and a verdict:
+where it finds a fault, the others mean nothing."""
 
 
 def no_lanes(faults: verdict.Verdict) -> Lanes:
   """Gives the lanes of a file that has a fault."""
-  return tf.constant(""), tf.zeros((0,), tf.int32), faults
+  return tf.constant(""), tf.zeros((0,), tf.int32), tf.constant(""), faults
 
 
 def unpack(
@@ -38,7 +40,7 @@ def unpack(
     max_lane_bytes: int32 scalar, the longest a lane can be.
     max_last_lane_bytes: int32 scalar, the longest the last one can be.
   """
-  end, faults = _end_of_boxes(data)
+  end, alpha, faults = _read_boxes(data)
 
   def read() -> Lanes:
     lengths, first, cases = _lengths(data, end, num_lanes)
@@ -49,7 +51,8 @@ def unpack(
     faults = verdict.first_fault(*cases, (too_long, verdict.CORRUPT, message))
     size = tf.strings.length(data)
     first = tf.minimum(first, size)
-    return tf.strings.substr(data, first, size - first), lengths, faults
+    payload = tf.strings.substr(data, first, size - first)
+    return payload, lengths, alpha, faults
 
   return tf.cond(faults.is_ok(), read, lambda: no_lanes(faults))
 
@@ -110,8 +113,10 @@ def _bit_length(number: tf.Tensor) -> tf.Tensor:
   return tf.reduce_sum(tf.cast(number >= powers, tf.int32))
 
 
-def _end_of_boxes(data: tf.Tensor) -> tuple[tf.Tensor, verdict.Verdict]:
-  """Where the metadata ends, int32, and what is wrong with it."""
+def _read_boxes(
+  data: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor, verdict.Verdict]:
+  """Where the metadata ends, int32, the box of alpha, and what is wrong."""
   size = tf.strings.length(data)
   first = container.HEADER_BYTES + container.BOXES_LENGTH_BYTES
   boxes = byte_fields.little_endian(
@@ -128,8 +133,12 @@ def _end_of_boxes(data: tf.Tensor) -> tuple[tf.Tensor, verdict.Verdict]:
   )
 
   def read(
-    count: tf.Tensor, start: tf.Tensor, previous: tf.Tensor, fault: tf.Tensor
-  ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+    count: tf.Tensor,
+    start: tf.Tensor,
+    previous: tf.Tensor,
+    alpha: tf.Tensor,
+    fault: tf.Tensor,
+  ) -> tuple[tf.Tensor, ...]:
     content = start + container.BOX_HEADER_BYTES
     head = byte_fields.head(
       tf.strings.substr(data, start, container.BOX_HEADER_BYTES),
@@ -147,15 +156,18 @@ def _end_of_boxes(data: tf.Tensor) -> tuple[tf.Tensor, verdict.Verdict]:
     fault = tf.where(content > end, 1, fault)
     fault = tf.where(count == container.MAX_BOXES, 4, fault)
     following = content + tf.cast(tf.minimum(length, left), tf.int32)
-    return count + 1, following, kind, fault
+    is_alpha = (kind == _ALPHA) & (fault == 0)
+    place = tf.where(is_alpha, tf.stack([content, following - content]), alpha)
+    return count + 1, following, kind, place, fault
 
-  *_, fault = tf.while_loop(
-    lambda count, start, _, fault: (start < end) & (fault == 0),
+  *_, alpha, fault = tf.while_loop(
+    lambda count, start, previous, alpha, fault: (start < end) & (fault == 0),
     read,
     (
       tf.constant(0),
       tf.constant(first),
       tf.constant(-1, tf.int64),
+      tf.zeros((2,), tf.int32),
       tf.constant(0),
     ),
     parallel_iterations=1,
@@ -166,7 +178,7 @@ def _end_of_boxes(data: tf.Tensor) -> tuple[tf.Tensor, verdict.Verdict]:
     "the metadata does not fill its room",
     f"there are more than {container.MAX_BOXES} pieces of metadata",
   )
-  return end, verdict.first_fault(
+  faults = verdict.first_fault(
     (size < first, verdict.CORRUPT, _TOO_SHORT),
     (too_long, verdict.CORRUPT, "the metadata is longer than its file"),
     *(
@@ -174,23 +186,39 @@ def _end_of_boxes(data: tf.Tensor) -> tuple[tf.Tensor, verdict.Verdict]:
       for number, message in enumerate(messages, 1)
     ),
   )
+  return end, tf.strings.substr(data, alpha[0], alpha[1]), faults
+
+
+def pack_boxes(alpha: tf.Tensor) -> tf.Tensor:
+  """Writes the metadata: a string scalar.
+
+  Args:
+    alpha: string scalar, the content of the box; empty for no box.
+  """
+  boxes = tf.cond(
+    tf.strings.length(alpha) > 0,
+    lambda: graph_alpha.BOX_TYPE + _length(alpha) + alpha,
+    lambda: tf.constant(""),
+  )
+  return _length(boxes) + boxes
+
+
+def _length(content: tf.Tensor) -> tf.Tensor:
+  number = byte_fields.from_integer(tf.strings.length(content))
+  return byte_fields.to_string(number[::-1])
 
 
 def pack_lengths(lengths: tf.Tensor) -> tf.Tensor:
-  """Writes the bytes between the header and the lanes, without metadata.
+  """Writes the lengths of all lanes but the last one: a string scalar.
 
   Args:
     lengths: int32 [lanes], at least one, below 65536.
-
-  Returns:
-    A string scalar.
   """
-  packed = tf.cond(
+  return tf.cond(
     tf.size(lengths) > 1,
     lambda: _packed_lengths(lengths[:-1]),
     lambda: tf.constant(""),
   )
-  return bytes(container.BOXES_LENGTH_BYTES) + packed
 
 
 def _packed_lengths(lengths: tf.Tensor) -> tf.Tensor:

@@ -1,14 +1,11 @@
 """PNG and JPEG files in a graph, where a broken one is a verdict, no error.
 
 The rule is that of `bls2017.images.reading` as far as TensorFlow's operations
-go: upright by the EXIF orientation of a JPEG, alpha composited on white, 16-bit
-grey scaled by 1/257, grey and palettes expanded, CMYK converted. Colour
-profiles are ignored.
+go: upright by the EXIF orientation of a JPEG, 16-bit grey scaled by 1/257, grey
+and palettes expanded, CMYK converted. Colour profiles are ignored.
 """
 
 from __future__ import annotations
-
-from typing import Callable
 
 import tensorflow as tf
 
@@ -27,7 +24,9 @@ _JPEG_START = b"\xff\xd8\xff"
 _MAX_PNG_SIDE = (1 << 31) - 1
 
 
-def read(data: tf.Tensor, max_pixels: int) -> tuple[tf.Tensor, verdict.Verdict]:
+def read(
+  data: tf.Tensor, max_pixels: int
+) -> tuple[tf.Tensor, tf.Tensor, verdict.Verdict]:
   """Decodes a file.
 
   Args:
@@ -35,7 +34,8 @@ def read(data: tf.Tensor, max_pixels: int) -> tuple[tf.Tensor, verdict.Verdict]:
     max_pixels: Limit of width times height, checked before decoding.
 
   Returns:
-    uint8 [H, W, 3], [0, 0, 3] where the verdict finds a fault.
+    Colours, uint8 [H, W, 3], [0, 0, 3] where the verdict finds a fault; and
+    alpha, uint8 [H, W, 1], [0, 0, 1] where all is opaque.
   """
   start = tf.strings.substr(data, 0, len(_PNG_SIGNATURE))
   is_png = start == _PNG_SIGNATURE
@@ -59,31 +59,19 @@ def read(data: tf.Tensor, max_pixels: int) -> tuple[tf.Tensor, verdict.Verdict]:
     ),
     graph_container.over_limit(height, width, max_pixels),
   )
-  nothing = tf.zeros((0, 0, 3), tf.uint8)
-  pixels = tf.cond(
+  nothing = tf.zeros((0, 0, 3), tf.uint8), _opaque()
+  colour, alpha = tf.cond(
     faults.is_ok(),
     lambda: tf.cond(
       is_png,
-      lambda: _attempt(_decode_png, data, nothing),
-      lambda: _attempt(_decode_jpeg, data, nothing),
+      lambda: verdict.attempt(_decode_png, data, nothing),
+      lambda: verdict.attempt(_decode_jpeg, data, nothing),
     ),
     lambda: nothing,
   )
   message = "the image is broken or cut off"
-  broken = (tf.size(pixels) == 0, verdict.UNREADABLE, message)
-  return pixels, verdict.either(faults, verdict.first_fault(broken))
-
-
-def _attempt(
-  function: Callable[[tf.Tensor], tf.Tensor],
-  argument: tf.Tensor,
-  fallback: tf.Tensor,
-) -> tf.Tensor:
-  """A function's value, or the fallback where it fails."""
-  # A graph cannot catch errors, but a dataset in it can skip them.
-  good = tf.data.Dataset.from_tensors(argument).map(function).ignore_errors()
-  both = good.concatenate(tf.data.Dataset.from_tensors(fallback))
-  return both.take(1).get_single_element()
+  broken = (tf.size(colour) == 0, verdict.UNREADABLE, message)
+  return colour, alpha, verdict.either(faults, verdict.first_fault(broken))
 
 
 def _png_size(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -97,7 +85,7 @@ def _png_size(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 def _jpeg_size(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
   """Height and width that a JPEG states, int64, or zeros."""
-  shape = _attempt(
+  shape = verdict.attempt(
     lambda x: tf.io.extract_jpeg_shape(x, tf.int64),
     data,
     tf.zeros((3,), tf.int64),
@@ -105,12 +93,12 @@ def _jpeg_size(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
   return shape[0], shape[1]
 
 
-def _decode_jpeg(data: tf.Tensor) -> tf.Tensor:
+def _decode_jpeg(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
   pixels = tf.io.decode_jpeg(data, 3, dct_method="INTEGER_ACCURATE")
-  return exif.make_upright(pixels, exif.orientation(data))
+  return exif.make_upright(pixels, exif.orientation(data)), _opaque()
 
 
-def _decode_png(data: tf.Tensor) -> tf.Tensor:
+def _decode_png(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
   content = byte_fields.head(data, _PNG_HEADER_BYTES)
   depth = tf.cast(content[_PNG_DEPTH_OFFSET], tf.int32)
   is_grey = content[_PNG_COLOUR_OFFSET] == _PNG_GREY
@@ -125,15 +113,12 @@ def _decode_png(data: tf.Tensor) -> tf.Tensor:
   top = tf.bitwise.left_shift(1, tf.minimum(depth, 8)) - 1
   opaque = tf.cast(tf.where(is_grey, top, 255), tf.uint8)
   is_opaque = tf.reduce_all(alpha == opaque) | tf.reduce_all(alpha == 255)
-  return tf.cond(is_opaque, lambda: colour, lambda: _on_white(colour, alpha))
+  return colour, tf.cond(is_opaque, _opaque, lambda: alpha)
+
+
+def _opaque() -> tf.Tensor:
+  return tf.zeros((0, 0, 1), tf.uint8)
 
 
 def _to_8_bits(pixels: tf.Tensor) -> tf.Tensor:
   return tf.cast((tf.cast(pixels, tf.int32) + 128) // 257, tf.uint8)
-
-
-def _on_white(colour: tf.Tensor, alpha: tf.Tensor) -> tf.Tensor:
-  """Composites uint8 [H, W, 3] on white by uint8 [H, W, 1], rounding."""
-  opaque = tf.cast(alpha, tf.int32)
-  mixed = tf.cast(colour, tf.int32) * opaque + 255 * (255 - opaque)
-  return tf.cast((mixed + 127) // 255, tf.uint8)

@@ -39,11 +39,13 @@ def main(path: str) -> None:
 
 
 def _use(call, x, names):
-  png = tf.io.encode_png(x)
+  alpha = x[..., :1] // 128 * x[..., 1:2]
+  pngs = [tf.io.encode_png(np.concatenate([x, *a], 2)) for a in ([], [alpha])]
   if not tf.executing_eagerly():
-    png = tf.compat.v1.Session().run(png)
+    pngs = tf.compat.v1.Session().run(pngs)
   else:
-    png = png.numpy()
+    pngs = [png.numpy() for png in pngs]
+  png, transparent = pngs
   quality = np.array([1.5], np.float32)
   data = call("compress_image", image=x[None], quality=quality)
   compressed = data["compressed_bytes"]
@@ -53,6 +55,10 @@ def _use(call, x, names):
   image = call("decompress_image", compressed_bytes=compressed)["image"][0]
   file = call("decompress", compressed_bytes=compressed)
   assert file["status"][0] == 0 and file["image_bytes"][0]
+  hidden = call("compress", image_bytes=[transparent], quality=quality)
+  hidden = hidden["compressed_bytes"]
+  shown = call("decompress_image", compressed_bytes=hidden)
+  assert np.array_equal(shown["alpha"][0], alpha)
   info = call("info", compressed_bytes=compressed)
   assert (info["height"][0], info["width"][0]) == x.shape[:2]
   broken = call("decompress", compressed_bytes=[compressed[0][:-1]])

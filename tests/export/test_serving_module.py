@@ -12,9 +12,11 @@ import tensorflow as tf
 from PIL import Image
 
 from bls2017 import codec as codec_lib
-from bls2017 import errors
+from bls2017 import decode, errors
+from bls2017.format import container
+from bls2017.images import reading
 from export import serving_module
-from tests import images, memory
+from tests import alpha_boxes, forging, images, memory
 from tests.conformance import broken, conformance_set
 from tests.export import conftest, library
 from tests.fuzz import forger
@@ -92,6 +94,7 @@ def test_images_are_those_of_the_library(session_model, codec, files, quality):
     tensor = session_model("decompress_image", compressed_bytes=[d])
     assert _status(tensor) == [0]
     np.testing.assert_array_equal(tensor["image"][0], x)
+    assert np.all(tensor["alpha"] == 255)
 
 
 def test_the_default_and_image_tensors_compress_as_files_do(
@@ -151,11 +154,13 @@ def test_image_tensors_of_a_batch_have_the_first_sound_size(
   assert statuses[:3] == [4, 0, 2] and statuses[-1] == 0
   assert all(statuses[3:-1])
   assert outputs["image"].shape[1:] == photographs[1].shape
-  for image, status in zip(outputs["image"], statuses):
-    assert image.any() == (not status)
+  for name in ("image", "alpha"):
+    for image, status in zip(outputs[name], statuses):
+      assert image.any() == (not status)
   outputs = session_model("decompress_image", compressed_bytes=[b"", b"x"])
   assert _status(outputs) == [4, 4]
   assert outputs["image"].shape == (2, 0, 0, 3)
+  assert outputs["alpha"].shape == (2, 0, 0, 1)
 
 
 def test_jpeg_files(session_model, codec, files):
@@ -174,6 +179,108 @@ def test_jpeg_files(session_model, codec, files):
     assert image.format == "JPEG"
     difference = np.array(image).astype(int) - codec.decompress(d)
     assert np.abs(difference).mean() < 8
+
+
+def _transparent() -> list[Image.Image]:
+  """Images of all modes of PNG that have alpha."""
+  names = ("pixel", "row", "column", "hard mask", "soft edges", "stored")
+  masks = [case.alpha for case in alpha_boxes.sound() if case.name in names]
+  found = [
+    Image.fromarray(np.dstack([images.photograph(*alpha.shape), alpha]))
+    for alpha in masks
+  ]
+  palette = Image.fromarray(images.photograph(40, 30)).quantize(200)
+  palette.info["transparency"] = bytes(range(200))
+  return [*found, found[-1].convert("LA"), palette, Image.new("RGBA", (5, 4))]
+
+
+def _of_file(file: bytes) -> np.ndarray:
+  with Image.open(io.BytesIO(file)) as image:
+    return np.array(image)
+
+
+def _png(image: Image.Image) -> bytes:
+  buffer = io.BytesIO()
+  image.save(buffer, "PNG")
+  return buffer.getvalue()
+
+
+def test_alpha_is_kept_exactly(session_model, codec):
+  sources = _transparent()
+  outputs = session_model(
+    "compress",
+    image_bytes=[_png(image) for image in sources],
+    quality=[2.0] * len(sources),
+  )
+  assert _status(outputs) == [0] * len(sources)
+  data = outputs["compressed_bytes"]
+  again = session_model("decompress", compressed_bytes=data)
+  jpegs = session_model(
+    "decompress_to_jpeg",
+    compressed_bytes=data,
+    jpeg_quality=[90] * len(data),
+  )
+  for i, image in enumerate(sources):
+    expected = np.array(image.convert("RGBA"))[..., 3]
+    (box,) = decode.open(data[i], codec.model, conftest.MAX_PIXELS).boxes
+    np.testing.assert_array_equal(_of_file(box.data), expected)
+    x = _of_file(again["image_bytes"][i])
+    np.testing.assert_array_equal(x[..., 3], expected)
+    tensors = session_model(
+      "decompress_image", compressed_bytes=data[i : i + 1]
+    )
+    tensors = [tensors[name][0] for name in ("image", "alpha")]
+    np.testing.assert_array_equal(np.concatenate(tensors, 2), x)
+    _assert_near(x[..., :3].astype(int), codec, data[i])
+    on_white = reading.to_rgb(x[..., :3], x[..., 3])
+    jpeg = tf.raw_ops.EncodeJpegVariableQuality(images=on_white, quality=90)
+    assert jpegs["image_bytes"][i] == jpeg
+
+
+def test_files_without_alpha_have_no_box(session_model, photographs):
+  x = photographs[0]
+  opaque = _png(Image.fromarray(x).convert("RGBA"))
+  outputs = session_model(
+    "compress", image_bytes=[library.png(x), opaque], quality=[2.0] * 2
+  )
+  first, second = outputs["compressed_bytes"]
+  assert first == second
+  (png,) = session_model("decompress", compressed_bytes=[first])["image_bytes"]
+  assert _of_file(png).shape == x.shape
+
+
+def test_alpha_that_the_format_has_no_room_for(frozen_model, monkeypatch):
+  monkeypatch.setattr(container, "MAX_BOXES_BYTES", 100)
+  module = serving_module.ServingModule(frozen_model, conftest.MAX_PIXELS)
+  x = np.random.default_rng(0).integers(0, 256, (20, 20, 4)).astype(np.uint8)
+  pngs = [_png(Image.fromarray(i)) for i in (x, x[:1, :1], x[..., :3])]
+  outputs = module.compress(pngs, tf.constant([1.0] * 3))
+  outputs = {k: v.numpy() for k, v in outputs.items()}
+  assert _status(outputs) == [5, 0, 0]
+  assert b"alpha" in outputs["message"][0]
+
+
+def test_a_box_of_alpha_beside_others_is_judged(session_model, codec):
+  cases = [*alpha_boxes.sound(), *alpha_boxes.broken()]
+  others = [container.Box(kind, b"1") for kind in (b"AAAA", b"zzzz")]
+  data = []
+  for case in cases:
+    x = images.photograph(case.height, case.width)
+    file = decode.open(codec.compress(x, 1), codec.model, x.size)
+    boxes = [container.Box(b"Alph", case.content), *others]
+    parts = forging.parts(file)._replace(boxes=container.pack_boxes(boxes))
+    data.append(forging.joined(parts))
+  expected = [0 if case.alpha is not None else 4 for case in cases]
+  for name in ("info", "decompress", "decompress_image"):
+    outputs = session_model(name, compressed_bytes=data)
+    found = _status(outputs)
+    if name == "decompress_image":  # All but one size are refused.
+      found = np.where(np.equal(found, 2), expected, found).tolist()
+    assert found == expected
+  outputs = session_model("decompress", compressed_bytes=data)
+  for case, png in zip(cases, outputs["image_bytes"]):
+    if case.alpha is not None:
+      np.testing.assert_array_equal(_of_file(png)[..., 3], case.alpha)
 
 
 def test_info_is_that_of_the_library(session_model, codec, files):
@@ -335,7 +442,7 @@ def test_the_signatures_are_the_documented_ones(session_model):
     "decompress": (data, file),
     "decompress_to_jpeg": ({**data, **jpeg_quality}, file),
     "compress_image": ({**image, **quality}, data),
-    "decompress_image": (data, image),
+    "decompress_image": (data, {**image, "alpha": (byte, [-1, -1, -1, 1])}),
     "info": (data, facts),
   }
 

@@ -13,7 +13,7 @@ from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from bls2017 import errors
-from bls2017.images.reading import read_rgb
+from bls2017.images import reading as library
 from export.image_files import exif, reading
 from tests import images
 
@@ -67,6 +67,24 @@ def _alpha() -> Image.Image:
   )
 
 
+def _deep(channels: int) -> bytes:
+  """A PNG of 16 bits: grey and alpha, or RGBA."""
+  height, width = 20, 30
+  rng = np.random.default_rng(channels)
+  samples = rng.integers(0, 2**16, (height, width * channels))
+  rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
+  kind = {2: 4, 4: 6}[channels]
+  header = struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)
+  return b"".join(
+    [
+      b"\x89PNG\r\n\x1a\n",
+      _chunk(b"IHDR", header),
+      _chunk(b"IDAT", zlib.compress(rows)),
+      _chunk(b"IEND", b""),
+    ]
+  )
+
+
 def _deep_grey() -> Image.Image:
   return Image.fromarray(PHOTOGRAPH[..., 0].astype(np.uint16) * 251)
 
@@ -86,6 +104,10 @@ FILES = {
   "alpha": _encode(_alpha(), "PNG"),
   "grey and alpha": _encode(_alpha().convert("LA"), "PNG"),
   "a transparent grey": _encode(RGB.convert("L"), "PNG", transparency=90),
+  "grey and alpha of 16 bits": _deep(2),
+  "alpha of 16 bits": _deep(4),
+  "all hidden": _encode(Image.new("RGBA", (5, 4)), "PNG"),
+  "all opaque": _encode(RGB.convert("RGBA"), "PNG"),
   "16 bits": _encode(_deep_grey(), "PNG"),
   **{f"{d} bits": _shallow_png(d) for d in (1, 2, 4)},
 }
@@ -93,9 +115,14 @@ FILES = {
 
 @pytest.mark.parametrize("name", FILES)
 def test_pixels_are_those_the_library_reads(read, name):
-  pixels, faults = read(FILES[name])
+  colour, alpha, faults = read(FILES[name])
   assert faults.status == 0
-  np.testing.assert_array_equal(pixels, read_rgb(FILES[name]))
+  expected = library.read(FILES[name])
+  np.testing.assert_array_equal(colour, expected.pixels)
+  if expected.alpha is None:
+    assert tf.size(alpha) == 0
+  else:
+    np.testing.assert_array_equal(alpha[..., 0], expected.alpha)
 
 
 @pytest.mark.parametrize("order", [b"II", b"MM"])
@@ -109,7 +136,7 @@ def test_exif_orientations_are_undone(read, turned, order):
   first = struct.pack("<I" if order == b"II" else ">I", 8)
   data = _encode(RGB, "JPEG", exif=b"Exif\0\0" + start + first + directory)
   assert exif.orientation(data) == turned
-  np.testing.assert_array_equal(read(data)[0], read_rgb(data))
+  np.testing.assert_array_equal(read(data)[0], library.read(data).pixels)
 
 
 @pytest.mark.parametrize("order", "<>")
@@ -122,7 +149,7 @@ def test_orientations_of_any_type_are_those_of_the_library(read, kind, order):
     tiff = b"II*\0" if order == "<" else b"MM\0*"
     tiff += struct.pack(order + "IH", 8, 1) + entry + value.ljust(4, b"\0")
     data = _encode(RGB, "JPEG", exif=b"Exif\0\0" + tiff + bytes(4))
-    np.testing.assert_array_equal(read(data)[0], read_rgb(data))
+    np.testing.assert_array_equal(read(data)[0], library.read(data).pixels)
 
 
 def test_files_without_an_end_or_with_a_wrong_checksum_are_refused(read):
@@ -130,9 +157,9 @@ def test_files_without_an_end_or_with_a_wrong_checksum_are_refused(read):
   wrong = bytearray(png)
   wrong[png.index(b"IEND") - 5] ^= 1  # The checksum of the samples.
   for data in (jpeg[:-2], png[:-12], bytes(wrong)):
-    assert read(data)[1].status == errors.UnreadableInputError.exit_code
+    assert read(data)[2].status == errors.UnreadableInputError.exit_code
     with pytest.raises(errors.UnreadableInputError):
-      read_rgb(data)
+      library.read(data)
 
 
 def test_damaged_exif_data_is_ignored(read):
@@ -145,7 +172,7 @@ def test_damaged_exif_data_is_ignored(read):
     damaged = bytearray(data)
     for _ in range(3):
       damaged[start + int(rng.integers(0, 30))] = int(rng.integers(256))
-    pixels, faults = read(bytes(damaged))
+    pixels, _, faults = read(bytes(damaged))
     assert faults.status == 0
     assert sorted(pixels.shape[:2]) == [37, 53]
 
@@ -154,13 +181,13 @@ def test_damaged_exif_data_is_ignored(read):
 def test_every_kind_of_damage_is_a_verdict(read, name):
   data = FILES[name]
   for length in range(0, len(data) - 30, 97):
-    assert read(data[:length])[1].status == 3
+    assert read(data[:length])[2].status == 3
   rng = np.random.default_rng(1)
   for _ in range(40):
     damaged = bytearray(data)
     place = int(rng.integers(len(data)))
     damaged[place : place + 20] = rng.bytes(20)
-    pixels, faults = read(bytes(damaged))
+    pixels, _, faults = read(bytes(damaged))
     assert faults.status in (0, 3, 5)
     assert (tf.size(pixels) == 0) == (faults.status != 0)
 
@@ -172,10 +199,10 @@ def test_limits_are_checked_before_decoding(read):
     (2**31, 1, 3),
   ):  # fmt: skip
     forged = png[:16] + struct.pack(">II", width, height) + png[24:]
-    assert read(forged)[1].status == status
+    assert read(forged)[2].status == status
   jpeg = FILES["jpeg"]
   place = jpeg.index(b"\xff\xc0") + 5
   forged = jpeg[:place] + struct.pack(">HH", 30000, 30000) + jpeg[place + 4 :]
-  _, faults = read(forged)
+  _, _, faults = read(forged)
   assert faults.status == 5
   assert b"30000 x 30000" in faults.message.numpy()
