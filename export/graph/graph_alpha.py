@@ -40,10 +40,14 @@ _ZEROS = 256
 _BLOCK_OF_ZEROS = b"\0\0\1\xff\xfe" + bytes(_ZEROS)
 """A stored block, which begins with its length and the complement of that."""
 
-_COMPRESSION = 9
+_LEVEL, _BEST_LEVEL = 7, 9
+_THOROUGH_BITS = 0.5
+"""Bits per pixel up to which zlib's best level pays, as in the library."""
 
 _BLOCK = 8
 """Pixels along the side of a block, which gives its mean to hidden colours."""
+_UNSEEN = 128.0
+"""The colour of an image of which all is hidden: the codec's zero."""
 _LEVELS = 13
 """How often the largest image's blocks are halved until they are one."""
 
@@ -55,7 +59,13 @@ def pack(alpha: tf.Tensor) -> tf.Tensor:
   Args:
     alpha: uint8 [H, W, 1].
   """
-  png = tf.io.encode_png(alpha, compression=_COMPRESSION)
+  png = tf.io.encode_png(alpha, compression=_LEVEL)
+  bits = 8.0 * tf.cast(tf.strings.length(png), tf.float32)
+  png = tf.cond(
+    bits <= _THOROUGH_BITS * tf.cast(tf.size(alpha), tf.float32),
+    lambda: tf.io.encode_png(alpha, compression=_BEST_LEVEL),
+    lambda: png,
+  )
   height, width, _ = tf.unstack(tf.shape(alpha))
   return _file(height, width, _joined_samples(png))
 
@@ -218,7 +228,7 @@ def smeared(colour: tf.Tensor, alpha: tf.Tensor) -> tf.Tensor:
   levels = [tf.nn.avg_pool2d(seen, _BLOCK, _BLOCK, "SAME")]
   for _ in range(_LEVELS):
     levels.append(tf.nn.avg_pool2d(levels[-1], 2, 2, "SAME"))
-  filled = levels[-1][..., :3]
+  filled = tf.fill(tf.shape(levels[-1][..., :3]), _UNSEEN)
   for level in reversed(levels):
     filled = tf.where(
       level[..., 3:] > 0,

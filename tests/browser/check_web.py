@@ -29,9 +29,11 @@ from PIL import Image
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
 
 from bls2017 import codec as codec_lib  # noqa: E402
+from bls2017 import decode  # noqa: E402
+from bls2017.format import container  # noqa: E402
 from bls2017.model import model_directory  # noqa: E402
 from export.web import web_export  # noqa: E402
-from tests import images  # noqa: E402
+from tests import alpha_boxes, forging, images  # noqa: E402
 from tests.browser import devtools  # noqa: E402
 from tests.conformance import conformance_set  # noqa: E402
 
@@ -94,6 +96,8 @@ new Promise((done) => {
 })
 """
 
+IS_CHECKERED = "document.getElementById('canvas').matches('.checkered')"
+
 
 class Site(NamedTuple):
   """A site of the packaged model that is being served."""
@@ -102,20 +106,21 @@ class Site(NamedTuple):
   folder: pathlib.Path
   sent: Any  # Bytes sent for each path.
   pixels: np.ndarray  # The library's of data/photograph.bls, uint8 [H, W, 3].
+  alpha: np.ndarray  # Of data/transparent.bls, the same else: uint8 [H, W].
 
 
 def decoded(page: devtools.Page, address: str) -> dict[str, Any]:
   """Decodes a file in a page of a site.
 
   Returns:
-    `data`, its RGB samples, and `milliseconds`; or `error` and `message`.
+    `data`, its RGB samples, `alpha` and `milliseconds`; or `error` and
+    `message`.
   """
   result = page.evaluate(DECODE.replace("ADDRESS", json.dumps(address)))
   if "data" in result:
     rgba = np.frombuffer(base64.b64decode(result["data"]), np.uint8)
     rgba = rgba.reshape(result["height"], result["width"], 4)
-    assert np.all(rgba[..., 3] == 255)
-    result["data"] = rgba[..., :3]
+    result["data"], result["alpha"] = rgba[..., :3], rgba[..., 3]
   return result
 
 
@@ -200,8 +205,12 @@ def check_decoder(browser: devtools.Browser, site: Site) -> None:
   """Decodes a photograph, and shows it in elements."""
   page = browser.page(800, 600)
   page.open(f"{site.address}/icon.svg")
-  pixels = decoded(page, "/data/photograph.bls")["data"]
-  assert np.abs(pixels.astype(int) - site.pixels).max() <= 1
+  opaque = decoded(page, "/data/photograph.bls")
+  assert np.abs(opaque["data"].astype(int) - site.pixels).max() <= 1
+  assert np.all(opaque["alpha"] == 255)
+  transparent = decoded(page, "/data/transparent.bls")
+  assert np.array_equal(transparent["data"], opaque["data"])
+  assert np.array_equal(transparent["alpha"], site.alpha)
   sent = dict(site.sent)
   decoded(page, "/data/photograph.bls")
   again = {k for k, v in site.sent.items() if sent.get(k) != v}
@@ -260,7 +269,14 @@ def check_page(
   shot("zoomed")
   _compare(page, site)
   shot("compared")
-  _save(page, site)
+  saved = _saved(page, "photograph.png")[..., :3].astype(int)
+  assert np.abs(saved - site.pixels).max() <= 1
+  assert not page.evaluate(IS_CHECKERED)
+  page.drop(data / "transparent.bls")
+  _wait_for_picture(page, "transparent.bls")
+  assert page.evaluate(IS_CHECKERED)
+  assert np.array_equal(_saved(page, "transparent.png")[..., 3], site.alpha)
+  shot("transparent")
   page.drop(data / "broken.bls")
   page.wait_for("!document.getElementById('problem').hidden")
   assert "cannot be decoded" in page.text("problem")
@@ -354,13 +370,12 @@ def _compare(page: devtools.Page, site: Site) -> None:
   assert np.all(seen[5, round(0.3 * seen.shape[1])] == 255)
 
 
-def _save(page: devtools.Page, site: Site) -> None:
-  """Saves a PNG."""
-  name, encoded = page.evaluate(SAVE)
-  assert name == "photograph.png"
+def _saved(page: devtools.Page, name: str) -> np.ndarray:
+  """Saves a PNG: uint8 [H, W, 4]."""
+  found, encoded = page.evaluate(SAVE)
+  assert found == name
   with Image.open(io.BytesIO(base64.b64decode(encoded))) as image:
-    saved = np.asarray(image.convert("RGB")).astype(int)
-  assert np.abs(saved - site.pixels).max() <= 1
+    return np.asarray(image.convert("RGBA"))
 
 
 def print_times(tfjs: str) -> None:
@@ -395,6 +410,8 @@ def packaged_site(tfjs: str) -> Iterator[Site]:
   codec = codec_lib.Codec.load()
   original = images.photograph(*PHOTOGRAPH)
   data = codec.compress(original, QUALITY)
+  alpha = np.tile(np.arange(PHOTOGRAPH[1]) % 256, (PHOTOGRAPH[0], 1))
+  alpha = alpha.astype(np.uint8)
   with tempfile.TemporaryDirectory() as temporary:
     folder = pathlib.Path(temporary) / "site"
     web_export.export(codec.model, str(folder), tfjs)
@@ -404,11 +421,24 @@ def packaged_site(tfjs: str) -> Iterator[Site]:
     shown.mkdir()
     (shown / "photograph.bls").write_bytes(data)
     (shown / "broken.bls").write_bytes(data[:-1])
+    (shown / "transparent.bls").write_bytes(_with_alpha(codec, data, alpha))
     Image.fromarray(original).save(shown / "original.png")
     Image.fromarray(original[1:]).save(shown / "other_size.png")
     with devtools.serve(folder, Content_Security_Policy=POLICY) as served:
       address, sent = served
-      yield Site(address, folder, sent, codec.decompress(data))
+      yield Site(address, folder, sent, codec.decompress(data), alpha)
+
+
+def _with_alpha(
+  codec: codec_lib.Codec, data: bytes, alpha: np.ndarray
+) -> bytes:
+  """Puts alpha into a file."""
+  rows = alpha_boxes.filtered(alpha, np.arange(len(alpha)) % 5)
+  stream = alpha_boxes.deflated(rows)
+  content = alpha_boxes.file(*alpha.shape, stream)
+  parts = forging.parts(decode.open(data, codec.model, alpha.size))
+  boxes = container.pack_boxes([container.Box(b"Alph", content)])
+  return forging.joined(parts._replace(boxes=boxes))
 
 
 def main() -> None:

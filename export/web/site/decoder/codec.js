@@ -6,6 +6,7 @@
  * This module runs anywhere: it knows neither TensorFlow.js nor a worker.
  */
 
+import {openAlpha} from './alpha.js';
 import {latentShape, openBody, openHeader} from './container.js';
 import {check, ForeignModelError, LimitError} from './errors.js';
 import {Model} from './model.js';
@@ -64,7 +65,8 @@ export class Codec {
       const most = 2 * Math.min(left, lanePositions) * (1 + live.length) + 4;
       check(length <= most, 'a lane is longer than its symbols can need');
     });
-    return {header, tables, ...body};
+    const alpha = await openAlpha(body.boxes, header);
+    return {header, tables, alpha, ...body};
   }
 
   /** `info` of bls2017.js. */
@@ -98,7 +100,7 @@ export class Codec {
 
   /** `decode` of bls2017.js. */
   async decode(data, maxPixels, onProgress) {
-    const {header, tables, rows} = await this.rows(data, maxPixels);
+    const {header, tables, alpha, rows} = await this.rows(data, maxPixels);
     const {height, width, qualityIndex} = header;
     const {pair} = this.model.manifest.tables[qualityIndex];
     const synthesis = await this.loadSynthesis(pair, this.model);
@@ -106,14 +108,16 @@ export class Codec {
     const latentsOf = (rectangle) =>
         latents(rows, w, rectangle, tables, synthesis.channels);
     const pixels = await synthesis.image(header, latentsOf, onProgress);
+    alpha?.forEach((value, i) => pixels[4 * i + 3] = value);
     return {width, height, data: pixels};
   }
 
   async rows(data, maxPixels) {
-    const {header, tables, lengths, streams} = await this.open(data, maxPixels);
+    const {header, tables, alpha, lengths, streams} =
+        await this.open(data, maxPixels);
     const {h, w} = latentShape(header);
     const rows = this.coder.decode(streams, lengths, h * w, tables);
-    return {header, tables, rows};
+    return {header, tables, alpha, rows};
   }
 }
 

@@ -6,11 +6,13 @@ import {UnreadableInputError} from '../decoder/errors.js';
 const MAX_SIDE = 4096;
 
 export class Picture {
-  /** Takes RGBA samples, which are opaque. */
+  /** Takes RGBA samples. */
   constructor({width, height, data}) {
     this.width = width;
     this.height = height;
     this.data = data;
+    this.isOpaque = true;
+    for (let i = 3; i < data.length; i += 4) this.isOpaque &&= data[i] === 255;
     /** The canvases that make up the picture, and where each begins. */
     this.tiles = [];
     const pixels = new ImageData(data, width, height);
@@ -46,11 +48,14 @@ export class Picture {
     return [...this.data.subarray(start, start + 3)];
   }
 
-  /** Peak signal-to-noise ratio in dB to a picture of the same size. */
+  /** Peak signal-to-noise ratio in dB to one of the same size, on white. */
   psnr({data}) {
+    const onWhite = (samples, i) =>
+        255 + (samples[i] - 255) * samples[i | 3] / 255;
     let sum = 0;
-    for (let i = 0; i < data.length; i++) sum += (this.data[i] - data[i]) ** 2;
-    // Of 4 samples the opaque one is equal.
+    for (let i = 0; i < data.length; i++) {
+      if (i % 4 < 3) sum += (onWhite(this.data, i) - onWhite(data, i)) ** 2;
+    }
     return 10 * Math.log10(255 ** 2 * 3 * data.length / 4 / sum);
   }
 }

@@ -53,6 +53,7 @@ export class Viewer {
     this.picture = picture;
     this.original = null;
     this.pointed = null;
+    this.canvas.classList.toggle('checkered', !(picture?.isOpaque ?? true));
     this.fit();
   }
 
