@@ -379,7 +379,7 @@ class Codec:
     image, candidate = encoding.image, encoding.candidate
     try:
       file, model = self._open(data)
-      rows = file.rows(np.arange(file.num_lanes))
+      rows = file.rows()
       decoded = decode.image(file, model)
     except errors.CodecError as e:
       raise errors.VerificationError(f"the file does not decode: {e}") from e

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bls2017 import errors
+from bls2017.common import blocks
 from bls2017.format import alpha_box, container, lanes
 from bls2017.model import model_directory
 
@@ -127,9 +128,12 @@ def symbols(file: container.File) -> np.ndarray:
   Raises:
     errors.BitstreamError: if a lane is not what an encoder writes.
   """
-  rows = file.rows(np.arange(file.num_lanes))
   h, w = lanes.latent_shape(file.header.height, file.header.width)
-  return file.tables.symbols(rows).reshape(h, w, -1)
+  found = np.empty((h * w, len(file.tables.minimum)), np.int32)
+  for block in blocks.blocks(h * w, BLOCK_POSITIONS):
+    end = min(block.stop, h * w)
+    found[block] = file.tables.symbols(file.rows(block.start, end))
+  return found.reshape(h, w, -1)
 
 
 def _check_region(region: Region, height: int, width: int) -> None:
@@ -186,24 +190,19 @@ class _PartRows:
     return self._rows[: end - first]
 
   def _decoded(self, first: int, count: int) -> np.ndarray:
-    """So many rows of positions from a first one on, from their lanes."""
+    """So many rows of positions from a first one on."""
     part, header = self._part, self._file.header
-    length = self._file.tables.lane_positions
     _, columns = lanes.latent_shape(header.height, header.width)
     top = part.y + first
-    if part.width == columns:
-      # Whole rows are a run of positions.
-      start, end = top * columns, (top + count) * columns
-      needed = np.arange(start // length, -(-end // length))
-      rows = self._file.rows(needed)
-      skipped = start - needed[0] * length
-      rows = rows[skipped : skipped + end - start]
-      return rows.reshape(count, columns, -1)
-    numbers = np.arange(top, top + count)[:, None] * columns
-    numbers = numbers + np.arange(part.x, part.x + part.width)
-    needed, lane = np.unique(numbers // length, return_inverse=True)
-    places = lane.reshape(numbers.shape) * length + numbers % length
-    return self._file.rows(needed)[places]
+    if 2 * part.width > columns:
+      # Its lanes hold nearly all of the rows.
+      rows = self._file.rows(top * columns, (top + count) * columns)
+      rows = rows.reshape(count, columns, -1)
+      return rows[:, part.x : part.x + part.width]
+    starts = np.arange(top, top + count) * columns + part.x
+    return np.stack(
+      [self._file.rows(start, start + part.width) for start in starts.tolist()]
+    )
 
 
 def _assembled(

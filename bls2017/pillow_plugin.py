@@ -164,10 +164,11 @@ def _quality(header: container.Header) -> float | None:
 
 def _contents(start: bytes, stream: IO[bytes]) -> dict[bytes, bytes]:
   """The metadata by its types; none where the boxes are damaged."""
-  size = stream.read(container.BOXES_LENGTH_BYTES)
-  length = min(int.from_bytes(size, "little"), container.MAX_BOXES_BYTES)
+  start += stream.read(container.MAX_NUMBER_BYTES)
   try:
-    boxes, _ = container.unpack_boxes(start + size + stream.read(length))
+    length, _ = container.unpack_number(start, container.HEADER_BYTES)
+    start += stream.read(min(length, container.MAX_BOXES_BYTES))
+    boxes, _ = container.unpack_boxes(start)
   except errors.BitstreamError:
     # Decoding says what is wrong.
     return {}

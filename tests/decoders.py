@@ -28,7 +28,7 @@ class Outcome(NamedTuple):
   Attributes:
     error: The library's name of the error; empty if the file is sound.
     symbols: int32 [h, w, C]; None if the decoder does not tell them.
-    pixels: uint8 [H, W, 3]; None likewise.
+    pixels: uint8 [H, W, 3], or 4 with alpha; None likewise.
   """
 
   error: str = ""
@@ -84,7 +84,10 @@ def graph(model: model_directory.FrozenModel, max_pixels: int) -> Decoder:
     outputs = module.decompress_image([data])
     status = int(outputs["status"][0])
     if not status:
-      return Outcome(pixels=outputs["image"].numpy()[0])
+      image, alpha = (outputs[name].numpy()[0] for name in ("image", "alpha"))
+      if np.any(alpha < 255):
+        image = np.concatenate([image, alpha], 2)
+      return Outcome(pixels=image)
     if status == errors.LimitError.exit_code:
       return Outcome("LimitError")
     assert status == errors.BitstreamError.exit_code

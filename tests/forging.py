@@ -33,25 +33,24 @@ class Parts(NamedTuple):
 def parts(file: container.File) -> Parts:
   """Takes a sound file apart."""
   data, bounds = file.data, file.lane_bounds.tolist()
-  boxes_end = HEADER_BYTES + container.BOXES_LENGTH_BYTES
-  boxes_end += container.boxes_bytes(file.boxes)
+  boxes = container.pack_boxes(file.boxes)
   return Parts(
     data[:_FIELDS_BYTES],
-    data[HEADER_BYTES:boxes_end],
+    boxes,
     [data[start:end] for start, end in zip(bounds, bounds[1:])],
   )
 
 
-def joined(parts: Parts, lengths: bytes | None = None) -> bytes:
+def joined(parts: Parts, lanes: bytes | None = None) -> bytes:
   """Joins parts to a file.
 
   Args:
     parts: The parts.
-    lengths: The lengths of the lanes, if they are not to be right.
+    lanes: The number and lengths of the lanes, if they are not to be right.
   """
-  if lengths is None:
-    lengths = lengths_field([len(stream) for stream in parts.streams[:-1]])
-  body = b"".join([parts.boxes, lengths, *parts.streams])
+  if lanes is None:
+    lanes = lanes_field([len(stream) for stream in parts.streams])
+  body = b"".join([parts.boxes, lanes, *parts.streams])
   return seal(parts.fields + bytes(container.CHECKSUM_BYTES) + body)
 
 
@@ -73,24 +72,45 @@ def box(kind: bytes, data: bytes) -> bytes:
 
 def boxes_field(content: bytes) -> bytes:
   """Puts the length of all boxes before them."""
-  return struct.pack("<I", len(content)) + content
+  return number(len(content)) + content
 
 
-def lengths_field(
-  sizes: Sequence[int], smallest: int | None = None, width: int | None = None
+def number(value: int, spare: int = 0) -> bytes:
+  """Spells a number, with so many bytes more than it needs."""
+  groups = [value >> 7 * i & 0x7F for i in range(5)]
+  while len(groups) > 1 and not groups[-1]:
+    groups.pop()
+  groups += [0] * spare
+  return bytes([group | 0x80 for group in groups[:-1]] + groups[-1:])
+
+
+def lanes_field(
+  sizes: Sequence[int],
+  count: bytes | None = None,
+  smallest: bytes | None = None,
+  width: int | None = None,
 ) -> bytes:
-  """Writes the lengths of all lanes but the last one.
+  """Writes the number of lanes, and the lengths of all but the last one.
 
   Args:
-    sizes: The lengths.
-    smallest: The number that is subtracted from each, if not the smallest one.
+    sizes: The lengths of all lanes.
+    count: Their number, if it is not to be right.
+    smallest: The number that is subtracted from each length, if not as spelt
+      by an encoder; its value need not be right.
     width: Bits of each number, if not as few as suffice.
   """
-  if not sizes:
-    return b""
-  smallest = min(sizes) if smallest is None else smallest
-  numbers = [size - smallest for size in sizes]
+  field = number(len(sizes)) if count is None else count
+  stored = sizes[:-1]
+  if not stored:
+    return field
+  subtracted = min(stored) if smallest is None else _value(smallest)
+  numbers = [size - subtracted for size in stored]
   width = max(numbers).bit_length() if width is None else width
-  bits = sum(number << i * width for i, number in enumerate(numbers))
+  bits = sum(value << i * width for i, value in enumerate(numbers))
   packed = bits.to_bytes((len(numbers) * width + 7) // 8, "little")
-  return struct.pack("<HB", smallest, width) + packed
+  smallest = number(subtracted) if smallest is None else smallest
+  return field + smallest + bytes([width]) + packed
+
+
+def _value(spelling: bytes) -> int:
+  return sum((byte & 0x7F) << 7 * i for i, byte in enumerate(spelling))

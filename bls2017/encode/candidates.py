@@ -24,12 +24,14 @@ class Candidate:
     quality_index: Index of the quality whose tables code it.
     rows: int16 [positions, 1 + L], as `container.pack` takes them.
     bits: Information content of the rows under the tables.
+    num_lanes: Lanes that they are coded in.
     clipped: Number of latents that lay beyond the ends of their tables.
   """
 
   quality_index: int
   rows: np.ndarray
   bits: float
+  num_lanes: int
   clipped: int
 
 
@@ -107,17 +109,17 @@ class AnalysedImage:
 
   def expected_bytes(self, candidate: Candidate) -> float:
     """The size of a candidate's file, right within a few bytes."""
-    tables = self.model.quality_tables(candidate.quality_index)
-    count = lanes.num_lanes(len(candidate.rows), tables.lane_positions)
-    boxes = container.boxes_bytes(self.boxes)
-    return container.overhead_bytes(count) + boxes + candidate.bits / 8
+    overhead = container.overhead_bytes(candidate.num_lanes)
+    return overhead + container.boxes_bytes(self.boxes) + candidate.bits / 8
 
   def file(self, candidate: Candidate) -> bytes:
     """The bytes of a candidate's file."""
     index = candidate.quality_index
     header = container.Header(*self.size, index, self.model.model_id)
     tables = self.model.quality_tables(index)
-    return container.pack(header, candidate.rows, tables, self.boxes)
+    return container.pack(
+      header, candidate.rows, candidate.num_lanes, tables, self.boxes
+    )
 
   def decoded(self, candidate: Candidate) -> np.ndarray:
     """The image that a candidate's file decodes to: uint8 [H, W, 3]."""

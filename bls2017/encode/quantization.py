@@ -38,7 +38,7 @@ import numpy as np
 
 from bls2017 import errors
 from bls2017.common import blocks
-from bls2017.encode import activities
+from bls2017.encode import activities, expected_bits
 from bls2017.format import coding_tables
 
 _BLOCK = 256
@@ -63,11 +63,13 @@ class Quantized(NamedTuple):
     rows: int16 [positions, columns], the activity of each position, then the
       table indices of the live channels.
     bits: Information content of the rows under the tables.
+    num_lanes: Lanes that the rows are to be coded in.
     clipped: Number of latents that lay beyond the ends of their tables.
   """
 
   rows: np.ndarray
   bits: float
+  num_lanes: int
   clipped: int
 
 
@@ -86,24 +88,9 @@ class Quantizer:
     self._minimum = tables.minimum.astype(np.float32)
     self._maximum = tables.maximum.astype(np.float32)
     self._live_minimum = self._minimum[tables.live]
-    self._last = (tables.maximum - tables.minimum)[tables.live]
+    self._last = tables.sizes - 1
     self._last_lower = (self._last - 1).astype(np.float32)
-    self._starts = tables.starts[tables.live]
-    lengths = tables.code_lengths.astype(np.float32)
-    symbols = np.arange(lengths.shape[1]) - np.repeat(
-      tables.starts - tables.minimum, tables.maximum - tables.minimum + 1
-    )
-    # Bits that the next symbol of the same table costs more; the last symbol
-    # of a table has no next one.
-    increases = np.where(
-      coding_tables.upper_ends(tables.cdf) == coding_tables.TOTAL,
-      np.float32(0),
-      np.roll(lengths, -1, axis=1) - lengths,
-    )
-    self._increases = increases.ravel()
-    self._bends = np.zeros_like(self._increases)
-    if tables.num_activities > 1:
-      self._bends = bends(increases, symbols, np.where).ravel()
+    self._increases, self._bends = _increases(tables)
 
   def scaled(self, latents: np.ndarray) -> np.ndarray:
     """The latents in the unit of the symbols.
@@ -163,17 +150,17 @@ class Quantizer:
     for block in blocks.blocks(len(values), _BLOCK):
       indices[block], outside = self._rounded(scale(values[block]), optimised)
       clipped += outside
-    lengths = self._chooser.costs(indices)
-    chosen = self._chooser.cheapest(lengths)
+    costs = self._chooser.costs(indices)
+    choice = self._chooser.choose(costs, indices)
     if strength.any() or optimised:
-      costs_of = self._costs(strength, optimised, chosen)
+      costs_of = self._costs(strength, optimised, choice.activities, indices)
       for block in blocks.blocks(len(values), _BLOCK):
         cheaper = self._weighed(scale(values[block]), costs_of(block))
-        self._chooser.change(lengths[block], indices[block], cheaper)
+        self._chooser.change(costs[block], indices[block], cheaper)
         indices[block] = cheaper
-      chosen = self._chooser.cheapest(lengths)
-    rows[:, 0] = chosen
-    return Quantized(rows, self._chooser.bits(lengths, chosen), clipped)
+      choice = self._chooser.choose(costs, indices)
+    rows[:, 0] = choice.activities
+    return Quantized(rows, choice.bits, choice.num_lanes, clipped)
 
   def _rounded(
     self, scaled: np.ndarray, optimised: bool
@@ -199,7 +186,11 @@ class Quantizer:
     return np.take(inside.astype(np.int16), self._tables.live, axis=1), clipped
 
   def _costs(
-    self, strength: np.ndarray, optimised: bool, chosen: np.ndarray
+    self,
+    strength: np.ndarray,
+    optimised: bool,
+    chosen: np.ndarray,
+    rounded: np.ndarray,
   ) -> Callable[[slice], _Costs]:
     """Gives the costs of the steps from symbol to symbol in a block."""
     steps = self._bends if optimised else np.zeros_like(self._bends)
@@ -208,12 +199,14 @@ class Quantizer:
       strengths = strength[:, None]
     else:
       steps = steps + strength * self._increases
-    # Where the set of tables of each position begins in the flat arrays.
-    sets = chosen[:, None].astype(np.int32) * self._tables.cdf.shape[1]
+    classes = expected_bits.context_classes(self._tables, rounded)
 
     def of_block(block: slice) -> _Costs:
       part = None if strengths is None else strengths[block]
-      return _Costs(steps, self._increases, part, self._starts + sets[block])
+      starts = expected_bits.table_starts(
+        self._tables, chosen[block], [c[block] for c in classes]
+      )
+      return _Costs(steps, self._increases, part, starts)
 
     return of_block
 
@@ -258,8 +251,9 @@ class _Costs(NamedTuple):
   """Costs of a step to the next symbol, in units of half a squared error.
 
   Attributes:
-    steps: float32 [K S], the cost at each symbol of each table.
-    increases: float32 [K S], the bits that count `strength` besides.
+    steps: float32, the cost at each symbol of each table, as
+      `expected_bits.of_symbols` has them.
+    increases: float32, likewise the bits that count `strength` besides.
     strength: float32 [positions, 1]; None where it is 0 everywhere.
     starts: int32 [positions, L], where the tables begin in the flat arrays.
   """
@@ -276,6 +270,31 @@ class _Costs(NamedTuple):
     if self.strength is not None:
       cost += self.strength * np.take(self.increases, entries)
     return cost
+
+
+def _increases(
+  tables: coding_tables.QualityTables,
+) -> tuple[np.ndarray, np.ndarray]:
+  """Bits that the next symbol of each table costs more, and what bends make.
+
+  Both are float32, one after the other as `expected_bits.of_symbols` has them.
+  The last symbol of a table has no next one.
+  """
+  lengths = expected_bits.of_symbols(tables)
+  x, sets = tables.contexts, tables.num_activities
+  copies = coding_tables.table_counts(tables.context_tables)
+  channels = np.concatenate(
+    [np.tile(np.arange(x, len(tables.live)), sets), np.repeat(range(x), copies)]
+  ).astype(np.intp)
+  sizes = tables.sizes[channels]
+  ends = np.cumsum(sizes)
+  symbols = np.arange(ends[-1] + 1) if len(ends) else np.zeros(1, np.intp)
+  symbols[:-1] -= np.repeat(ends - sizes + tables.zeros[channels], sizes)
+  increases = np.roll(lengths, -1) - lengths
+  increases[ends - 1] = increases[-1] = 0
+  if sets == 1:
+    return increases, np.zeros_like(increases)
+  return increases, bends(increases, symbols, np.where)
 
 
 def bends(increase: Any, lower: Any, where: Callable[..., Any]) -> Any:

@@ -44,7 +44,13 @@ from typing import Callable, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from bls2017.encode import activities, candidates, quantization, window_loss
+from bls2017.encode import (
+  activities,
+  candidates,
+  expected_bits,
+  quantization,
+  window_loss,
+)
 from bls2017.encode import request as request_lib
 from bls2017.format import lanes
 from bls2017.model import frozen_transforms
@@ -315,8 +321,16 @@ class _Work:
     """The part of the image that a window sees, its activities cheapest."""
     tables, step = self.tables, lanes.DOWNSAMPLING
     indices = (self.best - tables.minimum)[..., tables.live].astype(np.int16)
-    costs = self._chooser.costs(indices.reshape(-1, indices.shape[2]))
-    chosen = self._chooser.cheapest(costs).reshape(indices.shape[:2])
+    indices = indices.reshape(-1, indices.shape[2])
+    chosen = self._chooser.choose(self._chooser.costs(indices), indices)
+    # Symbols of dead channels cost nothing.
+    nothing = tables.cdf.size + tables.context_cdf.size
+    starts = np.full(self.best.shape, nothing, np.int32)
+    starts[..., tables.live] = expected_bits.table_starts(
+      tables,
+      chosen.activities,
+      expected_bits.context_classes(tables, indices),
+    ).reshape(*starts.shape[:2], -1)
     rows, columns = (slice(step * j.start, step * j.stop) for j in area.judged)
     x = self.image.pixels[rows, columns].astype(np.float32)
     error_weights = np.ones((*x.shape[:2], 1), np.float32)
@@ -324,7 +338,7 @@ class _Work:
       error_weights = self.image.error_weights[rows, columns, None]
     return window_loss.View(
       tf.constant(self.best[area.seen]),
-      tf.constant(chosen[area.changed], tf.int32),
+      tf.constant(starts[area.changed]),
       tf.constant(x),
       tf.constant(error_weights, tf.float32),
     )

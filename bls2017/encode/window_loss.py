@@ -10,6 +10,7 @@ from typing import Callable, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from bls2017.encode import expected_bits
 from bls2017.format import coding_tables
 from bls2017.images import metrics
 
@@ -61,13 +62,14 @@ class View(NamedTuple):
 
   Attributes:
     context: float32 [h, w, C], symbols of all latents that are seen.
-    activities: int32 [h', w'], of the positions that may change.
+    starts: int32 [h', w', C], where the tables of the symbols that may change
+      begin in `expected_bits.of_symbols`.
     x: float32 [H, W, 3], the pixels that are judged.
     error_weights: float32 [H, W, 1], what a squared error counts.
   """
 
   context: np.ndarray
-  activities: np.ndarray
+  starts: np.ndarray
   x: np.ndarray
   error_weights: np.ndarray
 
@@ -96,7 +98,7 @@ class WindowLoss:
     self._metric = metric
     self._minimum = tables.minimum.astype(np.float32)
     self._maximum = tables.maximum.astype(np.float32)
-    self._lengths = tables.code_lengths.astype(np.float32).ravel()
+    self._lengths = expected_bits.of_symbols(tables)
     self._traced_step = tf.function(self._step, autograph=False)
     self._traced_rounded = tf.function(self._rounded, autograph=False)
     self._traced_measures = tf.function(self._measures, autograph=False)
@@ -169,11 +171,8 @@ class WindowLoss:
 
   def _bits(self, symbols: tf.Tensor, view: View) -> tf.Tensor:
     """Bits of symbols inside their tables, float32 [h', w', C] both."""
-    tables = self._tables
-    sets = view.activities[..., None] * tables.cdf.shape[1]
-    starts = tables.starts - tables.minimum
-    entries = tf.cast(symbols, tf.int32) + starts + sets
-    return tf.gather(self._lengths, entries)
+    indices = tf.cast(symbols, tf.int32) - self._tables.minimum
+    return tf.gather(self._lengths, indices + view.starts)
 
   def _decode(self, symbols: tf.Tensor, view: View) -> tf.Tensor:
     """The judged pixels, float32 [H, W, 3]."""

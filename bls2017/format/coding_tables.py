@@ -12,11 +12,17 @@ always decode in a bounded number of steps. A channel with a single symbol is
 dead: it is not coded at all.
 
 A model may hold several sets of tables, one for each activity: smooth
-positions, busy ones, edges of one kind or another. Every position then says its
-activity first, and its symbols are coded with that set. The sets share each
-channel's range of symbols, so that symbols do not depend on activities. The
-activity itself is coded with a table that the activity of the position before
-it in the lane chooses.
+positions, busy ones, edges of one kind or another. Every position says its
+activity, and its symbols are coded with that set. The sets share each channel's
+range of symbols, so that symbols do not depend on activities.
+
+Live channels are coded in an order of the quality's own. The first of them,
+the context channels, know what their symbol was at the position before in the
+lane: it falls into a class, and activity and class choose the table. Of the
+others, which hold more and more zeros, a position codes only the first ones; an
+activity has a few such ends to choose from. Activity and end together are the
+kind of a position. It is coded with a table that the activity of the position
+before it in the lane chooses.
 
 Tables are made once, when a model is frozen (`bls2017.training`). They are
 never rebuilt from floating point when a file is decoded: another processor
@@ -28,6 +34,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -42,6 +49,9 @@ LENGTH_UNITS = 256
 MAX_ACTIVITIES = 32
 """Sets of tables. More would cost the exported graph's decoder digits."""
 
+MAX_ENDS = 8
+"""Ends of an activity."""
+
 _BLOCK = 1024
 """Positions whose latents are made at once."""
 
@@ -49,9 +59,6 @@ MAX_LANE_BYTES = 0xFFFF
 
 MAX_LANE_END_BYTES = 4
 """The most bytes that a lane takes beyond its indices' information."""
-
-MEAN_LANE_END_BYTES = 0.3
-"""The same on average."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -64,13 +71,23 @@ class QualityTables:
     offset: float32 [C], subtracted before rounding and added after it.
     minimum: int32 [C], smallest symbol.
     maximum: int32 [C], largest symbol; equal to the smallest in dead channels.
-    live: int32 [L], the channels that are coded, increasing.
-    cdf: uint16 [K, S], for each activity and, one channel after the other, each
-      symbol of each channel the cumulative frequency below it. S symbols in
-      all; the end of a table, 65536, is left out.
-    activity_cdf: uint16 [K + 1, K], likewise of the activity itself, for each
-      activity of the position before, and for the first position of a lane.
-    lane_positions: Spatial positions of a lane.
+    live: int32 [L], the channels that are coded, in their order; the first X
+      are the context channels.
+    ends: uint16 [K, G], how many of the L - X others a position may code, for
+      each activity; rising until all are coded.
+    kind_cdf: uint16 [K + 1, K G], the cumulative frequencies of the kinds,
+      activity * G + number of the end, for each activity of the position
+      before, and for the first position of a lane. The end of a table, 65536,
+      is left out.
+    cdf: uint16 [K, S], likewise, for each activity and, one after the other,
+      each symbol of each other channel. S symbols in all.
+    context_cdf: uint16 [E], the tables of the context channels.
+    context_tables: uint8 [X, K, N + 1], the number of a context channel's table
+      for each activity and class; N is the class of the first position of a
+      lane.
+    context_classes: uint8 [sizes of the context channels], the class of each
+      symbol of each of them.
+    lane_positions: The most positions of a lane.
   """
 
   gain: np.ndarray
@@ -79,14 +96,23 @@ class QualityTables:
   minimum: np.ndarray
   maximum: np.ndarray
   live: np.ndarray
+  ends: np.ndarray
+  kind_cdf: np.ndarray
   cdf: np.ndarray
-  activity_cdf: np.ndarray
+  context_cdf: np.ndarray
+  context_tables: np.ndarray
+  context_classes: np.ndarray
   lane_positions: int
 
   @property
   def num_activities(self) -> int:
     """K, sets of tables."""
-    return len(self.cdf)
+    return len(self.ends)
+
+  @property
+  def contexts(self) -> int:
+    """X, context channels."""
+    return len(self.context_tables)
 
   @property
   def columns(self) -> int:
@@ -94,7 +120,7 @@ class QualityTables:
     return 1 + len(self.live)
 
   def max_lane_bytes(self, positions: int) -> int:
-    """The longest stream that so many positions can need.
+    """The longest stream that a lane of so many positions can need.
 
     A symbol narrows the interval at most by 2**16, that is by two bytes.
     """
@@ -134,11 +160,67 @@ class QualityTables:
       part *= self.inverse_gain
     return y_hat.reshape(*rows.shape[:-1], -1)
 
+  def last_others(self, indices: np.ndarray) -> np.ndarray:
+    """How many of the other channels reach up to the last symbol that is not 0.
+
+    Args:
+      indices: Integers [positions, L], table indices.
+
+    Returns:
+      int [positions].
+    """
+    others = len(self.live) - self.contexts
+    if not others:
+      return np.zeros(len(indices), np.intp)
+    counted = indices[:, self.contexts :] != self.zeros[self.contexts :]
+    last = others - counted[:, ::-1].argmax(1)
+    return np.where(counted[np.arange(len(counted)), last - 1], last, 0)
+
+  def coded_others(self, rows: np.ndarray) -> np.ndarray:
+    """How many of the other channels each position codes: uint16 [positions].
+
+    Args:
+      rows: As for `symbols`, of two axes.
+    """
+    coded = np.empty(len(rows), np.uint16)
+    for start in range(0, len(rows), _BLOCK):
+      part = rows[start : start + _BLOCK]
+      last, ends = self.last_others(part[:, 1:]), self.ends[part[:, 0]]
+      number = (ends < last[:, None]).sum(1)
+      coded[start : start + _BLOCK] = ends[np.arange(len(part)), number]
+    return coded
+
+  @functools.cached_property
+  def sizes(self) -> np.ndarray:
+    """int32 [L]: how many symbols the table of each live channel has."""
+    return (self.maximum - self.minimum + 1)[self.live].astype(np.int32)
+
+  @functools.cached_property
+  def zeros(self) -> np.ndarray:
+    """int32 [L]: the table index of symbol 0 in each live channel."""
+    return -self.minimum[self.live].astype(np.int32)
+
   @functools.cached_property
   def starts(self) -> np.ndarray:
-    """int32 [C]: where each channel's symbols begin among the S."""
-    size = self.maximum - self.minimum + 1
-    return (np.cumsum(size) - size).astype(np.int32)
+    """int32 [L - X]: where each other channel's symbols begin among the S."""
+    sizes = self.sizes[self.contexts :]
+    return (np.cumsum(sizes) - sizes).astype(np.int32)
+
+  @functools.cached_property
+  def context_starts(self) -> np.ndarray:
+    """int32 [X, K, N + 1]: where a table begins in `context_cdf`."""
+    sizes = self.sizes[: self.contexts]
+    numbers = self.context_tables.astype(np.int32)
+    entries = sizes * table_counts(numbers)
+    first = np.cumsum(entries) - entries
+    starts = first[:, None, None] + sizes[:, None, None] * numbers
+    return starts.astype(np.int32)
+
+  @functools.cached_property
+  def class_starts(self) -> np.ndarray:
+    """int32 [X]: where a context channel begins in `context_classes`."""
+    sizes = self.sizes[: self.contexts]
+    return (np.cumsum(sizes) - sizes).astype(np.int32)
 
   @functools.cached_property
   def code_lengths(self) -> np.ndarray:
@@ -146,9 +228,23 @@ class QualityTables:
     return code_lengths(self.cdf)
 
   @functools.cached_property
-  def activity_lengths(self) -> np.ndarray:
-    """float64 [K + 1, K]: bits of each activity."""
-    return code_lengths(self.activity_cdf)
+  def context_lengths(self) -> np.ndarray:
+    """float64 [E]: bits of each symbol of the context channels."""
+    return code_lengths(self.context_cdf[None])[0]
+
+  @functools.cached_property
+  def kind_lengths(self) -> np.ndarray:
+    """float64 [K + 1, K, G]: bits of each kind."""
+    return code_lengths(self.kind_cdf).reshape(-1, *self.ends.shape)
+
+
+def table_counts(context_tables: np.ndarray) -> np.ndarray:
+  """How many tables each context channel has: int32 [X].
+
+  Args:
+    context_tables: As in `QualityTables`.
+  """
+  return context_tables.astype(np.int32).max((1, 2), initial=-1) + 1
 
 
 def upper_ends(cdf: np.ndarray) -> np.ndarray:
@@ -169,8 +265,91 @@ def code_lengths(cdf: np.ndarray) -> np.ndarray:
   Args:
     cdf: As for `upper_ends`.
   """
-  bits = PRECISION - np.log2(upper_ends(cdf) - cdf)
+  return rounded_lengths(PRECISION - np.log2(upper_ends(cdf) - cdf))
+
+
+def rounded_lengths(bits: np.ndarray) -> np.ndarray:
+  """Bits as multiples of 1 / `LENGTH_UNITS`: float64, shaped as `bits`."""
   return np.rint(bits * LENGTH_UNITS) / LENGTH_UNITS
+
+
+class Frequencies(NamedTuple):
+  """The largest arrays of a quality, as in `QualityTables`.
+
+  Attributes:
+    cdf: uint16 [K, S].
+    context_cdf: uint16 [E].
+    context_tables: uint8 [X, K, N + 1].
+    context_classes: uint8 [sizes of the context channels].
+  """
+
+  cdf: np.ndarray
+  context_cdf: np.ndarray
+  context_tables: np.ndarray
+  context_classes: np.ndarray
+
+
+_EXACT = 32
+"""Frequencies below it are stored as they are; from it on, five binary digits
+of each are."""
+
+_STORED = np.array(
+  [i if i < _EXACT else (16 + i % 16) << (i // 16 - 1) for i in range(208)],
+  np.int32,
+)
+"""The frequency that each stored byte stands for."""
+
+
+def packed(cdf: np.ndarray) -> np.ndarray:
+  """The bytes that a model directory has for tables; `unpacked` inverts it.
+
+  Args:
+    cdf: uint16 [...], whose last axis has tables one after the other. All
+      frequencies but a table's largest one have five binary digits.
+
+  Returns:
+    uint8 [...].
+  """
+  flat = cdf.reshape(-1, max(cdf.shape[-1], 1))
+  frequencies = upper_ends(flat) - flat
+  stored = np.searchsorted(_STORED, frequencies, "right") - 1
+  return stored.astype(np.uint8).reshape(cdf.shape)
+
+
+def unpacked(stored: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+  """Tables from the bytes of a model directory.
+
+  The largest frequency of a table, the first of them, takes what its sum lacks.
+
+  Args:
+    stored: uint8 [..., S].
+    sizes: Integers, how many symbols each table has; S in all.
+
+  Returns:
+    uint16 [..., S].
+
+  Raises:
+    errors.ModelError: if they are no tables.
+  """
+  if stored.shape[-1] != sizes.sum() or stored.max(initial=0) >= len(_STORED):
+    raise errors.ModelError("the coding tables are damaged")
+  if not stored.size:
+    return np.zeros(stored.shape, np.uint16)
+  frequencies = _STORED[stored.reshape(-1, stored.shape[-1])]
+  starts = np.cumsum(sizes) - sizes
+  largest = np.maximum.reduceat(frequencies, starts, axis=1)
+  places = np.arange(frequencies.shape[1])
+  is_largest = frequencies == np.repeat(largest, sizes, axis=1)
+  first = np.minimum.reduceat(
+    np.where(is_largest, places, len(places)), starts, axis=1
+  )
+  sums = np.add.reduceat(frequencies, starts, axis=1)
+  frequencies[np.arange(len(first))[:, None], first] += TOTAL - sums
+  if frequencies.min() < 1 or sums.max() > TOTAL:
+    raise errors.ModelError("the coding tables are damaged")
+  # Whole tables are a multiple of 2**16.
+  cdf = np.cumsum(frequencies, axis=1) - frequencies
+  return cdf.astype(np.uint16).reshape(stored.shape)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,16 +362,14 @@ class CodingTables:
     offset: float32 [Q, C].
     minimum: int16 [Q, C].
     size: uint16 [Q, C], symbols of each table.
-    cdfs: Q times uint16 [K, S], for each activity and channel the cumulative
-      frequencies cdf[0] .. cdf[size - 1]; the last one, 65536, is left out. S
-      is the sum of the quality's sizes. It may be a sequence that reads them
-      when they are asked for.
-    lane_positions: uint16 [Q].
-    activity_cdf: uint16 [Q, K + 1, K], likewise, of the activity itself, for
-      each activity of the position before, and for the first of a lane. None
-      stands for a single activity.
+    order: uint16 [Q, C], all channels; the live ones are coded in this order.
+    ends: uint16 [Q, K, G].
+    kind_cdf: uint16 [Q, K + 1, K G].
+    lane_positions: uint16 [Q], the most positions of a lane.
     pair: uint8 [Q], the pair of transforms of each quality, from 0 on, never
-      falling; None stands for a single pair.
+      falling.
+    frequencies: Of each quality. It may be a sequence that reads them when they
+      are asked for.
   """
 
   gain: np.ndarray
@@ -200,10 +377,12 @@ class CodingTables:
   offset: np.ndarray
   minimum: np.ndarray
   size: np.ndarray
-  cdfs: Sequence[np.ndarray]
+  order: np.ndarray
+  ends: np.ndarray
+  kind_cdf: np.ndarray
   lane_positions: np.ndarray
-  activity_cdf: np.ndarray | None = None
-  pair: np.ndarray | None = None
+  pair: np.ndarray
+  frequencies: Sequence[Frequencies]
 
   def __len__(self) -> int:
     return len(self.gain)
@@ -211,68 +390,61 @@ class CodingTables:
   @property
   def num_activities(self) -> int:
     """K, sets of tables of every quality."""
-    return 1 if self.activity_cdf is None else self.activity_cdf.shape[-1]
+    return self.ends.shape[1]
 
   @property
   def num_pairs(self) -> int:
     """Pairs of transforms."""
-    return 1 if self.pair is None else int(self.pair[-1]) + 1
+    return int(self.pair[-1]) + 1
 
   def pair_of(self, index: int) -> int:
     """The pair of transforms of a quality, by its index."""
-    return 0 if self.pair is None else int(self.pair[index])
-
-  @property
-  def cdf(self) -> np.ndarray:
-    """uint16 [K * sum of all sizes]: `cdfs`, one after the other."""
-    return np.concatenate([cdf.ravel() for cdf in self.cdfs])
+    return int(self.pair[index])
 
   def check(self) -> None:
     """Raises errors.ModelError unless these are sound tables.
 
-    All but `cdfs`, which are checked when a quality's are used.
+    All but `frequencies`, which are checked when a quality's are used.
     """
     shape = self.gain.shape
     sound = (
       len(shape) == 2
       and all(
         getattr(self, name).shape == shape
-        for name in ("inverse_gain", "offset", "minimum", "size")
+        for name in ("inverse_gain", "offset", "minimum", "size", "order")
       )
-      and self._activities_are_sound()
-      and self._pairs_are_sound()
-      and len(self.cdfs) == len(self)
-      and self.lane_positions.shape == shape[:1]
+      and all(
+        getattr(self, name).shape == shape[:1]
+        for name in ("lane_positions", "pair")
+      )
+      and len(self.frequencies) == len(self)
+      and self._kinds_are_sound()
+      and bool(np.all(np.sort(self.order, 1) == np.arange(shape[1])))
       and all(
         np.all(np.isfinite(a))
         for a in (self.gain, self.inverse_gain, self.offset)
       )
       and bool(np.all(self.size >= 1))
       and bool(np.all(self.lane_positions >= 1))
+      and self.pair[0] == 0
+      and bool(np.all(np.isin(np.diff(self.pair.astype(np.int32)), (0, 1))))
     )
     if not sound:
       raise errors.ModelError("the coding tables are damaged")
 
-  def _activities_are_sound(self) -> bool:
-    cdf = self.activity_cdf
-    if cdf is None:
-      return True
-    k = cdf.shape[-1]
+  def _kinds_are_sound(self) -> bool:
+    if self.ends.ndim != 3:
+      return False
+    qualities, k, g = self.ends.shape
+    cdf = self.kind_cdf
     return bool(
-      cdf.shape == (len(self.gain), k + 1, k)
-      and 2 <= k <= MAX_ACTIVITIES
+      qualities == len(self)
+      and cdf.shape == (qualities, k + 1, k * g)
+      and 1 <= k <= MAX_ACTIVITIES
+      and 1 <= g <= MAX_ENDS
+      and np.all(np.diff(self.ends.astype(np.int32)) >= 0)
       and np.all(cdf[..., 0] == 0)
       and np.all(np.diff(cdf.astype(np.int32)) > 0)
-    )
-
-  def _pairs_are_sound(self) -> bool:
-    pair = self.pair
-    if pair is None:
-      return True
-    return bool(
-      pair.shape == self.gain.shape[:1]
-      and pair[0] == 0
-      and np.all(np.isin(np.diff(pair.astype(np.int32)), (0, 1)))
     )
 
   def for_quality(self, index: int) -> QualityTables:
@@ -283,37 +455,58 @@ class CodingTables:
     """
     size = self.size[index].astype(np.int32)
     minimum = self.minimum[index].astype(np.int32)
-    sets = self.num_activities
-    activity_cdf = np.zeros((sets + 1, sets), np.uint16)
-    if self.activity_cdf is not None:
-      activity_cdf[:] = self.activity_cdf[index]
-    cdf = self.cdfs[index]
-    if not _rises(cdf.astype(np.int32), sets, size):
-      raise errors.ModelError("the coding tables are damaged")
-    return QualityTables(
+    order = self.order[index].astype(np.int32)
+    tables = QualityTables(
       gain=self.gain[index],
       inverse_gain=self.inverse_gain[index],
       offset=self.offset[index],
       minimum=minimum,
       maximum=minimum + size - 1,
-      live=np.flatnonzero(size > 1).astype(np.int32),
-      cdf=cdf,
-      activity_cdf=activity_cdf,
+      live=order[size[order] > 1],
+      ends=self.ends[index],
+      kind_cdf=self.kind_cdf[index],
+      **self.frequencies[index]._asdict(),
       lane_positions=int(self.lane_positions[index]),
     )
+    if not _is_sound(tables):
+      raise errors.ModelError("the coding tables are damaged")
+    return tables
 
   def arrays(self) -> dict[str, np.ndarray]:
-    """The arrays by name: the fields, with `cdf` for `cdfs`."""
-    names = {f.name for f in dataclasses.fields(self)} - {"cdfs"} | {"cdf"}
-    fields = {name: getattr(self, name) for name in sorted(names)}
-    return {name: a for name, a in fields.items() if a is not None}
+    """The arrays by name; of `frequencies` those of all qualities in a row."""
+    names = {f.name for f in dataclasses.fields(self)} - {"frequencies"}
+    arrays = {name: getattr(self, name) for name in names}
+    for name, parts in zip(Frequencies._fields, zip(*self.frequencies)):
+      arrays[name] = np.concatenate([part.ravel() for part in parts])
+    return dict(sorted(arrays.items()))
 
 
-def _rises(cdf: np.ndarray, sets: int, size: np.ndarray) -> bool:
-  """True if tables of these sizes begin with 0 and rise: cdf int32 [K, S]."""
-  if cdf.shape != (sets, int(size.sum())):
+def _is_sound(tables: QualityTables) -> bool:
+  """True if the frequencies fit the other arrays, and tables rise."""
+  x = tables.contexts
+  others, of_contexts = tables.sizes[x:], tables.sizes[:x]
+  if (
+    x > len(tables.live)
+    or tables.context_tables.shape[1:2] != (tables.num_activities,)
+    or tables.context_tables.ndim != 3
+    or tables.context_classes.shape != (of_contexts.sum(),)
+    or np.any(tables.context_classes >= tables.context_tables.shape[2] - 1)
+    or tables.cdf.shape != (tables.num_activities, others.sum())
+    or np.any(tables.ends[:, -1] != len(others))
+    or np.any((tables.zeros < 0) | (tables.zeros >= tables.sizes))
+  ):
+    return False
+  counts = table_counts(tables.context_tables)
+  return _rises(tables.cdf, others) and _rises(
+    tables.context_cdf[None], np.repeat(of_contexts, counts)
+  )
+
+
+def _rises(cdf: np.ndarray, size: np.ndarray) -> bool:
+  """True if tables of these sizes begin with 0 and rise: cdf uint16 [n, S]."""
+  if cdf.shape[1] != size.sum():
     return False
   begins = np.zeros(cdf.shape[1], bool)
   begins[np.cumsum(size) - size] = True
-  rises = np.diff(cdf, axis=1) > 0
+  rises = np.diff(cdf.astype(np.int32), axis=1) > 0
   return bool(np.all(rises | begins[1:]) and not np.any(cdf[:, begins]))

@@ -9,6 +9,7 @@ either: every length is checked before anything is allocated for it.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import struct
 from collections.abc import Sequence
@@ -19,11 +20,8 @@ from bls2017 import errors
 from bls2017.format import alpha_box, coding_tables, lanes, range_coder
 
 MAGIC = b"\x89BLS"
-VERSION = 3
-"""Of the format; files of another version are not read.
-
-Ids of models cover it, so raising it asks for frozen models to be made anew.
-"""
+VERSION = 4
+"""Of the format; files of another version are not read."""
 
 MAX_SIDE = 0xFFFF
 FIRST_QUALITY = 8
@@ -44,7 +42,9 @@ _FIELDS = struct.Struct("<" + "".join(_FORMATS))
 ) = itertools.accumulate(struct.calcsize("<" + f) for f in _FORMATS)
 HEADER_BYTES = CHECKSUM_OFFSET + CHECKSUM_BYTES
 
-BOXES_LENGTH_BYTES = 4
+MAX_NUMBER_BYTES = 4
+"""Of a number whose bytes hold seven bits each."""
+
 BOX_TYPE_BYTES = 4
 BOX_HEADER_BYTES = BOX_TYPE_BYTES + 4
 MAX_BOXES_BYTES = 1 << 24
@@ -53,10 +53,8 @@ MAX_BOXES_BYTES = 1 << 24
 MAX_BOXES = 64
 """More would only cost readers time: a box can be as short as 9 bytes."""
 
-LENGTHS_HEADER_BYTES = 3
-"""Precede the packed lane lengths: the smallest one, and a width."""
-
 MAX_LENGTH_BITS = 16
+"""Of what the packed length of a lane adds to the smallest one."""
 
 EXIF = b"Exif"
 """Type of a box that holds a TIFF structure."""
@@ -68,8 +66,11 @@ ALPHA = b"Alph"
 """Type of a box that holds alpha (`alpha_box`); without it, all is opaque."""
 
 _TIFF_BEGINNINGS = (b"II*\0", b"MM\0*")
-_MEAN_LENGTH_BYTES = 1.0
-"""A packed lane length takes this on average."""
+LANE_BYTES = 1.25
+"""What a lane takes on average, of its length and at the end of its stream."""
+
+_MEAN_NUMBERS_BYTES = 5
+"""What the lengths of boxes and lanes take on average, without those."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,27 +137,37 @@ class File:
     """The content of the box of a type; empty where there is none."""
     return next((box.data for box in self.boxes if box.type == kind), b"")
 
-  def rows(self, lane_numbers: np.ndarray) -> np.ndarray:
-    """Decodes lanes.
+  @functools.cached_property
+  def _streams(self) -> list[bytes]:
+    bounds = self.lane_bounds.tolist()
+    return [self.data[a:b] for a, b in zip(bounds, bounds[1:])]
+
+  @functools.cached_property
+  def _heads(self) -> range_coder.Heads:
+    return range_coder.decode_heads(
+      self._streams, self.header.positions, self.tables
+    )
+
+  def rows(self, first: int = 0, end: int | None = None) -> np.ndarray:
+    """Decodes a run of positions.
+
+    The heads of all positions are decoded with the first run, since they tell
+    where the rest of a position lies.
 
     Args:
-      lane_numbers: int [n], increasing.
+      first: The first position.
+      end: The position behind the last one; by default all are decoded.
 
     Returns:
-      uint16 [positions of these lanes, 1 + L], as `range_coder.decode` gives
-      them.
+      uint16 [end - first, 1 + L], as `range_coder.decode` gives them.
 
     Raises:
       errors.BitstreamError: if a lane is not what an encoder writes.
     """
-    starts = self.lane_bounds[lane_numbers].tolist()
-    ends = self.lane_bounds[lane_numbers + 1].tolist()
-    streams = [self.data[start:end] for start, end in zip(starts, ends)]
-    length = self.tables.lane_positions
-    positions = len(lane_numbers) * length
-    if lane_numbers[-1] == self.num_lanes - 1:
-      positions -= self.num_lanes * length - self.header.positions
-    return range_coder.decode(streams, positions, self.tables)
+    end = self.header.positions if end is None else end
+    return range_coder.decode(
+      self._streams, self._heads, first, end, self.tables
+    )
 
 
 def checksum(data: bytes) -> bytes:
@@ -170,8 +181,7 @@ def overhead_bytes(num_lanes: float) -> float:
   Boxes are not counted. This is right within some bytes: the lengths of lanes
   that differ less are shorter.
   """
-  of_a_lane = _MEAN_LENGTH_BYTES + coding_tables.MEAN_LANE_END_BYTES
-  return HEADER_BYTES + BOXES_LENGTH_BYTES + of_a_lane * num_lanes
+  return HEADER_BYTES + _MEAN_NUMBERS_BYTES + LANE_BYTES * num_lanes
 
 
 def boxes_bytes(boxes: Sequence[Box]) -> int:
@@ -218,14 +228,14 @@ def max_file_bytes(max_pixels: int, columns: int) -> int:
   sides = longest + -(-max_pixels // longest)
   positions = (max_pixels + (step - 1) * (sides + step - 1)) // step**2
   of_a_lane = coding_tables.MAX_LANE_END_BYTES + MAX_LENGTH_BITS // 8
-  before_lanes = HEADER_BYTES + BOXES_LENGTH_BYTES + MAX_BOXES_BYTES
-  before_lanes += LENGTHS_HEADER_BYTES
+  before_lanes = HEADER_BYTES + MAX_BOXES_BYTES + 3 * MAX_NUMBER_BYTES + 1
   return before_lanes + positions * (2 * columns + of_a_lane)
 
 
 def pack(
   header: Header,
   rows: np.ndarray,
+  num_lanes: int,
   tables: coding_tables.QualityTables,
   boxes: Sequence[Box] = (),
 ) -> bytes:
@@ -234,6 +244,7 @@ def pack(
   Args:
     header: Its fields.
     rows: Integers [positions, 1 + L], as `range_coder.encode` takes them.
+    num_lanes: At least `lanes.fewest`, at most as many as positions.
     tables: The coding tables of the quality.
     boxes: Metadata, in any order.
 
@@ -243,7 +254,7 @@ def pack(
     errors.UsageError: if a box is not sound, or there are two of a type.
   """
   check_size(header.height, header.width, MAX_SIDE**2)
-  streams = range_coder.encode(rows, tables)
+  streams = range_coder.encode(rows, num_lanes, tables)
   lengths = _pack_lengths([len(stream) for stream in streams])
   fields = _FIELDS.pack(
     MAGIC,
@@ -326,12 +337,14 @@ def unpack_body(
       that of an image of this size.
   """
   boxes, end = unpack_boxes(data)
-  count = lanes.num_lanes(header.positions, tables.lane_positions)
+  positions = header.positions
+  count, end = unpack_number(data, end)
+  if not lanes.fewest(positions, tables.lane_positions) <= count <= positions:
+    raise errors.BitstreamError(
+      f"an image of {positions} positions cannot have {count} lanes"
+    )
   sizes, start = _unpack_lengths(data, end, count)
-  last = lanes.last_lane_positions(header.positions, tables.lane_positions)
-  if sizes[-1] > tables.max_lane_bytes(last) or sizes.max() > (
-    tables.max_lane_bytes(tables.lane_positions)
-  ):
+  if sizes.max() > tables.max_lane_bytes(-(-positions // count)):
     raise errors.BitstreamError("a lane is longer than its symbols can need")
   bounds = np.cumsum(np.concatenate([[start], sizes]), dtype=np.int64)
   file = File(data, header, tables, boxes, bounds)
@@ -374,7 +387,7 @@ def pack_boxes(boxes: Sequence[Box]) -> bytes:
       f"metadata and alpha take {len(content)} bytes, the limit is"
       f" {MAX_BOXES_BYTES}"
     )
-  return struct.pack("<I", len(content)) + content
+  return _pack_number(len(content)) + content
 
 
 def unpack_boxes(data: bytes) -> tuple[tuple[Box, ...], int]:
@@ -390,10 +403,7 @@ def unpack_boxes(data: bytes) -> tuple[tuple[Box, ...], int]:
     errors.BitstreamError: if they do not fill their room, or have another
       spelling.
   """
-  start = HEADER_BYTES + BOXES_LENGTH_BYTES
-  if len(data) < start:
-    raise errors.BitstreamError("the file is too short for its image")
-  (size,) = struct.unpack_from("<I", data, HEADER_BYTES)
+  size, start = unpack_number(data, HEADER_BYTES)
   if size > min(MAX_BOXES_BYTES, len(data) - start):
     raise errors.BitstreamError("the metadata is longer than its file")
   boxes: list[Box] = []
@@ -416,31 +426,65 @@ def unpack_boxes(data: bytes) -> tuple[tuple[Box, ...], int]:
   return tuple(boxes), end
 
 
+def unpack_number(data: bytes, start: int) -> tuple[int, int]:
+  """Reads a number that is stored in as many bytes as it needs.
+
+  Args:
+    data: A file.
+    start: Where the number begins.
+
+  Returns:
+    The number, and where it ends.
+
+  Raises:
+    errors.BitstreamError: if the file ends before it, or another spelling is
+      shorter.
+  """
+  number = 0
+  for place, byte in enumerate(data[start : start + MAX_NUMBER_BYTES]):
+    number |= (byte & 0x7F) << 7 * place
+    if byte < 0x80:
+      if place and not byte:
+        break
+      return number, start + place + 1
+  else:
+    if len(data) < start + MAX_NUMBER_BYTES:
+      raise errors.BitstreamError("the file is too short for its image")
+  raise errors.BitstreamError("a number is misspelt")
+
+
 def _is_printable(kind: bytes) -> bool:
   return all(0x20 <= byte <= 0x7E for byte in kind)
 
 
+def _pack_number(number: int) -> bytes:
+  """A number in bytes of seven bits, the lower ones first."""
+  low, rest = number & 0x7F, number >> 7
+  return bytes([low | 0x80]) + _pack_number(rest) if rest else bytes([low])
+
+
 def _pack_lengths(sizes: Sequence[int]) -> bytes:
-  """The lengths of all lanes but the last one."""
+  """The number of lanes, and the lengths of all but the last one."""
   if len(sizes) < 2:
-    return b""
+    return _pack_number(len(sizes))
   stored = np.array(sizes[:-1], np.int64)
   smallest = int(stored.min())
   numbers = stored - smallest
   width = int(numbers.max()).bit_length()
   bits = numbers[:, None] >> np.arange(width) & 1
   packed = np.packbits(bits.astype(np.uint8), bitorder="little")
-  return struct.pack("<HB", smallest, width) + packed.tobytes()
+  head = _pack_number(len(sizes)) + _pack_number(smallest) + bytes([width])
+  return head + packed.tobytes()
 
 
 def _unpack_lengths(
   data: bytes, start: int, count: int
 ) -> tuple[np.ndarray, int]:
-  """The inverse of `_pack_lengths`.
+  """The lengths of lanes.
 
   Args:
     data: The whole file.
-    start: Where the lengths begin.
+    start: Where the lengths begin, behind the number of lanes.
     count: Number of lanes.
 
   Returns:
@@ -448,10 +492,11 @@ def _unpack_lengths(
   """
   sizes = np.zeros(0, np.int64)
   if count > 1:
-    if len(data) < start + LENGTHS_HEADER_BYTES:
+    smallest, start = unpack_number(data, start)
+    if len(data) <= start:
       raise errors.BitstreamError("the file is too short for its image")
-    smallest, width = struct.unpack_from("<HB", data, start)
-    start += LENGTHS_HEADER_BYTES
+    width = data[start]
+    start += 1
     num_bytes = ((count - 1) * width + 7) // 8
     if width > MAX_LENGTH_BITS or len(data) < start + num_bytes:
       raise errors.BitstreamError("the file is too short for its image")

@@ -19,15 +19,36 @@ typedef unsigned long long u64;
    frequencies cdf[0] = 0 < cdf[1] < ... < cdf[n - 1]; cdf[n] = 2^16 is left
    out. */
 typedef struct {
-  u32 activities;          /* K, sets of tables */
-  u32 channels;            /* L, live channels */
-  u32 symbols;             /* S, symbols of one set, all channels together */
-  u32 lane_positions;      /* of every lane but the last, which may have fewer */
-  const u16 *cdf;          /* [K][S], the tables of the channels */
-  const u16 *activity_cdf; /* [K + 1][K], by the activity before; K: none */
-  const u32 *starts;       /* [L], where a channel's table begins among the S */
-  const u16 *sizes;        /* [L], symbols of a channel's table */
+  u32 activities;            /* K, sets of tables */
+  u32 ends;                  /* G, ends of an activity */
+  u32 channels;              /* L, live channels */
+  u32 contexts;              /* X, the first of them */
+  u32 classes;               /* N + 1; N: of the first position of a lane */
+  u32 symbols;               /* S, symbols of one set, all others together */
+  const u16 *kind_cdf;       /* [K + 1][K G], by the activity before; K: none */
+  const u16 *end_of;         /* [K][G], how many of the others are coded */
+  const u16 *cdf;            /* [K][S], the tables of the others */
+  const u32 *starts;         /* [L - X], where one's table begins among the S */
+  const u16 *context_cdf;    /* the tables of the context channels */
+  const u32 *context_starts; /* [X][K][N + 1], where a table begins */
+  const u8 *context_classes; /* the class of each symbol of each of them */
+  const u32 *class_starts;   /* [X], where a channel's classes begin */
+  const u16 *sizes;          /* [L], symbols of a channel's table */
+  const u16 *zeros;          /* [L], the table index of symbol 0 */
 } Tables;
+
+/* A position is a row of 1 + L numbers: its activity and the table indices of
+   the live channels. The first 1 + X of them are its head. */
+
+/* The table of context channel c at a position of this activity, whose symbol
+   at the position before was `before`; NULL in the first position of a lane. */
+static const u16 *context_table(const Tables *t, u32 c, u32 activity,
+                                const u16 *before) {
+  u32 class = t->classes - 1;
+  if (before) class = t->context_classes[t->class_starts[c] + *before];
+  u32 row = c * t->activities + activity;
+  return t->context_cdf + t->context_starts[row * t->classes + class];
+}
 
 /* ------------------------------------------------------------- intervals -- */
 
@@ -106,34 +127,54 @@ static void end_stream(Encoder *e) {
   while (e->end > e->start && e->end[-1] == 0) e->end--;
 }
 
-/* Encodes positions lane by lane.
+/* Encodes lanes. Lane i codes the heads of its positions, and then so many
+   table indices of the others: the first lane begins with index `skip` of the
+   first row, and each goes on where the one before it ended.
 
-   rows       [positions][1 + L], the activity and the table indices of the live
-              channels of each position, all of them inside their tables
-   streams    takes the streams one after the other, at most
-              2 positions (1 + L) + 4 lanes bytes
-   lengths    [lanes], takes the bytes of each */
+   positions   [lanes]
+   steps       [lanes], table indices of the others
+   heads       [sum of positions][1 + X]
+   head_coded  [sum of positions], how many of the others a position codes: one
+               of the ends of its activity
+   rows        [...][1 + L], the positions that hold the others
+   row_coded   [...], likewise
+   streams     takes the streams one after the other, at most 2 bytes for each
+               table index or kind, and 4 a lane
+   lengths     [lanes], takes the bytes of each */
 EXPORT("encode")
-void encode(const Tables *t, u32 positions, const u16 *rows, u8 *streams,
-            u32 *lengths) {
-  u32 columns = 1 + t->channels;
-  for (u32 first = 0; first < positions; first += t->lane_positions) {
-    u32 left = positions - first;
-    u32 count = left < t->lane_positions ? left : t->lane_positions;
-    const u16 *lane = rows + first * columns;
+void encode(const Tables *t, u32 lanes, const u32 *positions, const u32 *steps,
+            const u16 *heads, const u16 *head_coded, const u16 *rows,
+            const u16 *row_coded, u32 skip, u8 *streams, u32 *lengths) {
+  u32 x = t->contexts, kinds = t->activities * t->ends;
+  for (u32 i = 0; i < lanes; i++) {
     Encoder e = {streams, streams, 0, WINDOW};
-    u32 before = t->activities;
-    for (u32 p = 0; p < count; p++) {
-      u32 activity = lane[p * columns];
-      const u16 *cdf = t->activity_cdf + before * t->activities;
-      encode_index(&e, cdf, t->activities, activity);
-      before = activity;
+    const u16 *before = 0;
+    for (u32 p = 0; p < positions[i]; p++) {
+      u32 activity = heads[0], number = 0;
+      while (t->end_of[activity * t->ends + number] != *head_coded) number++;
+      u32 row = before ? before[0] : t->activities;
+      encode_index(&e, t->kind_cdf + row * kinds, kinds,
+                   activity * t->ends + number);
+      for (u32 c = 0; c < x; c++) {
+        const u16 *cdf =
+            context_table(t, c, activity, before ? before + 1 + c : 0);
+        encode_index(&e, cdf, t->sizes[c], heads[1 + c]);
+      }
+      before = heads;
+      heads += 1 + x;
+      head_coded++;
     }
-    for (u32 p = 0; p < count; p++) {
-      const u16 *row = lane + p * columns;
-      const u16 *cdf = t->cdf + row[0] * t->symbols;
-      for (u32 c = 0; c < t->channels; c++)
-        encode_index(&e, cdf + t->starts[c], t->sizes[c], row[1 + c]);
+    for (u32 left = steps[i]; left;) {
+      if (skip == *row_coded) {
+        skip = 0;
+        rows += 1 + t->channels;
+        row_coded++;
+        continue;
+      }
+      const u16 *cdf = t->cdf + rows[0] * t->symbols + t->starts[skip];
+      encode_index(&e, cdf, t->sizes[x + skip], rows[1 + x + skip]);
+      skip++;
+      left--;
     }
     end_stream(&e);
     *lengths++ = e.end - streams;
@@ -192,40 +233,113 @@ static int is_canonical(const Decoder *d) {
   return d->length <= words && !(d->length && !d->stream[d->length - 1]);
 }
 
-/* Decodes positions lane by lane, whatever the bytes are.
+/* A decoder between the heads and what follows them, in 32-bit words. */
+typedef struct {
+  u32 taken, value, above, size_less_1;
+} Paused;
 
+/* Decodes the heads of lanes, whatever the bytes are.
+
+   positions  [lanes]
    streams    the streams one after the other
    lengths    [lanes], the bytes of each
-   rows       [positions][1 + L], takes what `encode` took
+   heads      [sum of positions][1 + X], takes what `encode` took
+   coded      [sum of positions], likewise
+   states     [lanes], takes what `decode_others` goes on with
 
-   Returns whether all streams are an encoder's; rows mean nothing if not. */
-EXPORT("decode")
-int decode(const Tables *t, u32 positions, const u8 *streams,
-           const u32 *lengths, u16 *rows) {
-  u32 columns = 1 + t->channels;
-  for (u32 first = 0; first < positions; first += t->lane_positions) {
-    u32 left = positions - first;
-    u32 count = left < t->lane_positions ? left : t->lane_positions;
-    u16 *lane = rows + first * columns;
-    Decoder d = {streams, *lengths, 0, 0, 0, WINDOW};
+   Returns whether all kinds are ones that an encoder uses; the rest means
+   nothing if not. */
+EXPORT("decode_heads")
+int decode_heads(const Tables *t, u32 lanes, const u32 *positions,
+                 const u8 *streams, const u32 *lengths, u16 *heads, u16 *coded,
+                 Paused *states) {
+  u32 x = t->contexts, kinds = t->activities * t->ends;
+  for (u32 i = 0; i < lanes; i++) {
+    Decoder d = {streams, lengths[i], 0, 0, 0, WINDOW};
     take_word(&d);
     take_word(&d);
     d.above = d.value;
-    u32 before = t->activities;
-    for (u32 p = 0; p < count; p++) {
-      const u16 *cdf = t->activity_cdf + before * t->activities;
-      before = decode_index(&d, cdf, t->activities);
-      lane[p * columns] = before;
+    const u16 *before = 0;
+    for (u32 p = 0; p < positions[i]; p++) {
+      u32 row = before ? before[0] : t->activities;
+      u32 kind = decode_index(&d, t->kind_cdf + row * kinds, kinds);
+      u32 activity = heads[0] = kind / t->ends;
+      *coded = t->end_of[kind];
+      if (kind % t->ends && *coded == t->end_of[kind - 1]) return 0;
+      for (u32 c = 0; c < x; c++) {
+        const u16 *cdf =
+            context_table(t, c, activity, before ? before + 1 + c : 0);
+        heads[1 + c] = decode_index(&d, cdf, t->sizes[c]);
+      }
+      before = heads;
+      heads += 1 + x;
+      coded++;
     }
-    for (u32 p = 0; p < count; p++) {
-      u16 *row = lane + p * columns;
-      const u16 *cdf = t->cdf + row[0] * t->symbols;
-      for (u32 c = 0; c < t->channels; c++)
-        row[1 + c] = decode_index(&d, cdf + t->starts[c], t->sizes[c]);
+    *states++ = (Paused){d.taken, d.value, d.above, d.size - 1};
+    streams += lengths[i];
+  }
+  return 1;
+}
+
+/* Whether a position codes no more of the others than it has to, so that no
+   image has two files. */
+static int is_shortest(const Tables *t, const u16 *row, u32 coded) {
+  const u16 *end = t->end_of + row[0] * t->ends;
+  if (coded == *end) return 1;
+  while (end[1] != coded) end++;
+  for (u32 c = t->contexts + *end; c < t->contexts + coded; c++)
+    if (row[1 + c] != t->zeros[c]) return 1;
+  return 0;
+}
+
+/* Decodes the others of lanes; `encode` says which they are.
+
+   steps      [lanes]
+   streams    the streams one after the other
+   lengths    [lanes], the bytes of each
+   states     [lanes], from `decode_heads`
+   positions  of all rows
+   heads      [positions][1 + X]
+   coded      [positions]
+   rows       [positions][1 + L], takes all of the positions; of the first one
+              nothing is known before `skip`
+
+   Returns whether all streams are an encoder's; rows mean nothing if not. */
+EXPORT("decode_others")
+int decode_others(const Tables *t, u32 lanes, const u32 *steps,
+                  const u8 *streams, const u32 *lengths, const Paused *states,
+                  u32 positions, const u16 *heads, const u16 *coded, u32 skip,
+                  u16 *rows) {
+  u32 x = t->contexts, columns = 1 + t->channels;
+  u16 *row = rows;
+  for (u32 p = 0; p < positions; p++, heads += 1 + x, row += columns) {
+    for (u32 c = 0; c < 1 + x; c++) row[c] = heads[c];
+    for (u32 c = x; c < t->channels; c++) row[1 + c] = t->zeros[c];
+  }
+  u32 whole_from = skip ? 1 : 0, p = 0;
+  row = rows;
+  for (u32 i = 0; i < lanes; i++, states++) {
+    Decoder d = {streams, lengths[i], states->taken, states->value,
+                 states->above, (u64)states->size_less_1 + 1};
+    for (u32 left = steps[i]; left;) {
+      if (skip == coded[p]) {
+        if (p >= whole_from && !is_shortest(t, row, coded[p])) return 0;
+        skip = 0;
+        p++;
+        row += columns;
+        continue;
+      }
+      const u16 *cdf = t->cdf + row[0] * t->symbols + t->starts[skip];
+      row[1 + x + skip] = decode_index(&d, cdf, t->sizes[x + skip]);
+      skip++;
+      left--;
     }
     if (!is_canonical(&d)) return 0;
-    streams += *lengths++;
+    streams += lengths[i];
   }
+  /* The last position may go on in a lane that is not asked for. */
+  if (p < positions && p >= whole_from && skip == coded[p])
+    return is_shortest(t, row, coded[p]);
   return 1;
 }
 

@@ -14,7 +14,7 @@ import functools
 import pathlib
 import threading
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import wasmtime
@@ -24,8 +24,11 @@ from bls2017.format import coding_tables, lanes
 
 _MODULE = pathlib.Path(__file__).with_name("range_coder.wasm")
 
-_GROUP_INDICES = 1 << 20
+GROUP_INDICES = 1 << 20
 """Table indices coded by one call, which bounds the memory that it needs."""
+
+_STATE_WORDS = 4
+"""Numbers of 32 bits that hold a decoder."""
 
 _PAGE_BYTES = 1 << 16
 _KEPT_BYTES = 1 << 24
@@ -34,68 +37,129 @@ _KEPT_BYTES = 1 << 24
 _of_thread = threading.local()
 
 
+class Heads(NamedTuple):
+  """What comes first in the lanes of an image, and says where the rest lies.
+
+  Attributes:
+    heads: uint16 [positions, 1 + X], the activity of each position and the
+      table indices of the context channels.
+    coded: uint16 [positions], how many of the other channels are coded.
+    states: uint32 [lanes, 4], of the decoders behind the heads.
+    begins: int64 [positions + 1], how many table indices of other channels are
+      coded before each position, and in all.
+  """
+
+  heads: np.ndarray
+  coded: np.ndarray
+  states: np.ndarray
+  begins: np.ndarray
+
+
 def encode(
-  rows: np.ndarray, tables: coding_tables.QualityTables
+  rows: np.ndarray, num_lanes: int, tables: coding_tables.QualityTables
 ) -> list[bytes]:
   """Encodes the positions of an image.
 
   Args:
     rows: Integers [positions, 1 + L], the activity and the table indices of the
       live channels of each position, all of them inside their tables.
+    num_lanes: At least 1, at most as many as positions.
     tables: The coding tables of the quality.
 
   Returns:
     One stream for each lane.
   """
+  coded = tables.coded_others(rows)
+  begins = _begins(coded)
+  head_bounds = lanes.bounds(len(rows), num_lanes)
+  bounds = lanes.bounds(int(begins[-1]), num_lanes)
   streams: list[bytes] = []
-  for start, end in _groups(len(rows), tables):
-    count = lanes.num_lanes(end - start, tables.lane_positions)
-    most = count * tables.max_lane_bytes(0)
-    most += tables.max_lane_bytes(end - start)
-    payload, lengths = np.empty(most, np.uint8), np.empty(count, np.uint32)
-    group = np.ascontiguousarray(rows[start:end], np.uint16)
-    _run("encode", _struct(tables), len(group), group, out=(payload, lengths))
+  for group in _groups(len(rows), num_lanes, tables):
+    positions, steps = _lengths(head_bounds, group), _lengths(bounds, group)
+    head = slice(head_bounds[group.start], head_bounds[group.stop])
+    part, skip = _covering(begins, bounds[group.start], bounds[group.stop])
+    indices = int(positions.sum()) * (1 + tables.contexts) + int(steps.sum())
+    most = 2 * indices + coding_tables.MAX_LANE_END_BYTES * len(steps)
+    payload, lengths = np.empty(most, np.uint8), np.empty(len(steps), np.uint32)
+    _run(
+      "encode", _struct(tables), len(steps), positions, steps,
+      _shorts(rows[head, : 1 + tables.contexts]), coded[head],
+      _shorts(rows[part]), coded[part], skip, out=(payload, lengths),
+    )  # fmt: skip
     ends = np.cumsum(lengths).tolist()
     content = payload[: ends[-1]].tobytes()
     streams += [content[a:b] for a, b in zip([0, *ends], ends)]
   return streams
 
 
-def decode(
-  streams: Sequence[bytes], positions: int, tables: coding_tables.QualityTables
-) -> np.ndarray:
-  """Decodes lanes; the inverse of `encode`.
+def decode_heads(
+  streams: Sequence[bytes],
+  positions: int,
+  tables: coding_tables.QualityTables,
+) -> Heads:
+  """Decodes what comes first in the lanes of an image.
 
   Args:
     streams: One for each lane, of any bytes.
-    positions: Of all lanes together.
+    positions: Of the image, at least as many as lanes.
+    tables: The coding tables of the quality.
+
+  Raises:
+    errors.BitstreamError: if `encode` does not write these streams.
+  """
+  bounds = lanes.bounds(positions, len(streams))
+  heads = np.empty((positions, 1 + tables.contexts), np.uint16)
+  coded = np.empty(positions, np.uint16)
+  states = np.empty((len(streams), _STATE_WORDS), np.uint32)
+  for group in _groups(positions, len(streams), tables):
+    part = slice(bounds[group.start], bounds[group.stop])
+    _decode(
+      "decode_heads", streams[group], _lengths(bounds, group), tables,
+      out=(heads[part], coded[part], states[group]),
+    )  # fmt: skip
+  return Heads(heads, coded, states, _begins(coded))
+
+
+def decode(
+  streams: Sequence[bytes],
+  heads: Heads,
+  first: int,
+  end: int,
+  tables: coding_tables.QualityTables,
+) -> np.ndarray:
+  """Decodes a run of positions of an image, all of which inverts `encode`.
+
+  Args:
+    streams: One for each lane of the image, of any bytes.
+    heads: What `decode_heads` gives for them.
+    first: The first position.
+    end: The position behind the last one.
     tables: The coding tables of the quality.
 
   Returns:
-    uint16 [positions, 1 + L].
+    uint16 [end - first, 1 + L].
 
   Raises:
-    errors.BitstreamError: if a stream is not what `encode` writes.
+    errors.BitstreamError: if `encode` does not write the lanes that hold the
+      run: all lanes where all positions are asked for.
   """
-  rows = np.empty((positions, tables.columns), np.uint16)
-  for start, end in _groups(positions, tables):
-    first = start // tables.lane_positions
-    count = lanes.num_lanes(end - start, tables.lane_positions)
-    group = streams[first : first + count]
-    payload = np.frombuffer(b"".join(group), np.uint8)
-    lengths = np.array([len(stream) for stream in group], np.uint32)
-    try:
-      sound = _run(
-        "decode", _struct(tables), end - start, payload, lengths,
-        out=(rows[start:end],),
-      )  # fmt: skip
-    except wasmtime.Trap:
-      sound = 0
-    if not sound:
-      raise errors.BitstreamError(
-        "the payload is not what an encoder of this format writes"
-      )
-  return rows
+  begins = heads.begins
+  bounds = lanes.bounds(int(begins[-1]), len(streams))
+  lane, last = 0, len(streams)
+  if first:
+    lane = int(np.searchsorted(bounds, begins[first], "right")) - 1
+  if end < len(heads.coded):
+    last = int(np.searchsorted(bounds, begins[end], "left"))
+  group = slice(lane, max(lane, last))
+  part, skip = _covering(begins, bounds[group.start], bounds[group.stop])
+  part = slice(min(part.start, first), max(part.stop, end))
+  rows = np.empty((part.stop - part.start, tables.columns), np.uint16)
+  _decode(
+    "decode_others", streams[group], _lengths(bounds, group), tables,
+    heads.states[group], len(rows), heads.heads[part], heads.coded[part], skip,
+    out=(rows,),
+  )  # fmt: skip
+  return rows[first - part.start : end - part.start]
 
 
 def fingerprint64(data: bytes) -> int:
@@ -104,29 +168,81 @@ def fingerprint64(data: bytes) -> int:
   return hashed % 2**64
 
 
+def _begins(coded: np.ndarray) -> np.ndarray:
+  """The sums of numbers before each one, and of all: int64 [n + 1]."""
+  return np.concatenate([[0], np.cumsum(coded, dtype=np.int64)])
+
+
+def _lengths(bounds: np.ndarray, group: slice) -> np.ndarray:
+  """How long the runs of some lanes are: uint32 [lanes of the group]."""
+  return np.diff(bounds[group.start : group.stop + 1]).astype(np.uint32)
+
+
+def _covering(begins: np.ndarray, start: int, end: int) -> tuple[slice, int]:
+  """The positions that hold some steps, and the steps of the first before."""
+  first = int(np.searchsorted(begins, start, "right")) - 1
+  stop = int(np.searchsorted(begins, end, "left"))
+  return slice(first, max(first, stop)), int(start - begins[first])
+
+
 def _groups(
-  positions: int, tables: coding_tables.QualityTables
-) -> Iterator[tuple[int, int]]:
-  """Runs of whole lanes that one call codes: first position, and the end."""
-  lane = tables.lane_positions
-  group = max(_GROUP_INDICES // (tables.columns * lane), 1) * lane
-  for start in range(0, positions, group):
-    yield start, min(start + group, positions)
+  positions: int, num_lanes: int, tables: coding_tables.QualityTables
+) -> Iterator[slice]:
+  """The lanes that one call codes."""
+  indices = positions * tables.columns
+  step = max(GROUP_INDICES * num_lanes // max(indices, 1), 1)
+  for start in range(0, num_lanes, step):
+    yield slice(start, min(start + step, num_lanes))
+
+
+def _shorts(rows: np.ndarray) -> np.ndarray:
+  return np.ascontiguousarray(rows, np.uint16)
 
 
 def _struct(tables: coding_tables.QualityTables) -> tuple[Any, ...]:
   """The fields of `Tables` in range_coder.c."""
-  sizes = tables.maximum - tables.minimum + 1
   return (
     tables.num_activities,
+    tables.ends.shape[1],
     len(tables.live),
+    tables.contexts,
+    tables.context_tables.shape[2],
     tables.cdf.shape[1],
-    tables.lane_positions,
+    tables.kind_cdf,
+    tables.ends,
     tables.cdf,
-    tables.activity_cdf,
-    tables.starts[tables.live].astype(np.uint32),
-    sizes[tables.live].astype(np.uint16),
+    tables.starts.astype(np.uint32),
+    tables.context_cdf,
+    tables.context_starts.astype(np.uint32),
+    tables.context_classes,
+    tables.class_starts.astype(np.uint32),
+    tables.sizes.astype(np.uint16),
+    tables.zeros.astype(np.uint16),
   )
+
+
+def _decode(
+  function: str,
+  streams: Sequence[bytes],
+  counts: np.ndarray,
+  tables: coding_tables.QualityTables,
+  *arguments: Any,
+  out: Sequence[np.ndarray],
+) -> None:
+  """Calls one of the decoders of range_coder.c."""
+  payload = np.frombuffer(b"".join(streams), np.uint8)
+  lengths = np.array([len(stream) for stream in streams], np.uint32)
+  try:
+    is_sound = _run(
+      function, _struct(tables), len(streams), counts, payload, lengths,
+      *arguments, out=out,
+    )  # fmt: skip
+  except wasmtime.Trap:
+    is_sound = 0
+  if not is_sound:
+    raise errors.BitstreamError(
+      "the payload is not what an encoder of this format writes"
+    )
 
 
 def _run(function: str, *arguments: Any, out: Sequence[np.ndarray] = ()) -> int:

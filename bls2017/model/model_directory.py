@@ -1,24 +1,25 @@
 """Frozen models, and the directories that hold them.
 
-    config.json       format of the directory, version of the model's files, its
-                      id, its configuration, and digests of the other files
+    config.json       format of the directory, the model's id, its
+                      configuration, and digests of the other files
     weights.npz       the transforms' named arrays (BLS2017Model.get_arrays)
-    tables.npz        the arrays of coding_tables.CodingTables; "cdf_steps/0",
-                      "cdf_steps/1" ... are the differences of neighbours in the
-                      tables of a quality modulo 2**16, which compress better
+    tables.npz        the arrays of coding_tables.CodingTables; "cdf/0" and so
+                      on are those of the frequencies of a quality, and all
+                      tables are stored as `coding_tables.packed`
     analysis.graph    the transforms as LiteRT runs them (litert_graphs), but
     synthesis.graph   for the weights that they contain (shared_weights)
 
 A model of several pairs of transforms has weights_0.npz, analysis_0.graph,
 synthesis_0.graph, weights_1.npz and so on instead, by rising qualities.
 
-The model id is the first 8 bytes of the SHA-256 over the version of the files
-and over the names, types, shapes and bytes of all arrays that decoding depends
-on: those of every synthesis and the tables'. The names of several pairs begin
-with "0/", "1/" and so on. Two models with one id decode every file alike.
+The model id is the first 8 bytes of the SHA-256 over the format of the
+directory and over the names, types, shapes and bytes of all arrays that
+decoding depends on: those of every synthesis and the tables'. The names of
+several pairs begin with "0/", "1/" and so on. Two models with one id decode
+every file alike.
 
-A digest is the SHA-256 of the model id, the version and a file's bytes: it
-belongs to this model and this file. So a file can be read when something of it
+A digest is the SHA-256 of the model id and a file's bytes: it belongs to this
+model and this file. So a file can be read when something of it
 is needed, and be known to be the model's without the others.
 """
 
@@ -39,7 +40,7 @@ from bls2017.common import config
 from bls2017.format import coding_tables, container
 from bls2017.model import litert_transforms, packaged_models, shared_weights
 
-FORMAT = 3
+FORMAT = 4
 """Of the directory."""
 
 DIGESTS = "files"
@@ -48,12 +49,6 @@ DIGESTS = "files"
 CONFIG_FILE = packaged_models.CONFIG_FILE
 WEIGHTS_FILE = "weights.npz"
 TABLES_FILE = "tables.npz"
-
-FORMAT_VERSION = "format_version"
-"""Key of the version of the files in config.json."""
-
-CDF_STEPS = "cdf_steps"
-"""Name of the arrays of the frequencies' differences."""
 
 GRAPHS = ("analysis", "synthesis")
 
@@ -154,7 +149,7 @@ def model_id(
   Returns:
     8 bytes.
   """
-  digest = hashlib.sha256(f"format_version:{container.VERSION};".encode())
+  digest = hashlib.sha256(f"format:{FORMAT};".encode())
   arrays = {}
   for number, pair in enumerate(pairs):
     prefix = f"{number}/" if len(pairs) > 1 else ""
@@ -220,8 +215,7 @@ def digest(identity: bytes, content: bytes) -> str:
     identity: The model's id.
     content: Of the file in its directory.
   """
-  version = bytes([container.VERSION])
-  return hashlib.sha256(identity + version + content).hexdigest()
+  return hashlib.sha256(identity + content).hexdigest()
 
 
 def load(path: str | None = None) -> FrozenModel:
@@ -239,23 +233,15 @@ def load(path: str | None = None) -> FrozenModel:
   """
   path = packaged_models.directory(path)
   values = config.read_json(os.path.join(path, CONFIG_FILE))
-  for key, expected in (
-    ("format", FORMAT),
-    (FORMAT_VERSION, container.VERSION),
-  ):
-    if values.get(key) != expected:
-      raise errors.ModelError(
-        f"{path} has {key} {values.get(key)}, this program reads {expected}"
-      )
+  if values.get("format") != FORMAT:
+    raise errors.ModelError(
+      f"{path} has format {values.get('format')}, this program reads {FORMAT}"
+    )
   directory = _Directory(path, values)
   stored = directory.arrays(TABLES_FILE)
-  steps = [name for name in stored if name.startswith(CDF_STEPS)]
-  fields = {name: stored[name] for name in stored if name not in steps}
   try:
-    tables = coding_tables.CodingTables(
-      **fields, cdfs=_StoredFrequencies(stored, len(steps))
-    )
-  except TypeError as e:
+    tables = _tables(stored)
+  except (KeyError, TypeError, ValueError) as e:
     raise errors.ModelError(f"{path}: not the expected tables: {e}") from e
   tables.check()
   model = FrozenModel(
@@ -321,22 +307,49 @@ class _Directory:
     return TransformPair(_LazyWeights(weights), LazyGraphs(graph))
 
 
-class _StoredFrequencies(Sequence[np.ndarray]):
-  """`CodingTables.cdfs` that are read and summed up when they are asked for."""
+def _tables(stored: Mapping[str, np.ndarray]) -> coding_tables.CodingTables:
+  """The tables of all qualities, from the arrays of their file."""
+  fields = {name: stored[name] for name in stored if "/" not in name}
+  kinds = fields.pop("kind_cdf")
+  return coding_tables.CodingTables(
+    **fields,
+    kind_cdf=coding_tables.unpacked(kinds, np.array(kinds.shape[-1:])),
+    frequencies=_StoredFrequencies(stored, fields["order"], fields["size"]),
+  )
 
-  def __init__(self, arrays: Mapping[str, np.ndarray], qualities: int):
+
+class _StoredFrequencies(Sequence[coding_tables.Frequencies]):
+  """`CodingTables.frequencies` that are read when they are asked for."""
+
+  def __init__(
+    self, arrays: Mapping[str, np.ndarray], order: np.ndarray, size: np.ndarray
+  ):
     self._arrays = arrays
-    self._qualities = qualities
+    self._sizes = np.take_along_axis(size, order.astype(np.intp), 1)
 
   def __len__(self) -> int:
-    return self._qualities
+    return len(self._sizes)
 
   def __getitem__(self, index: Any) -> Any:
-    if not 0 <= index < self._qualities:
+    if not 0 <= index < len(self):
       raise IndexError(index)
-    steps = self._arrays[f"{CDF_STEPS}/{index}"]
-    cdf = np.cumsum(steps, dtype=np.uint16)
-    return cdf.reshape(steps.shape)
+    try:
+      cdf, context_cdf, *contexts = (
+        self._arrays[f"{name}/{index}"]
+        for name in coding_tables.Frequencies._fields
+      )
+      sizes = self._sizes[index].astype(np.intp)
+      of_contexts, others = np.split(sizes[sizes > 1], [len(contexts[0])])
+      counts = coding_tables.table_counts(contexts[0])
+      return coding_tables.Frequencies(
+        coding_tables.unpacked(cdf, others),
+        coding_tables.unpacked(context_cdf, np.repeat(of_contexts, counts)),
+        *contexts,
+      )
+    except errors.ModelError:
+      raise
+    except Exception as e:  # Damaged archives raise errors of many kinds.
+      raise errors.ModelError(f"cannot read the coding tables: {e}") from e
 
 
 class _LazyWeights(Mapping[str, np.ndarray]):

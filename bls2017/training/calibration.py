@@ -14,12 +14,13 @@ Coding of Monochrome and Color Images", 1977).
 Files are written with optimised quantization (`bls2017.encode.quantization`),
 which makes cheap symbols more frequent. So at last symbols are optimised with
 the tables and counted again, a few times: tables and symbols agree then.
+Contexts and ends (`bls2017.training.contexts`) follow from those symbols.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -30,17 +31,10 @@ from bls2017.encode import quantization
 from bls2017.format import coding_tables
 from bls2017.format.coding_tables import QualityTables
 from bls2017.model import frozen_transforms, model_directory
-from bls2017.training import freezing, table_building
+from bls2017.training import contexts, freezing, table_building
 
 PRIOR_WEIGHT = 20.0
 """The prior counts as so many symbols; the mean of all sets does in each."""
-
-ACTIVITY_WEIGHT = 5.0
-"""Pairs of activities that the overall shares of the activities count as."""
-
-_DIGITS = 5
-"""Binary digits of a frequency in one of several sets: 0.01% more bits than
-with all 16, and two thirds of the space."""
 
 _CLUSTER_ROUNDS = 16
 """Rounds at the lowest quality in which positions choose each for itself."""
@@ -49,6 +43,9 @@ _FIRST_OPTIMISED_ROUNDS = 24
 _OPTIMISED_ROUNDS = 3
 """Rounds with optimised symbols, at the lowest quality and at the others, which
 begin with the activities of the one below."""
+
+_CONTEXT_ROUNDS = 2
+"""Rounds in which contexts and ends are made."""
 
 PATCH_SIZE = 256
 """Side of the middles of photographs to calibrate with."""
@@ -80,8 +77,8 @@ def calibrate(
     model.weights, model.config.num_latents
   )
   analysis = tf.function(transforms.analysis, autograph=False)
-  images = len(patches)
   latents = np.concatenate([analysis(patch[None]) for patch in patches])
+  follows = np.arange(latents.size // latents.shape[-1]) % latents.shape[2] > 0
   latents = latents.reshape(-1, latents.shape[-1])
   fitted = []
   chosen = None
@@ -93,25 +90,67 @@ def calibrate(
     if chosen is None:
       chosen = _clusters(prior, columns, sets)
       rounds = _FIRST_OPTIMISED_ROUNDS
-    tables = _counted(prior, columns, chosen, sets, images)
+    tables = _counted(prior, columns, chosen, sets)
     for _ in range(rounds if sets > 1 else 0):
       quantizer = quantization.Quantizer(tables)
       rows = quantizer.quantize_latents(latents, optimised=True).rows
       columns, chosen = _columns(tables, rows), rows[:, 0].astype(np.int32)
-      tables = _counted(prior, columns, chosen, sets, images)
+      tables = _counted(prior, columns, chosen, sets)
+    if sets > 1:
+      tables = with_contexts(tables, latents, follows)
     fitted.append(tables)
-  changes: dict[str, Any] = {"cdfs": [t.cdf for t in fitted]}
-  if sets > 1:
-    cdf = np.stack([t.activity_cdf for t in fitted])
-    changes["activity_cdf"] = cdf
-  calibrated = dataclasses.replace(model.tables, **changes)
+  return freezing.with_tables(model, with_qualities(model.tables, fitted))
+
+
+def with_contexts(
+  tables: QualityTables, latents: np.ndarray, follows: np.ndarray
+) -> QualityTables:
+  """Tables that know contexts and ends, from those of several activities.
+
+  Args:
+    tables: The tables.
+    latents: float32 [positions, C], of photographs.
+    follows: bool [positions], those whose left neighbour is the one before.
+  """
+  for _ in range(_CONTEXT_ROUNDS):
+    quantizer = quantization.Quantizer(tables)
+    rows = quantizer.quantize_latents(latents, optimised=True).rows
+    tables = contexts.fitted(tables, rows, follows)
+  return tables
+
+
+def with_qualities(
+  tables: coding_tables.CodingTables, qualities: Sequence[QualityTables]
+) -> coding_tables.CodingTables:
+  """The same gains and symbols, coded in another way.
+
+  Args:
+    tables: The tables of all qualities.
+    qualities: Those that replace them, in their order.
+  """
+  channels = np.arange(tables.gain.shape[1])
+  orders = [
+    np.concatenate([q.live, np.setdiff1d(channels, q.live)]) for q in qualities
+  ]
+  calibrated = dataclasses.replace(
+    tables,
+    order=np.stack(orders).astype(np.uint16),
+    ends=np.stack([q.ends for q in qualities]),
+    kind_cdf=np.stack([q.kind_cdf for q in qualities]),
+    frequencies=[
+      coding_tables.Frequencies(
+        q.cdf, q.context_cdf, q.context_tables, q.context_classes
+      )
+      for q in qualities
+    ],
+  )
   calibrated.check()
-  return freezing.with_tables(model, calibrated)
+  return calibrated
 
 
 def _columns(tables: QualityTables, rows: np.ndarray) -> np.ndarray:
   """The index of each symbol among all S: int [positions, live channels]."""
-  return rows[:, 1:] + tables.starts[tables.live]
+  return rows[:, 1:] + tables.starts
 
 
 def _clusters(
@@ -144,23 +183,22 @@ def _counted(
   columns: np.ndarray,
   chosen: np.ndarray,
   sets: int,
-  images: int,
 ) -> QualityTables:
   """The tables of positions of these symbols and activities."""
   density = _density(prior, columns, chosen, sets)
   cdf = np.zeros(density.shape, np.uint16)
-  for start, size in zip(prior.starts, prior.maximum - prior.minimum + 1):
+  for start, size in zip(prior.starts, prior.sizes):
+    part = slice(start, start + size)
     for of_set, cdf_of_set in zip(density, cdf):
-      p = of_set[start : start + size]
-      frequency = table_building.frequencies(p / p.sum())
-      if sets > 1:
-        frequency = _shortened(frequency)
-      cdf_of_set[start : start + size] = np.cumsum(frequency) - frequency
-  masses = _activity_density(chosen.reshape(images, -1), sets)
-  frequency = np.stack([table_building.frequencies(p) for p in masses])
-  activity_cdf = np.cumsum(frequency, axis=1) - frequency
+      mass = of_set[part] / of_set[part].sum()
+      cdf_of_set[part] = table_building.cdf(mass)
+  masses = table_building.activity_density(chosen, sets)
   return dataclasses.replace(
-    prior, cdf=cdf, activity_cdf=activity_cdf.astype(np.uint16)
+    prior,
+    ends=np.tile(prior.ends[:1], (sets, 1)),
+    kind_cdf=np.stack([table_building.cdf(p) for p in masses]),
+    cdf=cdf,
+    context_tables=np.zeros((0, sets, 1), np.uint8),
   )
 
 
@@ -174,46 +212,13 @@ def _density(
     entries = columns[block] + chosen[block, None] * total
     seen += np.bincount(entries.ravel(), minlength=len(seen))
   seen = seen.reshape(sets, total)
-  size = prior.maximum - prior.minimum + 1
 
   def normalized(mass: np.ndarray) -> np.ndarray:
     sums = np.add.reduceat(mass, prior.starts, axis=-1)
-    return mass / np.repeat(sums, size, axis=-1)
+    return mass / np.repeat(sums, prior.sizes, axis=-1)
 
   own = (coding_tables.upper_ends(prior.cdf) - prior.cdf) / coding_tables.TOTAL
   everywhere = normalized(seen.sum(0) + PRIOR_WEIGHT * own)  # [1, S]
   return (
     everywhere if sets == 1 else normalized(seen + PRIOR_WEIGHT * everywhere)
   )
-
-
-def _activity_density(chosen: np.ndarray, sets: int) -> np.ndarray:
-  """Masses of activities after each other one, and of any, [sets + 1, sets].
-
-  Lanes begin anywhere, so that any stands for their first ones.
-  """
-  anywhere = np.bincount(chosen.ravel(), minlength=sets) + 1.0
-  anywhere /= anywhere.sum()
-  # In raster order, as in a lane, but not from image to image.
-  pairs = sets * chosen[:, :-1] + chosen[:, 1:]
-  seen = np.bincount(pairs.ravel(), minlength=sets * sets)
-  after = seen.reshape(sets, sets) + ACTIVITY_WEIGHT * anywhere
-  after /= after.sum(1, keepdims=True)
-  return np.concatenate([after, anywhere[None]])
-
-
-def _shortened(frequency: np.ndarray) -> np.ndarray:
-  """Frequencies of fewer digits, int64 [n], of the same sum and at least 1.
-
-  Those that lose most by rounding down are rounded up, as many as the sum
-  allows; the largest makes up for the rest. Rounding each to its nearest would
-  not do: those of a wide, flat table all err to one side.
-  """
-  units = 2 ** np.maximum(np.ceil(np.log2(frequency + 1)) - _DIGITS, 0)
-  units = units.astype(np.int64)
-  short = frequency // units * units
-  order = np.argsort((short - frequency) / units, kind="stable")
-  upwards = order[np.cumsum(units[order]) <= (frequency - short).sum()]
-  short[upwards] += units[upwards]
-  short[short.argmax()] += frequency.sum() - short.sum()
-  return short

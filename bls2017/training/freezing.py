@@ -16,7 +16,7 @@ import numpy as np
 
 from bls2017 import errors, files
 from bls2017.common import config
-from bls2017.format import coding_tables, container
+from bls2017.format import coding_tables
 from bls2017.model import (
   litert_graphs,
   model_directory,
@@ -135,7 +135,6 @@ def _write(model: model_directory.FrozenModel, directory: str) -> None:
     os.path.join(directory, model_directory.CONFIG_FILE),
     {
       "format": model_directory.FORMAT,
-      model_directory.FORMAT_VERSION: container.VERSION,
       packaged_models.MODEL_ID: identity.hex(),
       "model": config.to_json(model.config),
       model_directory.DIGESTS: {
@@ -154,9 +153,15 @@ def _npz(save: Callable[..., None], arrays: Mapping[str, np.ndarray]) -> bytes:
 
 def _table_arrays(tables: coding_tables.CodingTables) -> dict[str, np.ndarray]:
   """The arrays of the tables' file."""
-  arrays = tables.arrays()
-  del arrays["cdf"]
-  for index, cdf in enumerate(tables.cdfs):
-    steps = np.diff(cdf.ravel(), prepend=cdf.dtype.type(0))
-    arrays[f"{model_directory.CDF_STEPS}/{index}"] = steps.reshape(cdf.shape)
-  return arrays
+  arrays = {
+    field.name: getattr(tables, field.name)
+    for field in dataclasses.fields(tables)
+    if field.name != "frequencies"
+  }
+  for index, frequencies in enumerate(tables.frequencies):
+    for name, array in frequencies._asdict().items():
+      arrays[f"{name}/{index}"] = array
+  return {
+    name: coding_tables.packed(array) if "cdf" in name else array
+    for name, array in arrays.items()
+  }

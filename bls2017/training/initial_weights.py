@@ -17,6 +17,7 @@ from __future__ import annotations
 import numpy as np
 
 from bls2017.common import config
+from bls2017.encode import activities, expected_bits
 from bls2017.format import coding_tables
 from bls2017.model import model_directory
 from bls2017.training import model as model_lib
@@ -115,20 +116,33 @@ def _moments(
   tables: coding_tables.QualityTables,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
   """Means [C] and deviations [K, C] of latents, shares [K] of activities."""
-  size = tables.maximum - tables.minimum + 1
-  channel = np.repeat(np.arange(len(size)), size)
-  number = np.arange(len(channel)) - tables.starts[channel]
+  x, sets = tables.contexts, tables.num_activities
+  lengths = expected_bits.of_symbols(tables)[: tables.cdf.size]
+  densities = [2.0 ** -lengths.reshape(sets, -1)]
+  if x:
+    # The first position of a lane stands for all.
+    masses = 2.0**-tables.context_lengths
+    entries = [
+      tables.context_starts[c, :, -1:] + np.arange(tables.sizes[c])
+      for c in range(x)
+    ]
+    densities[:0] = [masses[e] for e in entries]
+  density = np.concatenate(densities, axis=1)
+  channel = np.repeat(tables.live, tables.sizes)
+  starts = np.cumsum(tables.sizes) - tables.sizes
+  number = np.arange(len(channel)) - np.repeat(starts, tables.sizes)
   value = number + tables.minimum[channel] + tables.offset[channel]
-  mass = 2.0**-tables.code_lengths
-  share = 2.0 ** -tables.activity_lengths[-1]
+  share = 2.0 ** -activities.activity_lengths(tables.kind_cdf, sets)[-1]
   share /= share.sum()
 
-  def mean_of(x: np.ndarray, density: np.ndarray) -> np.ndarray:
-    sums = np.add.reduceat(density * x, tables.starts, axis=-1)
-    return sums / np.add.reduceat(density, tables.starts, axis=-1)
+  def mean_of(values: np.ndarray, density: np.ndarray) -> np.ndarray:
+    sums = np.add.reduceat(density * values, starts, axis=-1)
+    return sums / np.add.reduceat(density, starts, axis=-1)
 
-  mean = mean_of(value, share @ mass)
-  variance = mean_of((value - mean[channel]) ** 2, mass)
+  mean = tables.minimum + tables.offset
+  mean[tables.live] = mean_of(value, share @ density)
+  variance = np.zeros((sets, len(mean)))
+  variance[:, tables.live] = mean_of((value - mean[channel]) ** 2, density)
   scale = np.sqrt(np.maximum(variance - _ROUNDING_VARIANCE, 0))
   order = np.log(scale + 1e-3).mean(1).argsort()
   return mean, scale[order], share[order]

@@ -122,22 +122,29 @@ def _joined_tables(
   channels: int,
 ) -> coding_tables.CodingTables:
   """The tables of the used channels and of absent ones, pair after pair."""
-  fields, cdfs = [], []
+  fields = []
   for tables, of_pair in zip((model.tables for model in models), used):
     spare = [(0, 0), (0, channels - len(of_pair))]
-    arrays = tables.arrays()
-    del arrays["cdf"]
+    arrays = {name: getattr(tables, name) for name in _ABSENT}
     for name, absent in _ABSENT.items():
       array = arrays[name][:, of_pair]
       arrays[name] = np.pad(array, spare, constant_values=absent)
+    for name in ("ends", "kind_cdf", "lane_positions"):
+      arrays[name] = getattr(tables, name)
+    arrays["order"] = _order(tables.order, of_pair, channels)
     fields.append(arrays)
-    for size, cdf in zip(tables.size, tables.cdfs):
-      is_used = np.isin(np.arange(len(size)), of_pair)
-      cdfs.append(np.pad(cdf[:, np.repeat(is_used, size)], spare))
   numbers = np.arange(len(models), dtype=np.uint8)
-  pair = np.repeat(numbers, [len(model.tables) for model in models])
   return coding_tables.CodingTables(
     **{name: np.concatenate([f[name] for f in fields]) for name in fields[0]},
-    cdfs=cdfs,
-    pair=pair if len(models) > 1 else None,
+    pair=np.repeat(numbers, [len(model.tables) for model in models]),
+    frequencies=[f for model in models for f in model.tables.frequencies],
   )
+
+
+def _order(order: np.ndarray, of_pair: np.ndarray, channels: int) -> np.ndarray:
+  """The order, uint16 [Q, channels], of the channels that a pair keeps."""
+  places = np.searchsorted(of_pair, order)
+  kept = np.isin(order, of_pair)
+  absent = np.arange(len(of_pair), channels)
+  rows = [np.concatenate([p[k], absent]) for p, k in zip(places, kept)]
+  return np.array(rows, np.uint16)

@@ -28,6 +28,7 @@ import numpy as np
 import tensorflow as tf
 
 from bls2017.common import config
+from bls2017.encode import activities, expected_bits
 from bls2017.format import coding_tables, container
 from bls2017.training import priors
 
@@ -44,16 +45,17 @@ models all that are coded have half of it or more, the others under a tenth."""
 MAX_HALF_WIDTH = 2047
 """Largest distance of a table's end from its middle."""
 
-LANE_OVERHEAD = 0.005
-"""Share of the expected file that the lanes may cost."""
-
-MAX_LANE_OVERHEAD = 0.0065
-"""Share where a lane would have more than `MANY_STEPS` steps otherwise."""
-
-MANY_STEPS = 1500
-"""Table indices of a lane that take a vectorised decoder too many steps."""
+MOST_LANE = 2.0
+"""How many times as long as usual a lane may be."""
 
 MAX_LANE_POSITIONS = 4096
+
+_DIGITS = 5
+"""Binary digits of a frequency: 0.01% more bits than with all 16, and a byte
+instead of two."""
+
+ACTIVITY_WEIGHT = 5.0
+"""Pairs of activities that the overall shares of the activities count as."""
 
 # Halves 2 * MAX_HALF_WIDTH down to 1e-4, far below any quantization step.
 _BISECTIONS = 26
@@ -145,13 +147,29 @@ def build(
     else:
       coded = between(step)
     rows.append(_row(coded, level))
+  count, channels = len(rows), len(rows[0]["size"])
+  others = np.array([(r["size"] > 1).sum() for r in rows], np.uint16)
   tables = coding_tables.CodingTables(
     **{n: np.stack([r[n] for r in rows]) for n in rows[0] if n != "cdf"},
-    cdfs=[r["cdf"][None] for r in rows],
-    lane_positions=np.ones(len(rows), np.uint16),
+    order=np.tile(np.arange(channels, dtype=np.uint16), (count, 1)),
+    ends=others[:, None, None],
+    kind_cdf=np.zeros((count, 2, 1), np.uint16),
+    lane_positions=np.ones(count, np.uint16),
+    pair=np.zeros(count, np.uint8),
+    frequencies=[_alone(r["cdf"]) for r in rows],
   )
   tables.check()
   return tables
+
+
+def _alone(cdf: np.ndarray) -> coding_tables.Frequencies:
+  """Tables without contexts."""
+  return coding_tables.Frequencies(
+    cdf[None],
+    context_cdf=np.zeros(0, np.uint16),
+    context_tables=np.zeros((0, 1, 1), np.uint8),
+    context_classes=np.zeros(0, np.uint8),
+  )
 
 
 def awake(gain: np.ndarray) -> np.ndarray:
@@ -249,13 +267,14 @@ def _row(coded: _Coded, level: int) -> dict[str, np.ndarray]:
   """A quality's row of each field of `CodingTables`, with `cdf` for `cdfs`."""
   tables = [_quantize(mass, coded.start) for mass in coded.mass[:, level].T]
   cdfs = [cdf for _, cdf in tables]
+  of_live = [cdf for cdf in cdfs if len(cdf) > 1]
   return {
     "gain": coded.gain[level].astype(np.float32),
     "inverse_gain": coded.inverse_gain[level].astype(np.float32),
     "offset": coded.offset[level],
     "minimum": np.array([minimum for minimum, _ in tables], np.int16),
     "size": np.array([len(cdf) for cdf in cdfs], np.uint16),
-    "cdf": np.concatenate(cdfs),
+    "cdf": np.concatenate([np.zeros(0, np.uint16), *of_live]),
   }
 
 
@@ -264,12 +283,22 @@ def _quantize(mass: np.ndarray, start: int) -> tuple[int, np.ndarray]:
   mass = mass / mass.sum()
   first = int(np.searchsorted(np.cumsum(mass), TAIL_MASS))
   last = len(mass) - 1 - int(np.searchsorted(np.cumsum(mass[::-1]), TAIL_MASS))
+  # What need not be coded is 0.
+  first, last = min(first, -start), max(last, -start)
   if mass.max() > DEAD_MASS:
     first = last = int(mass.argmax())
   mass = mass[first : last + 1]
-  frequency = frequencies(mass / mass.sum())
-  cdf = np.cumsum(frequency) - frequency
-  return start + first, cdf.astype(np.uint16)
+  return start + first, cdf(mass / mass.sum())
+
+
+def cdf(probability: np.ndarray) -> np.ndarray:
+  """A table as `coding_tables.packed` takes it: uint16 [n].
+
+  Args:
+    probability: As for `frequencies`.
+  """
+  frequency = _shortened(frequencies(probability))
+  return (np.cumsum(frequency) - frequency).astype(np.uint16)
 
 
 def frequencies(probability: np.ndarray) -> np.ndarray:
@@ -300,10 +329,45 @@ def frequencies(probability: np.ndarray) -> np.ndarray:
   return np.array(frequency, np.int64)
 
 
+def _shortened(frequency: np.ndarray) -> np.ndarray:
+  """Frequencies of fewer digits, int64 [n], of the same sum and at least 1.
+
+  Those that lose most by rounding down are rounded up, as many as the sum
+  allows; the largest makes up for the rest. Rounding each to its nearest would
+  not do: those of a wide, flat table all err to one side.
+  """
+  units = 2 ** np.maximum(np.ceil(np.log2(frequency + 1)) - _DIGITS, 0)
+  units = units.astype(np.int64)
+  short = frequency // units * units
+  order = np.argsort((short - frequency) / units, kind="stable")
+  upwards = order[np.cumsum(units[order]) <= (frequency - short).sum()]
+  short[upwards] += units[upwards]
+  short[short.argmax()] += frequency.sum() - short.sum()
+  return short
+
+
+def activity_density(chosen: np.ndarray, sets: int) -> np.ndarray:
+  """Masses of activities after each other one, and of any, [sets + 1, sets].
+
+  Lanes begin anywhere, so that any stands for their first ones.
+
+  Args:
+    chosen: int [positions], the activities of images one after the other.
+    sets: How many there are.
+  """
+  anywhere = np.bincount(chosen, minlength=sets) + 1.0
+  anywhere /= anywhere.sum()
+  pairs = sets * chosen[:-1] + chosen[1:]
+  seen = np.bincount(pairs, minlength=sets * sets)
+  after = seen.reshape(sets, sets) + ACTIVITY_WEIGHT * anywhere
+  after /= after.sum(1, keepdims=True)
+  return np.concatenate([after, anywhere[None]])
+
+
 def with_lanes(
   tables: coding_tables.CodingTables,
 ) -> coding_tables.CodingTables:
-  """The same tables, with the lanes that suit them."""
+  """The same tables, with the longest lanes that suit them."""
   qualities = map(tables.for_quality, range(len(tables)))
   positions = [_lane_positions(quality) for quality in qualities]
   return dataclasses.replace(
@@ -312,23 +376,29 @@ def with_lanes(
 
 
 def _lane_positions(tables: coding_tables.QualityTables) -> int:
-  """Positions of a lane: as few as the lanes' cost allows."""
-  share = _masses_of(tables.activity_cdf)
-  activity_bits = (share * tables.activity_lengths).sum(1)
-  symbol_bits = (_masses_of(tables.cdf) * tables.code_lengths).sum(1)
-  # A lane's first activity is coded without one before it.
-  anywhere, first_bits = share[-1], activity_bits[-1]
-  later_bits = float(anywhere @ activity_bits[:-1])
-  bits = max(float(anywhere @ symbol_bits) + later_bits, 1e-3)
-  costs = [container.overhead_bytes(n) for n in (0, 1)]
-  cost = 8 * (costs[1] - costs[0]) + float(first_bits) - later_bits
-  columns = tables.columns
-  positions = math.ceil(cost / (LANE_OVERHEAD * bits))
-  if positions * columns > MANY_STEPS:
-    fewest = math.ceil(cost / (MAX_LANE_OVERHEAD * bits))
-    positions = max(fewest, MANY_STEPS // columns)
+  """The most positions of a lane: some more than it usually has."""
+  kinds = _masses_of(tables.kind_cdf)[-1].reshape(tables.ends.shape)
+  steps = 1 + tables.contexts + float((kinds * tables.ends).sum())
+  shares = kinds.sum(1)
+  x, sets = tables.contexts, tables.num_activities
+  lengths = expected_bits.of_symbols(tables)[: tables.cdf.size]
+  lengths = lengths.reshape(sets, -1)
+  bits = float(shares @ (2.0**-lengths * lengths).sum(1))
+  if x:
+    masses = _masses_of(tables.context_cdf[None])[0]
+    mean = float((masses * tables.context_lengths).sum())
+    bits += x * mean / (tables.context_cdf == 0).sum()
+  bits += float(
+    (shares * activities.activity_lengths(tables.kind_cdf, sets)).sum(1).mean()
+  )
+  affordable = (
+    8 * container.LANE_BYTES / (activities.LANE_SHARE * max(bits, 1e-3))
+  )
+  positions = math.ceil(
+    MOST_LANE * max(activities.LANE_STEPS / steps, affordable)
+  )
   room = coding_tables.MAX_LANE_BYTES - coding_tables.MAX_LANE_END_BYTES
-  longest = room // (2 * columns)
+  longest = room // (2 * tables.columns)
   return max(1, min(positions, longest, MAX_LANE_POSITIONS))
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from bls2017.format import container
+
 
 def to_string(content: tf.Tensor) -> tf.Tensor:
   """Makes a string scalar of bytes, uint8 [n]."""
@@ -49,6 +51,18 @@ def big_endian(content: tf.Tensor, start: int, count: int) -> tf.Tensor:
 def little_endian(content: tf.Tensor, start: int, count: int) -> tf.Tensor:
   """Reads a number as `big_endian` does, the least significant byte first."""
   return big_endian(content[start : start + count][::-1], 0, count)
+
+
+def from_number(value: tf.Tensor) -> tf.Tensor:
+  """Writes a number of the format, bytes of seven bits: uint8 [1 to 4].
+
+  Args:
+    value: int32 scalar, 0 to 2**28 - 1.
+  """
+  begins = 7 * tf.range(container.MAX_NUMBER_BYTES)
+  rest = tf.bitwise.right_shift(value, begins)
+  more = tf.cast(tf.bitwise.right_shift(rest, 7) > 0, tf.int32)
+  return tf.cast(rest % 128 + 128 * more, tf.uint8)[: 1 + tf.reduce_sum(more)]
 
 
 def from_integer(number: tf.Tensor) -> tf.Tensor:

@@ -1,8 +1,6 @@
 """A frozen model as a graph that codes batches of images.
 
-Transforms and quantization work on one image after the other, so that their
-memory is that of one. The range coder takes all images of a batch at once;
-between the two stand the symbols and streams of all images.
+It works on one image after the other, so that its memory is that of one.
 """
 
 from __future__ import annotations
@@ -30,6 +28,7 @@ if TYPE_CHECKING:
 _IMAGE = tf.TensorSpec((None, None, 3), tf.uint8)
 _BYTES = tf.TensorSpec((None,), tf.uint8)
 _NUMBERS = tf.TensorSpec((None,), tf.int32)
+_ROWS = tf.TensorSpec((None, None), tf.int32)
 _NUMBER = tf.TensorSpec((), tf.int32)
 _STRING = tf.TensorSpec((), tf.string)
 _RAGGED = tf.RaggedTensorSpec((None,), tf.int32, ragged_rank=0)
@@ -105,9 +104,8 @@ class GraphCodec(tf.Module):
       [N].
     """
     qualities, faults = self._quality_index(quality)
-    none = tf.zeros((0,), tf.int32)
 
-    def quantize(item: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
+    def compress(item: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
       content, index, *found = item
       faults = verdict.Verdict(*found)
       nothing = tf.constant("")
@@ -116,43 +114,17 @@ class GraphCodec(tf.Module):
         lambda: _with_packed_alpha(*read(content)),
         lambda: (tf.zeros((0, 0, 3), tf.uint8), nothing, faults),
       )
-      activities, indices, faults = tf.cond(
+      file, faults = tf.cond(
         faults.is_ok(),
-        lambda: self._quantize(image, index),
-        lambda: (none, none, faults),
+        lambda: self._compress(image, alpha, index),
+        lambda: (tf.constant(""), faults),
       )
-      height, width, _ = tf.unstack(tf.shape(image))
-      return height, width, alpha, activities, indices, *faults
+      return file, *faults
 
-    heights, widths, alphas, activities, indices, *found = _map(
-      quantize,
-      (inputs, qualities, *faults),
-      (_NUMBER, _NUMBER, _STRING, _RAGGED, _RAGGED, _NUMBER, _STRING),
+    files, *found = _map(
+      compress, (inputs, qualities, *faults), (_STRING, _NUMBER, _STRING)
     )
-    positions = tf.cast(activities.row_lengths(), tf.int32)
-    payload, lengths = self._encode(
-      activities.flat_values, indices.flat_values, qualities, positions
-    )
-    num_lanes = self._tables.num_lanes(qualities, positions)
-    lengths = _ragged(lengths, num_lanes)
-    payload = _ragged(payload, tf.reduce_sum(lengths, 1))
-
-    def pack(item: tuple[tf.Tensor, ...]) -> tf.Tensor:
-      *header, alpha, payload, lengths = item
-      return tf.cond(
-        tf.size(lengths) > 0,
-        lambda: graph_container.pack(
-          graph_container.Headers(*header),
-          self.model_id,
-          alpha,
-          payload,
-          lengths,
-        ),
-        lambda: tf.constant(""),
-      )
-
-    files = (heights, widths, qualities, alphas, payload, lengths)
-    return _map(pack, files, _STRING), verdict.Verdict(*found)
+    return files, verdict.Verdict(*found)
 
   def _quality_index(
     self, quality: tf.Tensor
@@ -171,39 +143,32 @@ class GraphCodec(tf.Module):
     )
     return tf.cast(tf.where(known, index, 0.0), tf.int32), faults
 
-  @tf.function(input_signature=[_IMAGE, _NUMBER], autograph=False)
-  def _quantize(
-    self, image: tf.Tensor, index: tf.Tensor
-  ) -> tuple[tf.Tensor, tf.Tensor, verdict.Verdict]:
-    """The activities and table indices of an image, flat; none with a fault."""
+  @tf.function(input_signature=[_IMAGE, _STRING, _NUMBER], autograph=False)
+  def _compress(
+    self, image: tf.Tensor, alpha: tf.Tensor, index: tf.Tensor
+  ) -> tuple[tf.Tensor, verdict.Verdict]:
+    """The file of an image and the box of its alpha; empty with a fault."""
     channels = self._tables.channels(index)
     latents = self._transforms.latents(image, index)
     scaled = graph_quantization.scaled(latents, channels)
     finite = tf.reduce_all(tf.math.is_finite(scaled))
     message = "the model's latents of the image are not finite"
     faults = verdict.first_fault((~finite, verdict.MODEL, message))
+    height, width, _ = tf.unstack(tf.shape(image))
 
-    def quantize() -> tuple[tf.Tensor, tf.Tensor]:
-      tables = self._tables.for_qualities(index[None])
-      activities, indices = graph_quantization.quantize(
-        scaled, channels, tables
+    def encode() -> tf.Tensor:
+      tables = self._tables.for_quality(index)
+      positions = graph_container.positions(height, width)
+      rows, num_lanes = graph_quantization.quantize(
+        scaled, channels, tables, self._tables.fewest_lanes(index, positions)
       )
-      return activities, tf.reshape(indices, [-1])
+      payload, lengths = stock_encoder.encode(rows, num_lanes, tables)
+      header = graph_container.Headers(height, width, index)
+      return graph_container.pack(
+        header, self.model_id, alpha, payload, lengths
+      )
 
-    none = tf.zeros((0,), tf.int32)
-    activities, indices = tf.cond(finite, quantize, lambda: (none, none))
-    return activities, indices, faults
-
-  @tf.function(input_signature=[_NUMBERS] * 4, autograph=False)
-  def _encode(
-    self,
-    activities: tf.Tensor,
-    indices: tf.Tensor,
-    qualities: tf.Tensor,
-    positions: tf.Tensor,
-  ) -> tuple[tf.Tensor, tf.Tensor]:
-    images, tables = self._tables.for_images(qualities, positions)
-    return stock_encoder.encode(activities, indices, images, tables)
+    return tf.cond(finite, encode, lambda: tf.constant("")), faults
 
   def open(self, files: tf.Tensor) -> Opened:
     """Checks and reads all of files but their symbols.
@@ -233,17 +198,14 @@ class GraphCodec(tf.Module):
   def _lanes(
     self, data: tf.Tensor, header: graph_container.Headers
   ) -> graph_lanes.Lanes:
-    positions = graph_container.positions(header.height, header.width)
     index = header.quality_index
-    step = self._tables.lane_positions(index)
-    count = self._tables.num_lanes(index, positions)
-    last = positions - (count - 1) * step
-    payload, lengths, alpha, faults = graph_lanes.unpack(
-      data,
-      count,
-      self._tables.max_lane_bytes(index, step),
-      self._tables.max_lane_bytes(index, last),
+    positions = graph_container.positions(header.height, header.width)
+    limits = graph_lanes.Limits(
+      positions,
+      self._tables.fewest_lanes(index, positions),
+      self._tables.columns(index),
     )
+    payload, lengths, alpha, faults = graph_lanes.unpack(data, limits)
     is_sound = tf.cond(
       tf.strings.length(alpha) > 0,
       lambda: graph_alpha.is_sound(alpha, header.height, header.width),
@@ -271,68 +233,67 @@ class GraphCodec(tf.Module):
     Returns:
       [N, ...], results; and a verdict of [N].
     """
-    sound = opened.faults.is_ok()
-    qualities = tf.where(sound, opened.quality_index, 0)
-    positions = graph_container.positions(opened.height, opened.width)
-    positions = tf.where(sound, positions, 0)
-    payloads = tf.boolean_mask(opened.payload, sound)
-    indices, canonical = self._decode(
-      byte_fields.from_string(tf.strings.reduce_join(payloads)),
-      tf.ragged.boolean_mask(opened.lengths, sound).flat_values,
-      qualities,
-      positions,
-    )
-    message = "the payload is not what an encoder of this format writes"
-    opened = opened.refused((~canonical, verdict.CORRUPT, message))
-    counts = positions * self._tables.live_counts(qualities)
-    ends = tf.cumsum(counts)
 
-    def item(i: tf.Tensor) -> tf.Tensor:
-      def result() -> tf.Tensor:
-        image = self._synthesise(
-          indices[ends[i] - counts[i] : ends[i]],
-          qualities[i],
-          opened.height[i],
-          opened.width[i],
-        )
-        return finish(i, image)
-
-      return tf.cond(
-        opened.faults.status[i] == verdict.OK, result, lambda: fallback
+    def item(i: tf.Tensor) -> tuple[tf.Tensor, ...]:
+      faults = verdict.Verdict(*(x[i] for x in opened.faults))
+      result, faults = tf.cond(
+        faults.is_ok(), lambda: decompress(i), lambda: (fallback, faults)
       )
+      return result, *faults
+
+    def decompress(i: tf.Tensor) -> tuple[tf.Tensor, verdict.Verdict]:
+      index, height, width = (
+        x[i] for x in (opened.quality_index, opened.height, opened.width)
+      )
+      rows, canonical = self._decode(
+        byte_fields.from_string(opened.payload[i]),
+        opened.lengths[i],
+        index,
+        graph_container.positions(height, width),
+      )
+      message = "the payload is not what an encoder of this format writes"
+      faults = verdict.first_fault((~canonical, verdict.CORRUPT, message))
+      result = tf.cond(
+        canonical,
+        lambda: finish(i, self._synthesise(rows, index, height, width)),
+        lambda: fallback,
+      )
+      return result, faults
 
     spec = tf.TensorSpec(fallback.shape, fallback.dtype)
-    results = _map(item, tf.range(tf.size(qualities)), spec)
-    return results, opened.faults
+    results, *found = _map(
+      item, tf.range(tf.size(opened.height)), (spec, _NUMBER, _STRING)
+    )
+    return results, verdict.Verdict(*found)
 
-  @tf.function(input_signature=[_BYTES, *[_NUMBERS] * 3], autograph=False)
+  @tf.function(
+    input_signature=[_BYTES, _NUMBERS, _NUMBER, _NUMBER], autograph=False
+  )
   def _decode(
     self,
     payload: tf.Tensor,
     lengths: tf.Tensor,
-    qualities: tf.Tensor,
+    index: tf.Tensor,
     positions: tf.Tensor,
   ) -> tuple[tf.Tensor, tf.Tensor]:
-    images, tables = self._tables.for_images(qualities, positions)
-    _, indices, sound = stock_decoder.decode(payload, lengths, images, tables)
-    return indices, sound
+    tables = self._tables.for_quality(index)
+    return stock_decoder.decode(payload, lengths, positions, tables)
 
-  @tf.function(input_signature=[_NUMBERS, *[_NUMBER] * 3], autograph=False)
+  @tf.function(input_signature=[_ROWS, *[_NUMBER] * 3], autograph=False)
   def _synthesise(
     self,
-    indices: tf.Tensor,
+    rows: tf.Tensor,
     index: tf.Tensor,
     height: tf.Tensor,
     width: tf.Tensor,
   ) -> tf.Tensor:
-    """The image of the table indices of live channels, int32 [positions L]."""
+    """The image of its rows, as `stock_decoder.decode` gives them."""
     channels = self._tables.channels(index)
     h, w = lanes.latent_shape(height, width)
-    rows = tf.reshape(indices, tf.stack([h * w, tf.size(channels.live)]))
     # A product with ones and zeros puts the live channels into place; it is
     # exact, and faster than scattering numbers one by one.
     live = tf.one_hot(channels.live, self._num_latents)
-    symbols = tf.matmul(tf.cast(rows, tf.float32), live)
+    symbols = tf.matmul(tf.cast(rows[:, 1:], tf.float32), live)
     symbols += tf.cast(channels.minimum, tf.float32)
     y_hat = (symbols + channels.offset) * channels.inverse_gain
     y_hat = tf.reshape(y_hat, tf.stack([h, w, self._num_latents]))
@@ -353,10 +314,6 @@ def _with_packed_alpha(
   message = "alpha takes ", size, f" bytes, the limit is {room}"
   too_long = verdict.first_fault((size > room, verdict.LIMIT, *message))
   return image, alpha, verdict.either(faults, too_long)
-
-
-def _ragged(values: tf.Tensor, row_lengths: tf.Tensor) -> tf.RaggedTensor:
-  return tf.RaggedTensor.from_row_lengths(values, row_lengths, validate=False)
 
 
 def _map(function: Callable[..., Any], inputs: Any, specs: Any) -> Any:

@@ -6,6 +6,8 @@ that of alpha, the only one that it writes.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import tensorflow as tf
 
 from bls2017.format import coding_tables, container
@@ -13,6 +15,7 @@ from export import verdict
 from export.graph import byte_fields, graph_alpha
 
 _TOO_SHORT = "the file is too short for its image"
+_UNFILLED = "the lanes do not fill the file"
 _ALPHA = int.from_bytes(graph_alpha.BOX_TYPE, "big")
 
 Lanes = tuple[tf.Tensor, tf.Tensor, tf.Tensor, verdict.Verdict]
@@ -26,35 +29,93 @@ def no_lanes(faults: verdict.Verdict) -> Lanes:
   return tf.constant(""), tf.zeros((0,), tf.int32), tf.constant(""), faults
 
 
-def unpack(
-  data: tf.Tensor,
-  num_lanes: tf.Tensor,
-  max_lane_bytes: tf.Tensor,
-  max_last_lane_bytes: tf.Tensor,
-) -> Lanes:
+class Limits(NamedTuple):
+  """What the lanes of an image may be, int32 scalars.
+
+  Attributes:
+    positions: Of the image.
+    fewest: Lanes.
+    columns: Table indices of a position.
+  """
+
+  positions: tf.Tensor
+  fewest: tf.Tensor
+  columns: tf.Tensor
+
+
+class _Number(NamedTuple):
+  """A number of a file, the place behind it, and what is wrong with it.
+
+  Where something is, the number is 0.
+  """
+
+  value: tf.Tensor
+  end: tf.Tensor
+  faults: list[verdict.Case]
+
+
+def unpack(data: tf.Tensor, limits: Limits) -> Lanes:
   """Checks and reads the lanes of a file whose header was found sound.
 
   Args:
     data: string scalar, the whole file.
-    num_lanes: int32 scalar, at least 1.
-    max_lane_bytes: int32 scalar, the longest a lane can be.
-    max_last_lane_bytes: int32 scalar, the longest the last one can be.
+    limits: Of its image.
   """
   end, alpha, faults = _read_boxes(data)
 
   def read() -> Lanes:
-    lengths, first, cases = _lengths(data, end, num_lanes)
-    too_long = tf.reduce_any(lengths > max_lane_bytes) | tf.reduce_any(
-      lengths[-1:] > max_last_lane_bytes
-    )
+    count, begin, faults = _count(data, end, limits)
+    lengths, first, wrong = _lengths(data, begin, count)
+    indices = (limits.positions + count - 1) // count * limits.columns
+    # As `coding_tables.QualityTables.max_lane_bytes`.
+    longest = 2 * indices + coding_tables.MAX_LANE_END_BYTES
+    too_long = tf.reduce_any(lengths > longest)
     message = "a lane is longer than its symbols can need"
-    faults = verdict.first_fault(*cases, (too_long, verdict.CORRUPT, message))
+    found = verdict.first_fault(
+      *faults, *wrong, (too_long, verdict.CORRUPT, message)
+    )
     size = tf.strings.length(data)
-    first = tf.minimum(first, size)
     payload = tf.strings.substr(data, first, size - first)
-    return payload, lengths, alpha, faults
+    return payload, lengths, alpha, found
 
   return tf.cond(faults.is_ok(), read, lambda: no_lanes(faults))
+
+
+def _number(data: tf.Tensor, begin: tf.Tensor) -> _Number:
+  """Reads a number of bytes of seven bits; `begin` is within the file."""
+  most = container.MAX_NUMBER_BYTES
+  left = tf.strings.length(data) - begin
+  content = byte_fields.head(tf.strings.substr(data, begin, most), most)
+  digits = tf.cast(content, tf.int32)
+  # What follows the end of the file is 0, and ends a number as well.
+  more = tf.cast(digits >= 128, tf.int32)
+  count = 1 + tf.reduce_sum(tf.math.cumprod(more))
+  places = tf.range(most)
+  last = tf.reduce_sum(tf.where(places == count - 1, digits, 0))
+  short = left < tf.minimum(count, most)
+  misspelt = (count > most) | ((count > 1) & (last == 0))
+  value = tf.bitwise.left_shift(digits % 128, 7 * places)
+  value = tf.reduce_sum(tf.where(places < count, value, 0))
+  wrong = short | misspelt
+  return _Number(
+    tf.where(wrong, 0, value),
+    begin + tf.where(wrong, 0, count),
+    [
+      (short, verdict.CORRUPT, _TOO_SHORT),
+      (misspelt, verdict.CORRUPT, "a number is misspelt"),
+    ],
+  )
+
+
+def _count(data: tf.Tensor, begin: tf.Tensor, limits: Limits) -> _Number:
+  """The number of lanes; 1 where it is wrong."""
+  count, end, faults = _number(data, begin)
+  wrong = (count < limits.fewest) | (count > limits.positions)
+  message = (
+    "an image of ", limits.positions, " positions cannot have ", count, " lanes"
+  )  # fmt: skip
+  faults.append((wrong, verdict.CORRUPT, *message))
+  return _Number(tf.where(wrong, 1, count), end, faults)
 
 
 def _lengths(
@@ -64,16 +125,19 @@ def _lengths(
   size = tf.strings.length(data)
   several = num_lanes > 1
   stored = num_lanes - 1
-  rest = tf.strings.substr(data, begin, size - begin)
-  head = byte_fields.head(rest, container.LENGTHS_HEADER_BYTES)
-  smallest = tf.cast(byte_fields.little_endian(head, 0, 2), tf.int32)
-  width = tf.where(several, tf.cast(head[2], tf.int32), 0)
-  begin += tf.where(several, container.LENGTHS_HEADER_BYTES, 0)
+  smallest, end, wrong_number = _number(data, begin)
+  width = byte_fields.head(tf.strings.substr(data, end, 1), 1)[0]
+  width = tf.where(several, tf.cast(width, tf.int32), 0)
+  smallest = tf.where(several, smallest, 0)
+  begin = tf.where(several, end + 1, begin)
   num_bytes = (stored * width + 7) // 8
   short = (width > container.MAX_LENGTH_BITS) | (size < begin + num_bytes)
   # A file that is too short yields lengths of 0 bits, and is refused.
   width = tf.where(short, 0, width)
   num_bytes = tf.where(short, 0, num_bytes)
+  first = tf.minimum(begin + num_bytes, size)
+  least = tf.cast(smallest, tf.int64) * tf.cast(stored, tf.int64)
+  unfilled = least > tf.cast(size - first, tf.int64)
   content = byte_fields.from_string(
     tf.strings.substr(data, tf.minimum(begin, size), num_bytes)
   )
@@ -93,16 +157,17 @@ def _lengths(
     | (smallest + largest > coding_tables.MAX_LANE_BYTES)
   )
   lengths = smallest + numbers
-  first = begin + num_bytes
   # The sum of hostile lengths may need more than 32 bits.
   total = tf.reduce_sum(tf.cast(lengths, tf.int64))
   last = tf.cast(size - first, tf.int64) - total
-  unfilled = (last < 0) | (last > coding_tables.MAX_LANE_BYTES)
-  last = tf.cast(tf.where(unfilled, tf.zeros_like(last), last), tf.int32)
+  left_over = (last < 0) | (last > coding_tables.MAX_LANE_BYTES)
+  last = tf.cast(tf.where(left_over, tf.zeros_like(last), last), tf.int32)
   cases = [
+    *((several & present, *rest) for present, *rest in wrong_number),
     (short, verdict.CORRUPT, _TOO_SHORT),
+    (unfilled, verdict.CORRUPT, _UNFILLED),
     (misspelt, verdict.CORRUPT, "the lengths of the lanes are misspelt"),
-    (unfilled, verdict.CORRUPT, "the lanes do not fill the file"),
+    (left_over, verdict.CORRUPT, _UNFILLED),
   ]
   return tf.concat([lengths, last[None]], 0), first, cases
 
@@ -118,19 +183,9 @@ def _read_boxes(
 ) -> tuple[tf.Tensor, tf.Tensor, verdict.Verdict]:
   """Where the metadata ends, int32, the box of alpha, and what is wrong."""
   size = tf.strings.length(data)
-  first = container.HEADER_BYTES + container.BOXES_LENGTH_BYTES
-  boxes = byte_fields.little_endian(
-    byte_fields.head(data, first),
-    container.HEADER_BYTES,
-    container.BOXES_LENGTH_BYTES,
-  )
-  room = tf.maximum(tf.cast(size, tf.int64) - first, 0)
-  too_long = boxes > tf.minimum(
-    room, tf.constant(container.MAX_BOXES_BYTES, tf.int64)
-  )
-  end = first + tf.cast(
-    tf.where(too_long, tf.zeros_like(boxes), boxes), tf.int32
-  )
+  boxes, first, wrong = _number(data, tf.constant(container.HEADER_BYTES))
+  too_long = boxes > tf.minimum(size - first, container.MAX_BOXES_BYTES)
+  end = first + tf.where(too_long, 0, boxes)
 
   def read(
     count: tf.Tensor,
@@ -165,7 +220,7 @@ def _read_boxes(
     read,
     (
       tf.constant(0),
-      tf.constant(first),
+      first,
       tf.constant(-1, tf.int64),
       tf.zeros((2,), tf.int32),
       tf.constant(0),
@@ -179,7 +234,7 @@ def _read_boxes(
     f"there are more than {container.MAX_BOXES} pieces of metadata",
   )
   faults = verdict.first_fault(
-    (size < first, verdict.CORRUPT, _TOO_SHORT),
+    *wrong,
     (too_long, verdict.CORRUPT, "the metadata is longer than its file"),
     *(
       (fault == number, verdict.CORRUPT, message)
@@ -195,30 +250,31 @@ def pack_boxes(alpha: tf.Tensor) -> tf.Tensor:
   Args:
     alpha: string scalar, the content of the box; empty for no box.
   """
+  number = byte_fields.from_integer(tf.strings.length(alpha))
+  length = byte_fields.to_string(number[::-1])
   boxes = tf.cond(
     tf.strings.length(alpha) > 0,
-    lambda: graph_alpha.BOX_TYPE + _length(alpha) + alpha,
+    lambda: graph_alpha.BOX_TYPE + length + alpha,
     lambda: tf.constant(""),
   )
-  return _length(boxes) + boxes
-
-
-def _length(content: tf.Tensor) -> tf.Tensor:
-  number = byte_fields.from_integer(tf.strings.length(content))
-  return byte_fields.to_string(number[::-1])
+  length = byte_fields.from_number(tf.strings.length(boxes))
+  return byte_fields.to_string(length) + boxes
 
 
 def pack_lengths(lengths: tf.Tensor) -> tf.Tensor:
-  """Writes the lengths of all lanes but the last one: a string scalar.
+  """Writes how many lanes there are, and their lengths: a string scalar.
 
   Args:
     lengths: int32 [lanes], at least one, below 65536.
   """
-  return tf.cond(
-    tf.size(lengths) > 1,
+  count = tf.size(lengths)
+  packed = tf.cond(
+    count > 1,
     lambda: _packed_lengths(lengths[:-1]),
-    lambda: tf.constant(""),
+    lambda: tf.zeros((0,), tf.uint8),
   )
+  numbers = [byte_fields.from_number(count), packed]
+  return byte_fields.to_string(tf.concat(numbers, 0))
 
 
 def _packed_lengths(lengths: tf.Tensor) -> tf.Tensor:
@@ -230,12 +286,5 @@ def _packed_lengths(lengths: tf.Tensor) -> tf.Tensor:
   bits = tf.pad(bits, [[0, -tf.size(bits) % 8]])
   powers = tf.bitwise.left_shift(1, tf.range(8))
   content = tf.reduce_sum(tf.reshape(bits, [-1, 8]) * powers, 1)
-  return byte_fields.to_string(
-    tf.concat(
-      [
-        byte_fields.from_shorts(smallest[None]),
-        tf.cast(tf.concat([width[None], content], 0), tf.uint8),
-      ],
-      0,
-    )
-  )
+  rest = tf.cast(tf.concat([width[None], content], 0), tf.uint8)
+  return tf.concat([byte_fields.from_number(smallest), rest], 0)

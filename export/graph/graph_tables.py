@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from bls2017.format import coding_tables
+from bls2017 import errors
+from bls2017.format import coding_tables, lanes
 from export.range_coder import stock_streams
 
 
@@ -20,7 +21,7 @@ class Channels(NamedTuple):
     offset: float32 [C].
     minimum: int32 [C], the smallest symbol of each.
     maximum: int32 [C].
-    live: int32 [L], the channels that are coded.
+    live: int32 [L], the channels that are coded, in their order.
   """
 
   gain: tf.Tensor
@@ -32,60 +33,47 @@ class Channels(NamedTuple):
 
 
 class GraphTables(tf.Module):
-  """All tables of a model; a graph looks up those of the qualities it needs.
+  """All tables of a model; a graph looks up those of the quality it needs.
 
   Arrays are variables for the reason that `GraphTransforms` gives.
   """
 
   def __init__(self, tables: coding_tables.CodingTables):
+    """Takes the tables of a model.
+
+    Args:
+      tables: Of any model.
+
+    Raises:
+      errors.ModelError: if a quality has more than `stock_streams.MAX_TABLES`.
+    """
     super().__init__()
-    size = tables.size.astype(np.int32)
-    live = size > 1
-    starts = np.cumsum(size, 1) - size
-    sets = tables.num_activities
-    activity_cdf = np.zeros((len(tables), sets + 1, sets), np.int32)
-    if tables.activity_cdf is not None:
-      activity_cdf[:] = tables.activity_cdf
-    self._len = len(tables)
+    qualities = [tables.for_quality(i) for i in range(len(tables))]
+    if any(_tables_of(t) > stock_streams.MAX_TABLES for t in qualities):
+      raise errors.ModelError("the model has too many coding tables")
+    contexts = max(t.contexts for t in qualities)
+    classes = max(t.context_tables.shape[2] for t in qualities) - 1
     self._gain = _hold(tables.gain)
     self._inverse_gain = _hold(tables.inverse_gain)
     self._offset = _hold(tables.offset)
     self._minimum = _hold(tables.minimum.astype(np.int32))
-    self._size = _hold(size)
-    self._cdf = _hold(tables.cdf)
-    self._activity_cdf = _hold(activity_cdf)
-    self._live = _hold(np.nonzero(live)[1].astype(np.int32))
-    self._live_starts = _hold(starts[live].astype(np.int32))
-    # A row for each quality.
-    self._live_counts = live.sum(1, dtype=np.int32)
-    self._totals = size.sum(1, dtype=np.int32)
+    self._size = _hold(tables.size.astype(np.int32))
+    self._live = _Rows([t.live for t in qualities])
+    padded = [arrays(t, contexts, classes) for t in qualities]
+    self._fields = [_Rows(list(field)) for field in zip(*padded)]
+    self._columns = np.array([t.columns for t in qualities], np.int32)
     self._lane_positions = tables.lane_positions.astype(np.int32)
 
   def __len__(self) -> int:
-    return self._len
+    return len(self._columns)
 
-  def live_counts(self, index: tf.Tensor) -> tf.Tensor:
-    """Counts the live channels of the qualities `index`, int32 of any shape."""
-    return tf.gather(self._live_counts, index)
+  def fewest_lanes(self, index: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+    """Gives `lanes.fewest` of a quality, by its index, and an image: int32."""
+    return lanes.fewest(positions, tf.gather(self._lane_positions, index))
 
-  def lane_positions(self, index: tf.Tensor) -> tf.Tensor:
-    """Gives the positions of a lane of qualities, by their indices."""
-    return tf.gather(self._lane_positions, index)
-
-  def num_lanes(self, index: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
-    """Counts the lanes of images, by indices of qualities and positions."""
-    step = self.lane_positions(index)
-    return (positions + step - 1) // step
-
-  def max_lane_bytes(self, index: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
-    """Gives the longest stream that a lane can need (`coding_tables`), int32.
-
-    Args:
-      index: int32 scalar, index of the quality.
-      positions: int32 scalar, of the lane.
-    """
-    columns = 1 + self.live_counts(index)
-    return 2 * positions * columns + coding_tables.MAX_LANE_END_BYTES
+  def columns(self, index: tf.Tensor) -> tf.Tensor:
+    """Counts the activity and the live channels of a quality: int32 scalar."""
+    return tf.gather(self._columns, index)
 
   def channels(self, index: tf.Tensor) -> Channels:
     """Gives the channels of a quality, by its index, an int32 scalar."""
@@ -97,48 +85,69 @@ class GraphTables(tf.Module):
       offset=tf.gather(self._offset, index),
       minimum=minimum,
       maximum=minimum + size - 1,
-      live=_rows(self._live, self._live_counts, index[None]),
+      live=self._live.row(index),
     )
 
-  def for_qualities(self, indices: tf.Tensor) -> stock_streams.Tables:
-    """Gives the tables of some qualities, by their indices, int32 [Q]."""
-    sets = self._activity_cdf.shape[2]
-    cdf = _rows(self._cdf, sets * self._totals, indices)
-    return stock_streams.Tables(
-      cdf=tf.cast(cdf, tf.int32),
-      activity_cdf=tf.gather(self._activity_cdf, indices),
-      totals=tf.gather(self._totals, indices),
-      live_starts=_rows(self._live_starts, self._live_counts, indices),
-      live_counts=self.live_counts(indices),
-      lane_positions=self.lane_positions(indices),
-    )
+  def for_quality(self, index: tf.Tensor) -> stock_streams.Tables:
+    """Gives the tables of a quality, by its index, an int32 scalar."""
+    return stock_streams.Tables(*(rows.row(index) for rows in self._fields))
 
-  def for_images(
-    self, qualities: tf.Tensor, positions: tf.Tensor
-  ) -> tuple[stock_streams.Images, stock_streams.Tables]:
-    """Gives the tables of the qualities that images have, each once.
 
-    Args:
-      qualities: int32 [N], indices of qualities.
-      positions: int32 [N]; the quality of an image of no positions means
-        nothing.
-    """
-    coded = positions > 0
-    # Images that are not coded share the tables of one that is.
-    shared = tf.reduce_max(tf.pad(tf.where(coded, qualities, 0), [[0, 1]]))
-    needed, rows = tf.unique(tf.where(coded, qualities, shared))
-    images = stock_streams.Images(rows, positions)
-    return images, self.for_qualities(needed)
+class _Rows(tf.Module):
+  """Integer arrays, one for each quality, whose first axes may differ."""
+
+  def __init__(self, qualities: list[np.ndarray]):
+    super().__init__()
+    ends = np.cumsum([a.size for a in qualities])
+    self._bounds = np.concatenate([[0], ends]).astype(np.int32)
+    self._values = _hold(np.concatenate([a.ravel() for a in qualities]))
+    shapes = np.array([a.shape for a in qualities])
+    self._shape = np.where((shapes == shapes[0]).all(0), shapes[0], -1)
+
+  def row(self, index: tf.Tensor) -> tf.Tensor:
+    """Gives the array of a quality, int32."""
+    start, end = (tf.gather(self._bounds, index + i) for i in (0, 1))
+    values = tf.cast(self._values[start:end], tf.int32)
+    return tf.reshape(values, self._shape)
+
+
+def arrays(
+  tables: coding_tables.QualityTables, contexts: int, classes: int
+) -> stock_streams.Tables:
+  """Gives the tables of a quality as arrays, with room for other qualities.
+
+  Args:
+    tables: Those of the quality.
+    contexts: X, at least those of the quality.
+    classes: N, likewise.
+  """
+  # A channel that the quality lacks has one symbol, whose class is the last
+  # one that is held.
+  room = (contexts, tables.num_activities, classes + 1)
+  starts = np.full(room, len(tables.context_cdf), np.int32)
+  own = tables.context_starts
+  starts[: len(own), :, : own.shape[2] - 1] = own[..., :-1]
+  starts[: len(own), :, -1] = own[..., -1]
+  class_starts = np.full(contexts, len(tables.context_classes), np.int32)
+  class_starts[: len(own)] = tables.class_starts
+  return stock_streams.Tables(
+    ends=tables.ends,
+    kind_cdf=tables.kind_cdf,
+    cdf=tables.cdf,
+    starts=tables.starts,
+    zeros=tables.zeros,
+    context_cdf=tables.context_cdf,
+    context_starts=starts,
+    context_classes=np.append(tables.context_classes, np.uint8(0)),
+    class_starts=class_starts,
+  )
+
+
+def _tables_of(tables: coding_tables.QualityTables) -> int:
+  """How many tables the larger of both decoding loops has."""
+  heads = np.count_nonzero(tables.context_cdf == 0) + tables.num_activities + 1
+  return max(heads, np.count_nonzero(tables.cdf == 0))
 
 
 def _hold(array: np.ndarray) -> tf.Variable:
   return tf.Variable(array, trainable=False)
-
-
-def _rows(
-  values: tf.Variable, lengths: np.ndarray, indices: tf.Tensor
-) -> tf.Tensor:
-  """Some rows of values that are held one row after the other."""
-  splits = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
-  rows = tf.RaggedTensor.from_row_splits(values, splits, validate=False)
-  return tf.gather(rows, indices).flat_values

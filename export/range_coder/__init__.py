@@ -3,25 +3,30 @@
 `stock_encoder.encode` and `stock_decoder.decode` are built into graphs that any
 TensorFlow runs. bls2017/format/FORMAT.md describes the streams.
 
-A loop takes one step for the lanes of all images at a time, whatever their
-sizes and qualities. A step is some twenty small operations, which take little
-longer for hundreds of lanes than for one, hence:
+A step takes one table index of every lane of an image. It is some twenty small
+operations, which take little longer for hundreds of lanes than for one, so
+there are few steps, and little else in a loop:
 
-- a turn of the loop is unrolled over `UNROLL` steps. Steps that fill up a
-  lane's last turn are coded with a table of one symbol, which changes nothing;
-- lanes stand in the order of their steps. Those that have ended come last, are
-  left out of the turns that follow, and cost nothing;
+- lanes are equally long, but for one position and one step. What a shorter one
+  lacks is coded with a table of one symbol, which changes nothing, and so is
+  what fills up the last turn of a loop that is unrolled over `UNROLL` steps;
+- the decoder has two loops. A turn of the first one decodes the heads of a
+  position of each lane: the kind, then the context channels, whose tables
+  follow from it and from the turn before. Then the tables of all other steps
+  are known, and are put in order before the second loop;
+- the encoder's loop follows only the sizes of intervals. What is added to base,
+  and at which word, is computed afterwards for all steps at once, and carries
+  are propagated once over all words;
 - numbers are float64, which holds all of them exactly: a product of a size
   (33 bits) and a frequency (17 bits) has 50 bits;
-- the encoder knows no carries. Its loop follows the size of the interval; what
-  is added to base, and at which word, is summed up afterwards, and carries are
-  propagated once over all words;
-- the decoder follows e = value - base + 1, for which 1 <= e <= size. Table
-  index s is the last one with cdf[s] * size < e * 2**16, that is with
-  cdf[s] < t = ceil(e * 2**16 / size). The quotient is rounded to 53 bits, which
-  does not change t: a quotient that is no integer is 2**-32 away from the next
-  one at least;
-- from some dozens of lanes on, two threads work on one half of them each;
-- all tables stand in one rising row, table n raised by n * 2**16, so that a
-  single search for t + n * 2**16 finds the table index of every lane.
+- with v = value - base, table index s is the last one with
+  cdf[s] * size < (v + 1) * 2**16, that is with
+  cdf[s] <= t = floor(((v + 1) * 2**16 - 1) / size). The decoder follows
+  f = v + 1 - 2**-16, and size in units of 2**16, so that t is their quotient
+  rounded down. It is rounded to 53 bits before, which does not change t: a
+  quotient that is no integer is 2**-32 away from the next one at least;
+- all tables stand in one rising row of int32, table n raised by n * 2**16, so
+  that a single search for t + n * 2**16 finds the table index of every lane,
+  and in the same place what it narrows the interval to;
+- whether the streams are those of an encoder is checked after the loops.
 """

@@ -1,8 +1,8 @@
-"""Shared by encoder and decoder: tables, lanes, turns, the ends of streams.
+"""Shared by encoder and decoder: tables, lanes, intervals, the ends of streams.
 
-Both code the lanes of several images in one loop. The table indices of all
-images stand one after the other, in the order of images, positions and live
-channels, and so do those of their lanes, since a lane is a run of positions.
+All of it is about one image. Its lanes are equally long, but for one step: the
+numbers of a step of all lanes stand side by side, [lanes], and those of all
+steps in a matrix, [steps, lanes].
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import tensorflow as tf
 UNROLL = 16
 """Steps of a turn of a loop."""
 
-PARTED_LANES = 64
-"""From so many lanes on, two threads save more than their start costs."""
+MAX_TABLES = (1 << 15) - 2
+"""Of the kinds and context channels of a quality, and of its others: 16 bits of
+the integers that tell a table have room for so many, and for what follows."""
 
 WORD = 2.0**16
 WORD_BITS = 16
@@ -25,51 +26,89 @@ TOP_BYTE = 1 << 24
 
 
 class Tables(NamedTuple):
-  """The coding tables of Q qualities.
+  """The coding tables of a quality, int32; see `coding_tables.QualityTables`.
+
+  X is the most context channels of any quality, and N the most classes. The
+  tables of channels that this quality lacks begin at E.
 
   Attributes:
-    cdf: int32 [n], cumulative frequencies: for each quality, activity and
-      channel those below each table index (`coding_tables.QualityTables.cdf`).
-    activity_cdf: int32 [Q, K + 1, K].
-    totals: int32 [Q], the entries of `cdf` for one activity of each quality.
-    live_starts: int32 [m], for each quality where the tables of its live
-      channels begin among the entries of an activity.
-    live_counts: int32 [Q], how many live channels each quality has.
-    lane_positions: int32 [Q].
+    ends: [K, G].
+    kind_cdf: [K + 1, K G].
+    cdf: [K, S].
+    starts: [R].
+    zeros: [L]; the first L - R channels are context channels.
+    context_cdf: [E].
+    context_starts: [X, K, N + 1].
+    context_classes: [n].
+    class_starts: [X], below n.
   """
 
+  ends: tf.Tensor
+  kind_cdf: tf.Tensor
   cdf: tf.Tensor
-  activity_cdf: tf.Tensor
-  totals: tf.Tensor
-  live_starts: tf.Tensor
-  live_counts: tf.Tensor
-  lane_positions: tf.Tensor
+  starts: tf.Tensor
+  zeros: tf.Tensor
+  context_cdf: tf.Tensor
+  context_starts: tf.Tensor
+  context_classes: tf.Tensor
+  class_starts: tf.Tensor
+
+  def contexts(self) -> tf.Tensor:
+    """Counts the context channels of the quality: int32 scalar, at most X."""
+    return tf.size(self.zeros) - tf.size(self.starts)
+
+  def first_class(self) -> tf.Tensor:
+    """Gives N, the class of the first position of a lane: int32 scalar."""
+    return tf.shape(self.context_starts)[2] - 1
+
+  def heads_cdf(self) -> tf.Tensor:
+    """Gives the tables of kinds and those of context channels: int32 [n]."""
+    return tf.concat([tf.reshape(self.kind_cdf, [-1]), self.context_cdf], 0)
 
 
-class Images(NamedTuple):
-  """The images that are coded together.
+def run_bounds(total: tf.Tensor, num_lanes: tf.Tensor) -> tf.Tensor:
+  """Finds where the runs of lanes begin, and the end (`lanes.bounds`).
 
-  Attributes:
-    qualities: int32 [N], the row of each one's quality in `Tables`.
-    positions: int32 [N]; an image of no positions is not coded.
+  Args:
+    total: int32 scalar, positions or table indices of all lanes.
+    num_lanes: int32 scalar, at least 1.
+
+  Returns:
+    int32 [lanes + 1].
   """
+  # Their product needs 64 bits.
+  lanes = tf.cast(num_lanes, tf.int64)
+  bounds = tf.range(lanes + 1) * tf.cast(total, tf.int64) // lanes
+  return tf.cast(bounds, tf.int32)
 
-  qualities: tf.Tensor
-  positions: tf.Tensor
 
+def steps_of_lanes(total: tf.Tensor, num_lanes: tf.Tensor) -> tf.Tensor:
+  """Spreads numbers from 0 to `total` - 1 over lanes, as `run_bounds` does.
 
-class Lanes(NamedTuple):
-  """The lanes of images, int32 [lanes] each.
-
-  Attributes:
-    images: The number of each lane's image.
-    positions: How many positions it has.
-    steps: How many table indices of channels it has.
+  Returns:
+    int32 [steps, lanes], where a lane that is shorter ends with `total`.
   """
+  bounds = run_bounds(total, num_lanes)
+  first, end = bounds[:-1], bounds[1:]
+  number = first + tf.range(tf.reduce_max(end - first))[:, None]
+  return tf.where(number < end, number, total)
 
-  images: tf.Tensor
-  positions: tf.Tensor
-  steps: tf.Tensor
+
+def in_order(
+  values: tf.Tensor, numbers: tf.Tensor, total: tf.Tensor
+) -> tf.Tensor:
+  """Puts what lanes found in the order of the numbers that they were given.
+
+  Args:
+    values: [steps, lanes, ...].
+    numbers: int32 [steps, lanes], from `steps_of_lanes`.
+    total: int32 scalar, given there.
+
+  Returns:
+    [total, ...].
+  """
+  shape = tf.concat([(total + 1)[None], tf.shape(values)[2:]], 0)
+  return tf.scatter_nd(numbers[..., None], values, shape)[:-1]
 
 
 def repeated(values: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
@@ -88,122 +127,152 @@ def repeated(values: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
   return tf.cumsum(tf.scatter_nd(begins[:, None], changes, size))[:-1]
 
 
-def lay_out(images: Images, tables: Tables) -> Lanes:
-  """Cuts images into lanes, one image after the other."""
-  step = tf.gather(tables.lane_positions, images.qualities)
-  counts = (images.positions + step - 1) // step
-  numbers = repeated(tf.range(tf.size(counts)), counts)
-  first = tf.gather(tf.cumsum(counts, exclusive=True), numbers)
-  step = tf.gather(step, numbers)
-  before = (tf.range(tf.size(numbers)) - first) * step
-  positions = tf.gather(images.positions, numbers) - before
-  positions = tf.minimum(step, positions)
-  quality = tf.gather(images.qualities, numbers)
-  steps = positions * tf.gather(tables.live_counts, quality)
-  return Lanes(numbers, positions, steps)
-
-
-def table_starts(tables: Tables) -> tf.RaggedTensor:
-  """Finds where in `tables.cdf` the tables of live channels begin.
-
-  Returns:
-    int32 [Q K, (L)], a row for each quality and activity.
-  """
-  qualities, _, sets = tf.unstack(tf.shape(tables.activity_cdf))
-  row = tf.range(qualities * sets)
-  quality, activity = row // sets, row % sets
-  first = tf.gather(sets * tf.cumsum(tables.totals, exclusive=True), quality)
-  first += activity * tf.gather(tables.totals, quality)
-  live = tf.RaggedTensor.from_row_lengths(
-    tables.live_starts, tables.live_counts, validate=False
-  )
-  live = tf.gather(live, quality)
-  of_rows = repeated(first, tf.gather(tables.live_counts, quality))
-  return live.with_flat_values(live.flat_values + of_rows)
-
-
-def table_rows(
-  activities: tf.Tensor, images: Images, tables: Tables
-) -> tf.Tensor:
-  """Gives the row of `table_starts` for each position of images, int32."""
-  sets = tf.shape(tables.activity_cdf)[2]
-  return repeated(images.qualities, images.positions) * sets + activities
-
-
-class Part(NamedTuple):
-  """Lanes that a loop works on, and how their steps are spread over its turns.
-
-  Lanes stand in the order of their steps, the most steps first: those that have
-  any left in a turn are the first ones, and the others cost nothing.
-
-  Attributes:
-    lanes: int32 [m], the numbers of the lanes.
-    first: int32 [m], the number of each lane's first step among those of all
-      lanes.
-    steps: int32 [m], descending.
-    active: int32 [turns], how many lanes have steps in each turn; at least one
-      turn, since an empty TensorArray has no shape.
-  """
-
-  lanes: tf.Tensor
-  first: tf.Tensor
-  steps: tf.Tensor
-  active: tf.Tensor
-
-
-class Schedule(NamedTuple):
-  """The parts of a loop's lanes, worked on side by side by two threads.
-
-  Attributes:
-    parts: Two; the second one is empty where lanes are few.
-    places: int32 [lanes], the place of each lane in both parts together.
-  """
-
-  parts: tuple[Part, Part]
-  places: tf.Tensor
-
-  def run(
-    self, loop: Callable[[Part], tuple[tf.Tensor, ...]]
-  ) -> list[tuple[tf.Tensor, ...]]:
-    """Runs a loop over each part, both at the same time."""
-    # Functions that are not inlined have executors, and so threads, of their
-    # own. An executor that runs one operation after the other spends less on
-    # each than one that looks for operations to run side by side.
-    function = tf.function(
-      loop, autograph=False, experimental_attributes={"_noinline": True}
-    )
-    with tf.experimental.function_executor_type("SINGLE_THREADED_EXECUTOR"):
-      return [function(part) for part in self.parts]
-
-
-def schedule(steps: tf.Tensor, unroll: int) -> Schedule:
-  """Spreads lanes over parts, and their steps over turns.
+def coded_by_kind(values: tf.Tensor, tables: Tables) -> tf.RaggedTensor:
+  """Gives for each kind the values of the others that it codes.
 
   Args:
-    steps: int32 [lanes].
-    unroll: Steps of a turn.
+    values: [K, R], of the others in each activity.
+    tables: Those of the quality.
+
+  Returns:
+    [K G, (ends)].
   """
-  order = tf.argsort(steps, direction="DESCENDING", stable=True)
-  first = tf.cumsum(steps, exclusive=True)
-  both = tf.size(steps) >= PARTED_LANES
-  second = order[1::2]
-  second = second[: tf.where(both, tf.size(second), 0)]
-  lanes = (order[:: tf.where(both, 2, 1)], second)
-  parts = tuple(_part(part, steps, first, unroll) for part in lanes)
-  return Schedule(
-    parts=(parts[0], parts[1]),
-    places=tf.math.invert_permutation(tf.concat(lanes, 0)),
+  others = tf.range(tf.shape(values)[1])
+  coded = others < tables.ends[..., None]
+  values = tf.broadcast_to(values[:, None], tf.shape(coded))
+  return tf.RaggedTensor.from_row_lengths(
+    tf.boolean_mask(values, coded),
+    tf.reshape(tables.ends, [-1]),
+    validate=False,
   )
 
 
-def _part(
-  lanes: tf.Tensor, steps: tf.Tensor, first: tf.Tensor, unroll: int
-) -> Part:
-  steps = tf.gather(steps, lanes)
-  longest = tf.reduce_max(tf.pad(steps, [[0, 1]]))
-  turns = tf.maximum((longest + unroll - 1) // unroll, 1)
-  ended = tf.searchsorted(steps[::-1], tf.range(turns) * unroll, side="right")
-  return Part(lanes, tf.gather(first, lanes), steps, tf.size(lanes) - ended)
+def context_classes(indices: tf.Tensor, tables: Tables) -> tf.Tensor:
+  """Gives the classes of context channels' symbols at the position before.
+
+  Args:
+    indices: int32 [positions, L], table indices of the live channels.
+    tables: Those of the quality.
+
+  Returns:
+    int32 [positions, contexts]. The first position follows zeros.
+  """
+  contexts = tables.contexts()
+  before = tf.concat([tables.zeros[None], indices[:-1]], 0)[:, :contexts]
+  places = before + tables.class_starts[:contexts]
+  return tf.gather(tables.context_classes, places)
+
+
+def context_starts(
+  activities: tf.Tensor, classes: tf.Tensor, tables: Tables
+) -> tf.Tensor:
+  """Finds where in `context_cdf` the tables of context channels begin.
+
+  Args:
+    activities: int32 [positions].
+    classes: int32 [positions, contexts].
+    tables: Those of the quality.
+
+  Returns:
+    int32 [positions, contexts].
+  """
+  shape = tf.shape(classes)
+  channels = tf.broadcast_to(tf.range(shape[1]), shape)
+  sets = tf.broadcast_to(activities[:, None], shape)
+  places = tf.stack([channels, sets, classes], -1)
+  return tf.gather_nd(tables.context_starts, places)
+
+
+def last_others(others: tf.Tensor) -> tf.Tensor:
+  """Counts the others up to the last one that is not 0.
+
+  Args:
+    others: int32 [positions, R], their symbols.
+
+  Returns:
+    int32 [positions].
+  """
+  numbers = 1 + tf.range(tf.shape(others)[1])
+  last = tf.reduce_max(tf.where(others == 0, 0, numbers), 1)
+  return tf.maximum(last, 0)  # Without others, it is the least integer.
+
+
+class Shares(NamedTuple):
+  """The shares of table indices, float64 of one shape.
+
+  Attributes:
+    lower: The cumulative frequencies before them.
+    upper: Those with them.
+  """
+
+  lower: tf.Tensor
+  upper: tf.Tensor
+
+  def at(self, places: tf.Tensor) -> Shares:
+    """Gives those in some places, int32 of any shape."""
+    return Shares(tf.gather(self.lower, places), tf.gather(self.upper, places))
+
+
+def shares(cdf: tf.Tensor) -> Shares:
+  """Gives the shares of all table indices, of [n + 2].
+
+  Args:
+    cdf: int32 [n], tables one after the other. Entry i stands in place i + 1;
+      the first and the last place hold the share of a certain table index.
+  """
+  after = tf.pad(cdf, [[0, 2]])
+  # A table ends where the next one begins, with 0.
+  ends = tf.where(after == 0, 1 << WORD_BITS, after)
+  return Shares(
+    tf.cast(tf.roll(after, 1, 0), tf.float64), tf.cast(ends, tf.float64)
+  )
+
+
+class Narrowed(NamedTuple):
+  """What table indices make of intervals, of one shape.
+
+  Attributes:
+    added: float64, to base.
+    shift: bool, whether a word is shifted.
+    scale: float64, 1 where one is, and 2**-16 elsewhere.
+    size: float64, of the intervals, in units of 2**16.
+  """
+
+  added: tf.Tensor
+  shift: tf.Tensor
+  scale: tf.Tensor
+  size: tf.Tensor
+
+
+def narrow(size: tf.Tensor, share: Shares) -> Narrowed:
+  """Narrows intervals to the shares of table indices.
+
+  Args:
+    size: float64 [...], in units of 2**16.
+    share: Of [...].
+  """
+  a = tf.floor(size * share.lower)
+  width = tf.floor(size * share.upper) - a
+  shift = width <= WORD
+  # Products with 1 or 2**-16 take less time than choosing with `tf.where`.
+  scale = tf.maximum(tf.cast(shift, tf.float64), 1 / WORD)
+  return Narrowed(a, shift, scale, width * scale)
+
+
+def run(
+  loop: Callable[..., tuple[tf.Tensor, ...]], *arguments: tf.Tensor
+) -> tuple[tf.Tensor, ...]:
+  """Runs a loop of many small operations one after the other.
+
+  An executor that does so spends less on each than one that looks for
+  operations to run side by side.
+  """
+  # Only functions that are not inlined have executors of their own.
+  function = tf.function(
+    loop, autograph=False, experimental_attributes={"_noinline": True}
+  )
+  with tf.experimental.function_executor_type("SINGLE_THREADED_EXECUTOR"):
+    return function(*arguments)
 
 
 class Ending(NamedTuple):

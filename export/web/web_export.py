@@ -34,7 +34,7 @@ from bls2017.format import coding_tables
 from bls2017.images import reading
 from bls2017.model import model_directory
 
-FORMAT = 3
+FORMAT = 4
 """The format of SITE/model, which decoder/model.js checks."""
 
 TFJS_VERSION = "4.22.0"
@@ -198,7 +198,7 @@ def _write_model(
       directory, f"quality-{quality:.3f}", _tables_arrays(quality_tables)
     )
     entry["lane_positions"] = quality_tables.lane_positions
-    entry["pair"] = model.tables.pair_of(index)
+    entry["pair"] = int(model.tables.pair[index])
     tables.append(entry)
   return {"weights": weights, "tables": tables}
 
@@ -262,18 +262,14 @@ def _tables_arrays(
     "offset": tables.offset,
     "minimum": tables.minimum.astype(np.int16),
     "size": (tables.maximum - tables.minimum + 1).astype(np.uint16),
-    "cdf_steps": _steps(tables.cdf),
-    "activity_cdf_steps": _steps(tables.activity_cdf),
+    "live": tables.live.astype(np.uint16),
+    "ends": tables.ends,
+    "kind_cdf": coding_tables.packed(tables.kind_cdf),
+    "cdf": coding_tables.packed(tables.cdf),
+    "context_cdf": coding_tables.packed(tables.context_cdf),
+    "context_tables": tables.context_tables,
+    "context_classes": tables.context_classes,
   }
-
-
-def _steps(cdf: np.ndarray) -> np.ndarray:
-  """The differences of neighbours in each set, modulo 2^16.
-
-  The sets stand side by side, since they resemble each other: int32 [sets, n]
-  becomes uint16 [n, sets].
-  """
-  return np.diff(cdf, axis=1, prepend=0).T.astype(np.uint16)
 
 
 def _write_arrays(
@@ -287,7 +283,7 @@ def _write_arrays(
     "file": file,
     "integrity": integrity(data),
     "arrays": [
-      {"name": name, "type": array.dtype.name, "shape": list(array.shape)}
+      [name, array.dtype.name, list(array.shape)]
       for name, array in arrays.items()
     ],
   }

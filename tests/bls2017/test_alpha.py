@@ -152,7 +152,7 @@ def _soft(height, width):
 def test_a_size_counts_alpha(codec):
   x = _soft(128, 160)
   box = len(alpha_box.pack(x[..., 3]))
-  for size in (box + 500, box + 800):
+  for size in (box + 300, box + 450):
     assert size - 100 < len(codec.compress(x, max_bytes=size)) <= size
   with pytest.raises(errors.LimitError, match="smallest"):
     codec.compress(x, max_bytes=box)
@@ -261,7 +261,7 @@ def test_a_claim_of_a_huge_image_is_not_believed(codec):
 
 def test_a_damaged_box_gives_an_image_of_its_size_or_an_error(codec):
   sound = _with_box(codec, alpha_box.pack(SPRITE))
-  start = container.HEADER_BYTES + container.BOXES_LENGTH_BYTES
+  _, start = container.unpack_number(sound, container.HEADER_BYTES)
   end = start + container.BOX_HEADER_BYTES + codec.info(sound).metadata["Alph"]
   for bit in range(8 * container.HEADER_BYTES, 8 * end, 3):
     flipped = bytearray(sound)

@@ -90,7 +90,7 @@ def test_a_file_costs_what_its_tables_estimate(codec):
 def test_header_and_lanes_stay_below_one_percent(codec):
   data = codec.compress(images.photograph(512, 768), 2)
   info = codec.info(data)
-  assert 0.2 < info.bpp < 0.4
+  assert 0.1 < info.bpp < 0.4
   assert info.header_bytes < 0.01 * len(data)
 
 
@@ -208,7 +208,8 @@ def test_metadata_comes_back_and_changes_no_pixel(codec):
   np.testing.assert_array_equal(codec.decompress(data), codec.decompress(plain))
   info = codec.info(data)
   assert info.metadata == {"Exif": 210, "XMP ": 12}
-  assert info.header_bytes == codec.info(plain).header_bytes + 238
+  # And a byte more for the length of all boxes.
+  assert info.header_bytes == codec.info(plain).header_bytes + 238 + 1
   assert info.header_bytes + info.payload_bytes == len(data)
 
 

@@ -45,7 +45,7 @@ def _bad_files(data: bytes) -> dict[str, tuple[bytes, int, str]]:
     "lacking": (forged(5, b"\xc8"), 4, "lacks"),
     "foreign": (forged(10, b"12345678"), 4, "model"),
     "limit": (forged(6, b"\xff" * 4), 5, "limit"),
-    "largest": (forged(6, b"\xff\xff\0\4"), 4, "too short"),
+    "largest": (forged(6, b"\xff\xff\0\4"), 4, "cannot have 1 lanes"),
     "payload": (forged(len(data) - 8, bytes(8)), 4, "payload"),
     "trailing": (sealed(data[:18], data[26:] + b"\0"), 4, "payload"),
   }

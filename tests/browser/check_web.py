@@ -127,8 +127,7 @@ def decoded(page: devtools.Page, address: str) -> dict[str, Any]:
 def check_conformance(browser: devtools.Browser, tfjs: str) -> None:
   """Decodes the conformance set."""
   manifest = conformance_set.read_manifest()
-  models = {e["model"] for e in manifest["sound"] if e["version"] == 3}
-  for model in sorted(models):
+  for model in sorted({entry["model"] for entry in manifest["sound"]}):
     with tempfile.TemporaryDirectory() as folder:
       site = pathlib.Path(folder) / "site"
       frozen = model_directory.load(str(conformance_set.ROOT / model))
@@ -142,9 +141,10 @@ def check_conformance(browser: devtools.Browser, tfjs: str) -> None:
             result = decoded(page, f"/files/{entry['file']}")
             assert result.get("error") == entry.get("error"), (entry, result)
             if "data" in result:
-              conformance_set.check_pixels(
-                result["data"], entry, manifest["nearness"]
-              )
+              pixels = result["data"]
+              if "Alph" in entry["metadata"]:
+                pixels = np.dstack([pixels, result["alpha"]])
+              conformance_set.check_pixels(pixels, entry, manifest["nearness"])
 
 
 def check_network(browser: devtools.Browser, tfjs: str) -> None:
@@ -152,7 +152,7 @@ def check_network(browser: devtools.Browser, tfjs: str) -> None:
   entry = next(
     entry
     for entry in conformance_set.read_manifest()["sound"]
-    if entry["file"] == "v3-odd.bls"
+    if entry["file"].endswith("-odd.bls")
   )
   model = model_directory.load(str(conformance_set.ROOT / entry["model"]))
   with tempfile.TemporaryDirectory() as temporary:

@@ -8,18 +8,18 @@ that a pair lacks all symbols are another number than 0.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 
 import numpy as np
 
+from bls2017.format import coding_tables
 from bls2017.model import model_directory
 from bls2017.training import freezing, joining
 
 QUALITIES = ((0, 2, 4), (6, 8))
 """Indices of the golden model's qualities that each pair has."""
 
-UNUSED = (slice(1, None, 2), slice(3))
-"""Its channels that each pair lacks; of those that the other lacks, it has."""
+UNUSED = (tuple(range(1, 24, 2)), (0, 2, 3, 13, 15))
+"""Its channels that each pair lacks; the second one has no context channel."""
 
 CONSTANT = 2
 """The only symbol of the first of them."""
@@ -27,43 +27,54 @@ CONSTANT = 2
 
 def make(golden: model_directory.FrozenModel) -> model_directory.FrozenModel:
   """Joins two parts of the golden model."""
-  parts = [
-    _part(golden, number, list(qualities), unused)
-    for number, (qualities, unused) in enumerate(zip(QUALITIES, UNUSED))
-  ]
-  return joining.join(parts)
+  return joining.join(
+    [_part(golden, number) for number in range(len(QUALITIES))]
+  )
 
 
 def _part(
-  golden: model_directory.FrozenModel,
-  number: int,
-  qualities: Sequence[int],
-  unused: slice,
+  golden: model_directory.FrozenModel, number: int
 ) -> model_directory.FrozenModel:
   """A model of one level, of some qualities and channels of the golden one."""
+  qualities, unused = list(QUALITIES[number]), list(UNUSED[number])
   tables = golden.tables
+  kept = [_without(tables.for_quality(index), unused) for index in qualities]
   arrays = {
     name: getattr(tables, name)[qualities]
     for name in (
-      "gain", "inverse_gain", "offset", "minimum", "size", "activity_cdf",
-      "lane_positions",
+      "gain", "inverse_gain", "offset", "minimum", "size", "order", "kind_cdf",
+      "lane_positions", "pair",
     )
   }  # fmt: skip
   arrays["minimum"][:, unused] = 0
-  arrays["minimum"][:, unused.start or 0] = CONSTANT
+  arrays["minimum"][:, unused[0]] = CONSTANT
   arrays["size"][:, unused] = 1
   config = dataclasses.replace(
     golden.config, lmbdas=golden.config.lmbdas[number:][:1], quality_steps=4
   )
-  kept = [_without(tables.cdfs[i], tables.size[i], unused) for i in qualities]
-  part = dataclasses.replace(golden, config=config)
   return freezing.with_tables(
-    part, dataclasses.replace(tables, **arrays, cdfs=kept)
+    dataclasses.replace(golden, config=config),
+    dataclasses.replace(
+      tables,
+      **arrays,
+      ends=np.stack([ends for ends, _ in kept]),
+      frequencies=[frequencies for _, frequencies in kept],
+    ),
   )
 
 
-def _without(cdf: np.ndarray, size: np.ndarray, unused: slice) -> np.ndarray:
-  """Tables uint16 [K, S] of which those of unused channels have one symbol."""
-  channels = np.split(cdf, np.cumsum(size)[:-1], axis=1)
-  channels[unused] = [channel[:, :1] for channel in channels[unused]]
-  return np.concatenate(channels, axis=1)
+def _without(
+  tables: coding_tables.QualityTables, unused: list[int]
+) -> tuple[np.ndarray, coding_tables.Frequencies]:
+  """The ends and frequencies that are left without some channels."""
+  stays = ~np.isin(tables.live, unused)
+  contexts, others = np.split(stays, [tables.contexts])
+  of_contexts, of_others = np.split(tables.sizes, [tables.contexts])
+  counts = tables.context_tables.astype(int).max((1, 2), initial=-1) + 1
+  before = np.concatenate([[0], np.cumsum(others)]).astype(np.uint16)
+  return before[tables.ends], coding_tables.Frequencies(
+    cdf=tables.cdf[:, np.repeat(others, of_others)],
+    context_cdf=tables.context_cdf[np.repeat(contexts, of_contexts * counts)],
+    context_tables=tables.context_tables[contexts],
+    context_classes=tables.context_classes[np.repeat(contexts, of_contexts)],
+  )

@@ -2,11 +2,14 @@
 
     python -m tests.conformance.make
 
-Only a new version of the format needs it; README.md describes the files.
+This makes the golden model's tables and files (`golden`) as well. Only a new
+version of the format or another model needs it; README.md describes the files.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import json
 import pathlib
 import sys
@@ -16,12 +19,13 @@ from PIL import Image
 
 from bls2017 import codec as codec_lib
 from bls2017 import decode
-from bls2017.encode import request, search
-from bls2017.format import container
+from bls2017.encode import candidates
+from bls2017.format import coding_tables, container, lanes
 from bls2017.model import model_directory, packaged_models
 from bls2017.training import freezing
-from tests import decoders, images
-from tests.conformance import broken, joined_model
+from tests import alpha_boxes, decoders, images
+from tests.bls2017.format import reference_coder, tables_strategy
+from tests.conformance import broken, golden, joined_model
 from tests.conformance.conformance_set import (
   FILES,
   MANIFEST,
@@ -32,7 +36,6 @@ from tests.conformance.conformance_set import (
 )
 
 NAME = f"v{container.VERSION}"
-GOLDEN = ROOT / "tests" / "golden" / NAME / "model"
 
 SOUND = (
   # Name, height, width, quality.
@@ -40,16 +43,22 @@ SOUND = (
   ("column", 40, 1, 2.0),
   ("block", 16, 16, 1.5),
   ("odd", 33, 47, 1.25),
-  ("lanes", 150, 170, 1.875),
+  ("lanes", 40, 60, 1.75),
+  ("most", 50, 30, 1.75),
+  ("long", 96, 112, 2.0),
   ("strip", 16, 1300, 2.0),
+  ("alpha", 29, 31, 1.5),
 )
-"""One lane, several, and more positions along a side than a decoder's tile."""
+"""From one position to more along a side than a decoder's tile."""
 
-OF_PACKAGED = (("photograph", 150, 170, 6.0),)
+LANES = {"lanes": 4, "most": 8, "long": 2}
+"""How many some of them have, whatever an encoder would choose."""
+
+OF_PACKAGED = (("photograph", 64, 80, 6.0),)
 
 METADATA = (
-  container.Box(container.EXIF, b"II*\0\x08\0\0\0\0\0\0\0\0\0"),
-  container.Box(container.XMP, b'<x:xmpmeta xmlns:x="adobe:ns:meta/"/>'),
+  golden.EXIF,
+  golden.XMP,
   container.Box(b"zzz~", b"of a type that no reader knows"),
 )
 BOXES = {
@@ -59,11 +68,18 @@ BOXES = {
     container.Box(b"%04d" % number, b"1")
     for number in range(container.MAX_BOXES)
   ),
+  "alpha": (
+    container.Box(
+      container.ALPHA,
+      next(c.content for c in alpha_boxes.sound() if c.name == "all filters"),
+    ),
+  ),
 }
-"""The files that hold metadata."""
+"""The files that hold metadata or alpha."""
 
-EXTREMES = (48, 64)
-"""Pixels of the files of nothing but first and last table indices."""
+LONG_STRIP = (16, 3200)
+"""Pixels of images of more positions than a lane holds, and than a byte of a
+number."""
 
 PIXELS = {"largest_difference": 1, "differing_share": 0.1}
 """How near a decoder's samples must come to those of the PNG files.
@@ -77,35 +93,80 @@ MAX_PIXELS = 2**26
 
 
 def _files(
-  model: model_directory.FrozenModel, sizes: tuple[tuple[str, int, int, float]]
+  model: model_directory.FrozenModel,
+  sizes: tuple[tuple[str, int, int, float], ...],
 ) -> dict[str, bytes]:
   """Compresses photographs; returns files by name."""
   files = {}
   for seed, (name, height, width, quality) in enumerate(sizes):
-    pixels = images.photograph(height, width, seed)
-    found = search.encode(
-      pixels, model, request.Request(quality), BOXES.get(name, ())
+    image = candidates.AnalysedImage(
+      images.photograph(height, width, seed), model, boxes=BOXES.get(name, ())
     )
-    files[name] = found.image.file(found.candidate)
+    candidate = image.candidate(model.config.quality_index(quality))
+    num_lanes = LANES.get(name, candidate.num_lanes)
+    candidate = dataclasses.replace(candidate, num_lanes=num_lanes)
+    files[name] = image.file(candidate)
   return files
 
 
-def _extremes(model: model_directory.FrozenModel) -> dict[str, bytes]:
-  """Files whose streams end as others seldom do.
-
-  The base of a stream of first table indices stays 0. The interval of one of
-  last table indices always ends where a number is a multiple of 2^32.
-  """
-  header = container.Header(*EXTREMES, 0, model.model_id)
-  tables = model.quality_tables(0)
-  sizes = (tables.maximum - tables.minimum)[tables.live]
-  last = np.concatenate([[tables.num_activities - 1], sizes])
-  return {
-    name: container.pack(
-      header, np.tile(row, (header.positions, 1)), tables, ()
-    )
-    for name, row in (("first", 0 * last), ("last", last))
+def _forged(model: model_directory.FrozenModel) -> dict[str, bytes]:
+  """Files that no photograph gives."""
+  last = len(model.tables) - 1
+  size = LONG_STRIP
+  positions = container.Header(*size, 0, b"").positions
+  tables = model.quality_tables(last)
+  grey = np.tile([0, *tables.zeros], (positions, 1))
+  fewest = lanes.fewest(positions, tables.lane_positions)
+  assert fewest > 1 and positions > 0x7F
+  files = {
+    "fewest": _packed(model, size, last, grey, fewest),
+    "many": _packed(model, size, last, grey, positions),
   }
+  tables = model.quality_tables(0)
+  files["last"] = _packed(model, (16, 64), 0, _last(tables, 4), 1)
+  for name, rows in _endings(tables).items():
+    files[f"ending-{name}"] = _packed(model, (16, 16), 0, rows, 1)
+  return files
+
+
+def _packed(
+  model: model_directory.FrozenModel,
+  size: tuple[int, int],
+  index: int,
+  rows: np.ndarray,
+  num_lanes: int,
+) -> bytes:
+  header = container.Header(*size, index, model.model_id)
+  tables = model.quality_tables(index)
+  return container.pack(header, rows, num_lanes, tables)
+
+
+def _last(tables: coding_tables.QualityTables, positions: int) -> np.ndarray:
+  """Rows of nothing but last table indices, and the last activity."""
+  row = [tables.num_activities - 1, *(tables.sizes - 1)]
+  return np.tile(row, (positions, 1))
+
+
+def _endings(tables: coding_tables.QualityTables) -> dict[str, np.ndarray]:
+  """Rows of one position, for each way in which a stream can end."""
+  # A base that stays 0: nothing but first indices.
+  first = np.concatenate([[0], tables.zeros])
+  first[1 : 1 + tables.contexts + tables.ends[0, 0]] = 0
+  found = {"zero": first[None]}
+  for seed in itertools.count():
+    rows = tables_strategy.likely_rows(tables, 1, 1, seed, flat=False)
+    (steps,) = reference_coder.lane_steps(rows, 1, tables)
+    interval = reference_coder.narrowed(steps)
+    stream = reference_coder.encode(steps)
+    over = len(stream) - 2 * interval.words
+    if over < 0:
+      # The zeros that are left out reach into the words.
+      found.setdefault("multiple", rows)
+    elif broken.next_stream(stream, interval):
+      found.setdefault({1: "one-byte", 2: "two-bytes"}[over], rows)
+    if len(found) == 4:
+      return found
+  raise AssertionError
 
 
 def _sound(path: pathlib.Path, prefix: str, files: dict[str, bytes]):
@@ -144,10 +205,16 @@ def _broken(path: pathlib.Path, sound: dict[str, bytes]) -> list[Entry]:
   files = {
     name: decode.open(data, model, MAX_PIXELS) for name, data in sound.items()
   }
+  tables = model.quality_tables(0)
+  two = container.Header(16, 32, 0, model.model_id)
+  cases = broken.cases(files["lanes"], files["fewest"], len(model.tables))
+  cases += broken.ends(two, tables)
+  cases += broken.alpha(files["alpha"])
+  for name, file in files.items():
+    if name.startswith("ending-"):
+      cases += broken.endings(name, file)
   entries: list[Entry] = []
-  for case in broken.cases(
-    files["lanes"], files["first"], files["last"], len(model.tables)
-  ):
+  for case in cases:
     name = f"{NAME}-broken-{case.name}.bls"
     (FILES / name).write_bytes(case.data)
     error = decoder(case.data).error
@@ -169,25 +236,24 @@ def main() -> int:
   FILES.mkdir(exist_ok=True)
   for path in FILES.iterdir():
     path.unlink()
-  golden = model_directory.load(str(GOLDEN))
-  pairs = joined_model.make(golden)
+  golden.make()
+  model = model_directory.load(str(golden.MODEL))
+  pairs = joined_model.make(model)
   freezing.save(pairs, str(PAIRS), overwrite=True)
-  packaged = pathlib.Path(packaged_models.directory())
-  files = {**_files(golden, SOUND), **_extremes(golden)}
+  files = {**_files(model, SOUND), **_forged(model)}
   sound = [
-    *_sound(GOLDEN, NAME, files),
+    *_sound(golden.MODEL, NAME, files),
     *_sound(PAIRS, "pairs", _files(pairs, SOUND)),
-    *_sound(
-      packaged,
-      "packaged",
-      _files(model_directory.load(str(packaged)), OF_PACKAGED),
-    ),
   ]
+  for name in packaged_models.names():
+    path = pathlib.Path(packaged_models.directory(name))
+    packaged = _files(model_directory.load(str(path)), OF_PACKAGED)
+    sound += _sound(path, name, packaged)
   manifest = {
     "max_pixels": MAX_PIXELS,
     "nearness": PIXELS,
     "sound": sound,
-    "broken": _broken(GOLDEN, files),
+    "broken": _broken(golden.MODEL, files),
   }
   text = json.dumps(manifest, indent=1) + "\n"
   MANIFEST.write_text(text, encoding="utf-8")

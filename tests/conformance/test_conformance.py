@@ -63,16 +63,24 @@ def test_the_library_tells_what_files_state(entry):
     assert getattr(info, name) == entry[name]
 
 
-def test_the_set_covers_lanes_qualities_pairs_and_errors():
-  assert {entry["lanes"] > 1 for entry in MANIFEST["sound"]} == {False, True}
+def test_the_set_covers_all_that_files_may_hold():
+  sound = MANIFEST["sound"]
+  positions = [int(np.prod(entry["positions"])) for entry in sound]
+  lanes = [entry["lanes"] for entry in sound]
+  assert any(n == 1 < p for n, p in zip(lanes, positions))
+  assert any(1 < n < p for n, p in zip(lanes, positions))
+  assert any(0x7F < n == p for n, p in zip(lanes, positions))
+  contexts = set()
   for path, pairs in ((GOLDEN, {0}), (PAIRS, {0, 1})):
     model = _model(path)
     used = {
       model.config.quality_index(entry["quality"])
-      for entry in MANIFEST["sound"]
+      for entry in sound
       if entry["model"] == path
     }
     assert len(used) >= 4
     assert {model.tables.pair_of(index) for index in used} == pairs
+    contexts |= {model.quality_tables(index).contexts for index in used}
+  assert contexts == {0, 2, 4}
   refusals = {entry["error"] for entry in MANIFEST["broken"]}
   assert refusals == {"BitstreamError", "ForeignModelError", "LimitError"}

@@ -9,19 +9,19 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bls2017 import codec as codec_lib
-from bls2017 import decode
-from bls2017.format import container
+from bls2017.encode import candidates
+from bls2017.format import coding_tables, container, lanes
 from bls2017.model import model_directory
 from tests import forging, images
+from tests.bls2017.format import reference_coder
 
-GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "v3"
+GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "v4"
 
 SIZES = ((1, 1), (16, 33), (48, 64), (100, 90), (160, 130))
 """Few, since every new size costs the transforms their preparation."""
 
 LONGEST_LANE = 4
-"""Positions; so short, an image has many lanes."""
+"""The most positions of a lane; so short, an image has many lanes."""
 
 
 def damaged(data: bytes) -> dict[str, list[bytes]]:
@@ -55,26 +55,26 @@ def hostile_files(
 ) -> Iterator[bytes]:
   """Forges files of at least so many lanes together; the same for one seed."""
   rng = np.random.default_rng(seed)
-  codec = codec_lib.Codec(model)
-  sound = functools.cache(lambda *key: _sound_parts(codec, *key))
+  analysed = functools.cache(lambda *size: _analysed(model, *size))
   while streams > 0:
     size = SIZES[int(rng.integers(len(SIZES)))]
     index = int(rng.integers(len(model.tables)))
-    longest = model.quality_tables(index).max_lane_bytes(LONGEST_LANE)
-    parts = sound(*size, index)
+    parts = _parts(rng, analysed(*size, index))
+    tables = model.quality_tables(index)
+    longest = tables.max_lane_bytes(LONGEST_LANE)
     count = len(parts.streams)
     # One hostile lane among sound ones decides alone; or all are hostile.
-    is_hostile = np.arange(count) == rng.integers(count)
-    is_hostile |= rng.random() < 0.5
+    is_hostile = np.arange(count) == rng.integers(-1, count)
+    is_hostile |= rng.random() < 0.4
     hostile = [
       _hostile_stream(rng, stream, longest) if chosen else stream
       for stream, chosen in zip(parts.streams, is_hostile)
     ]
     boxes = _hostile_boxes(rng) if rng.random() < 0.2 else parts.boxes
     data = forging.joined(parts._replace(boxes=boxes, streams=hostile))
-    lengths = forging.HEADER_BYTES + len(boxes)
+    lanes_start = forging.HEADER_BYTES + len(boxes)
     for share, start, end in (
-      (0.1, lengths, lengths + 20),
+      (0.1, lanes_start, lanes_start + 20),
       (0.05, container.QUALITY_OFFSET, container.MODEL_ID_OFFSET + 1),
     ):
       if rng.random() < share:
@@ -84,12 +84,35 @@ def hostile_files(
     streams -= count
 
 
-def _sound_parts(
-  codec: codec_lib.Codec, height: int, width: int, index: int
+def _analysed(
+  model: model_directory.FrozenModel, height: int, width: int, index: int
+) -> tuple[container.Header, np.ndarray, coding_tables.QualityTables]:
+  """A photograph's header, rows and tables."""
+  pixels = images.photograph(height, width, index)
+  candidate = candidates.AnalysedImage(pixels, model).candidate(index)
+  header = container.Header(height, width, index, model.model_id)
+  return header, candidate.rows, model.quality_tables(index)
+
+
+def _parts(
+  rng: np.random.Generator,
+  image: tuple[container.Header, np.ndarray, coding_tables.QualityTables],
 ) -> forging.Parts:
-  quality = codec.model.config.index_quality(index)
-  data = codec.compress(images.photograph(height, width, index), quality)
-  return forging.parts(decode.open(data, codec.model, codec.max_pixels))
+  """A file of any number of lanes; its positions may have ends too long."""
+  header, rows, tables = image
+  fewest = lanes.fewest(len(rows), tables.lane_positions)
+  num_lanes = int(rng.choice([fewest, rng.integers(fewest, len(rows) + 1)]))
+  data = container.pack(header, rows, num_lanes, tables)
+  parts = forging.parts(container.unpack_body(data, header, tables))
+  if rng.random() < 0.9:
+    return parts
+  numbers = list(
+    map(reference_coder.whole_tables(tables).number, rows.tolist())
+  )
+  for place in rng.integers(len(rows), size=rng.integers(3)):
+    numbers[place] = int(rng.integers(numbers[place], tables.ends.shape[1]))
+  streams = reference_coder.encode_rows(rows, num_lanes, tables, numbers)
+  return parts._replace(streams=streams)
 
 
 def _hostile_byte(rng: np.random.Generator, byte: int) -> bytes:

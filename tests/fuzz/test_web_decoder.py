@@ -19,3 +19,11 @@ def test_the_decoders_agree_on_all_cuts_and_flips(number):
 def test_the_decoders_agree_on_hostile_files():
   files = list(web_decoder.hostile_files(1000, seed=0))
   assert 0 < web_decoder.compare(files) < len(files)
+
+
+def test_the_decoders_agree_on_random_tables():
+  model = web_decoder.random_model(seed=0)
+  sound = list(web_decoder.files_of(model, seed=0))
+  hostile = list(web_decoder.hostile_files(1000, 0, sound))
+  assert web_decoder.compare(sound, model) == len(sound)
+  assert 0 < web_decoder.compare(hostile, model) < len(hostile)

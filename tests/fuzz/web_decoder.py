@@ -2,14 +2,16 @@
 
     python -m tests.fuzz.web_decoder --files=20000 [--seed=1]
 
-Small files of the conformance set are changed, nearly all with a checksum that
-is right again. Node (18 or newer) must end each as the library does: with the
-same symbols, or with the same error.
+Small files of the conformance set and of random coding tables are changed,
+nearly all with a checksum that is right again. Node (18 or newer) must end each
+as the library does: with the same symbols, or with the same error.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import itertools
 import pathlib
 import random
 import subprocess
@@ -20,14 +22,18 @@ import numpy as np
 
 from bls2017 import codec as codec_lib
 from bls2017 import errors
+from bls2017.format import coding_tables, container, lanes
+from bls2017.model import model_directory
 from export.web import web_export
+from tests.bls2017.format import tables_strategy
 from tests.conformance import broken, conformance_set
 
-MODEL = conformance_set.ROOT / "tests" / "golden" / "v3" / "model"
+NAME = f"v{container.VERSION}"
+MODEL = conformance_set.ROOT / "tests" / "golden" / NAME / "model"
 FILES = [
   conformance_set.data(entry)
   for entry in conformance_set.read_manifest()["sound"]
-  if entry["file"].startswith("v3-")
+  if entry["file"].startswith(f"{NAME}-")
 ]
 MEMORY_MEGABYTES = 256
 """Of Node's heap: a file that needs more is a crash."""
@@ -65,8 +71,14 @@ def outcome(codec: codec_lib.Codec, data: bytes) -> str:
     return type(e).__name__
 
 
-def compare(files: Sequence[bytes]) -> int:
+def compare(
+  files: Sequence[bytes], model: model_directory.FrozenModel | None = None
+) -> int:
   """Decodes files with both decoders.
+
+  Args:
+    files: The files.
+    model: Of the files, by default the golden model.
 
   Returns:
     How many files both decoded.
@@ -74,7 +86,7 @@ def compare(files: Sequence[bytes]) -> int:
   Raises:
     AssertionError: if the decoders differ on a file.
   """
-  codec = codec_lib.Codec.load(str(MODEL))
+  codec = codec_lib.Codec(model or model_directory.load(str(MODEL)))
   expected = [outcome(codec, data) for data in files]
   with tempfile.TemporaryDirectory() as folder:
     site = web_export.export(codec.model, folder, max_pixels=codec.max_pixels)
@@ -82,6 +94,41 @@ def compare(files: Sequence[bytes]) -> int:
   for ours, theirs, data in zip(expected, found, files):
     assert ours == theirs, f"{theirs}, not {ours}: {data.hex()}"
   return sum(not name.endswith("Error") for name in expected)
+
+
+def random_model(seed: int) -> model_directory.FrozenModel:
+  """The golden model with random tables of each shape, one for a quality."""
+  shapes = itertools.product((3, 300), (0, 1, 12), (1, 4))
+  parts = [
+    tables_strategy.make_coding_tables(
+      seed + number, channels=12, largest=largest, skew=0.5, lane_positions=9,
+      activities=3, ends=3, contexts=contexts, classes=classes,
+    )
+    for number, (largest, contexts, classes) in enumerate(shapes)
+  ]  # fmt: skip
+  arrays = {
+    name: np.concatenate([getattr(part, name) for part in parts])
+    for name in (field.name for field in dataclasses.fields(parts[0]))
+    if name != "frequencies"
+  }
+  frequencies = [part.frequencies[0] for part in parts]
+  return dataclasses.replace(
+    model_directory.load(str(MODEL)),
+    tables=coding_tables.CodingTables(**arrays, frequencies=frequencies),
+  )
+
+
+def files_of(model: model_directory.FrozenModel, seed: int) -> Iterator[bytes]:
+  """Yields files of random symbols, some of each quality."""
+  rng = np.random.default_rng(seed)
+  for quality, _ in itertools.product(range(len(model.tables)), range(3)):
+    height, width = (int(side) for side in rng.integers(1, 129, 2))
+    header = container.Header(height, width, quality, model.model_id)
+    tables, positions = model.quality_tables(quality), header.positions
+    fewest = lanes.fewest(positions, tables.lane_positions)
+    count = int(rng.integers(fewest, positions, endpoint=True))
+    rows = tables_strategy.likely_rows(tables, positions, count, seed, False)
+    yield container.pack(header, rows, count, tables)
 
 
 def cuts_and_flips(data: bytes) -> Iterator[bytes]:
@@ -94,11 +141,13 @@ def cuts_and_flips(data: bytes) -> Iterator[bytes]:
     yield sealed(bytes(changed))
 
 
-def hostile_files(count: int, seed: int) -> Iterator[bytes]:
+def hostile_files(
+  count: int, seed: int, files: Sequence[bytes] = FILES
+) -> Iterator[bytes]:
   """Yields changed files; the same for one seed."""
   rng = random.Random(seed)
   for _ in range(count):
-    data = bytearray(rng.choice(FILES))
+    data = bytearray(rng.choice(files))
     for _ in range(rng.randint(1, 3)):
       # Lengths and the ends of lanes decide more than what is between them.
       end = len(data) - 1
@@ -125,8 +174,14 @@ def main() -> None:
   parser.add_argument("--files", type=int, default=20_000)
   parser.add_argument("--seed", type=int, default=1)
   arguments = parser.parse_args()
-  decoded = compare(list(hostile_files(arguments.files, arguments.seed)))
-  print(f"{arguments.files} files, {decoded} of them images: equal outcomes")
+  count, seed = arguments.files, arguments.seed
+  model = random_model(seed)
+  sound = list(files_of(model, seed))
+  decoded = compare(list(hostile_files(count, seed)))
+  decoded += compare(sound + list(hostile_files(count, seed, sound)), model)
+  print(
+    f"{2 * count + len(sound)} files, {decoded} of them images: equal outcomes"
+  )
 
 
 if __name__ == "__main__":

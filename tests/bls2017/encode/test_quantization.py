@@ -24,7 +24,7 @@ def scaled(tables):
 
 
 def _lengths(tables, rows):
-  return tables.code_lengths[0, tables.starts[tables.live] + rows]
+  return tables.code_lengths[0, tables.starts + rows]
 
 
 def test_without_strength_symbols_are_the_nearest_ones(tables, scaled):

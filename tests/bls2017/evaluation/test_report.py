@@ -149,7 +149,8 @@ def test_the_headline_says_how_many_bits_the_codec_needs(
   }
   # JPEG's curve starts above the other one's end.
   assert math.isnan(rates["JPEG 4:2:0"])
-  more = f"{rates['JPEG 2000']:.1f}% more"
+  rate = rates["JPEG 2000"]
+  more = f"{abs(rate):.1f}% {'more' if rate > 0 else 'fewer'}"
   assert more in page.texts["b"]
   assert text.index('class="cards"') < text.index('id="curves"')
   (verdict,) = summary.headline(result)

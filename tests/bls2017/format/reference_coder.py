@@ -6,6 +6,10 @@ that it shares no trick with the implementations it is compared with.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
 import numpy as np
 
 from bls2017.format import coding_tables
@@ -13,16 +17,39 @@ from bls2017.format import coding_tables
 WORD = 16
 WINDOW = 32
 
+Step = tuple[int, list[int]]
+"""A table index and its cumulative frequencies."""
 
-def encode(symbols: list[int], cdfs: list[list[int]]) -> bytes:
-  """One stream of symbols, each with its own cumulative frequencies."""
+
+class Interval(NamedTuple):
+  """The numbers from base on that stand for some steps: all decode to them.
+
+  Attributes:
+    base: Of 32 bits, and 16 for each word.
+    size: How many there are.
+    words: Words that were shifted out.
+  """
+
+  base: int
+  size: int
+  words: int
+
+
+def narrowed(steps: Iterable[Step]) -> Interval:
+  """The interval of some steps."""
   base, size, words = 0, 1 << WINDOW, 0
-  for s, cdf in zip(symbols, cdfs):
+  for s, cdf in steps:
     a = size * cdf[s] >> coding_tables.PRECISION
     b = size * cdf[s + 1] >> coding_tables.PRECISION
     base, size = base + a, b - a
     if size <= 1 << WORD:
       base, size, words = base << WORD, size << WORD, words + 1
+  return Interval(base, size, words)
+
+
+def encode(steps: Iterable[Step]) -> bytes:
+  """The stream of some steps."""
+  base, size, words = narrowed(steps)
   low = base % (1 << WINDOW)
   total = WORD * words + WINDOW
   if low + size > 1 << WINDOW:
@@ -61,56 +88,153 @@ class Decoder:
     return s
 
 
-def decode(stream: bytes, cdfs: list[list[int]]) -> list[int]:
-  """The inverse of `encode`, for any bytes."""
-  decoder = Decoder(stream)
-  return [decoder.decode(cdf) for cdf in cdfs]
-
-
 def encode_rows(
-  rows: np.ndarray, tables: coding_tables.QualityTables
+  rows: np.ndarray,
+  num_lanes: int,
+  tables: coding_tables.QualityTables,
+  numbers: Sequence[int] | None = None,
 ) -> list[bytes]:
-  """One stream for each lane, as `range_coder.encode` gives them."""
-  streams = []
-  for start in range(0, len(rows), tables.lane_positions):
-    lane = rows[start : start + tables.lane_positions].tolist()
-    activities = [row[0] for row in lane]
-    before = [tables.num_activities, *activities[:-1]]
-    cdfs = [activity_cdf(tables, k) for k in before]
-    for row in lane:
-      cdfs += channel_cdfs(tables, row[0])
-    symbols = activities + [s for row in lane for s in row[1:]]
-    streams.append(encode(symbols, cdfs))
-  return streams
+  """One stream for each lane, as `range_coder.encode` gives them.
+
+  Args:
+    rows: As there.
+    num_lanes: As there.
+    tables: As there.
+    numbers: Of the end of each position, if they are not to be the smallest.
+  """
+  return list(map(encode, lane_steps(rows, num_lanes, tables, numbers)))
+
+
+def lane_steps(
+  rows: np.ndarray,
+  num_lanes: int,
+  tables: coding_tables.QualityTables,
+  numbers: Sequence[int] | None = None,
+) -> list[list[Step]]:
+  """All that each lane codes; for arguments as `encode_rows` takes them."""
+  cdfs = whole_tables(tables)
+  image = np.asarray(rows).tolist()
+  ends = list(numbers or map(cdfs.number, image))
+  others = [step for row, g in zip(image, ends) for step in cdfs.others(row, g)]
+  lanes = []
+  for (first, end), (begin, stop) in zip(
+    _runs(len(image), num_lanes), _runs(len(others), num_lanes)
+  ):
+    steps: list[Step] = []
+    before = None
+    for row, g in zip(image[first:end], ends[first:end]):
+      steps += cdfs.head(row, g, before)
+      before = row
+    steps += others[begin:stop]
+    lanes.append(steps)
+  return lanes
 
 
 def decode_rows(
   streams: list[bytes], positions: int, tables: coding_tables.QualityTables
 ) -> np.ndarray | None:
   """The inverse of `encode_rows`; None where it would write other bytes."""
-  rows = np.zeros((positions, tables.columns), np.int32)
-  for start, stream in zip(range(0, positions, tables.lane_positions), streams):
-    lane = rows[start : start + tables.lane_positions]
-    decoder, activity = Decoder(stream), tables.num_activities
-    for row in lane:
-      row[0] = activity = decoder.decode(activity_cdf(tables, activity))
-    for row in lane:
-      row[1:] = list(map(decoder.decode, channel_cdfs(tables, row[0])))
-  return rows if encode_rows(rows, tables) == streams else None
+  cdfs = whole_tables(tables)
+  decoders = [Decoder(stream) for stream in streams]
+  image: list[list[int]] = []
+  coded: list[int] = []
+  for decoder, (first, end) in zip(decoders, _runs(positions, len(streams))):
+    before = None
+    for _ in range(first, end):
+      kind = decoder.decode(cdfs.kind(before))
+      activity = kind // cdfs.num_ends
+      row = [activity, *cdfs.zeros]
+      coded.append(cdfs.ends[activity][kind % cdfs.num_ends])
+      for j in range(cdfs.contexts):
+        row[1 + j] = decoder.decode(cdfs.context(j, activity, before))
+      image.append(row)
+      before = row
+  places = [(row, j) for row, c in zip(image, coded) for j in range(c)]
+  for decoder, (first, end) in zip(decoders, _runs(len(places), len(streams))):
+    for row, j in places[first:end]:
+      row[1 + cdfs.contexts + j] = decoder.decode(cdfs.other(j, row[0]))
+  rows = np.array(image, np.int32)
+  return rows if encode_rows(rows, len(streams), tables) == streams else None
 
 
-def activity_cdf(tables: coding_tables.QualityTables, before: int) -> list[int]:
-  """The whole table of an activity after another one; after K: of the first."""
-  return [*tables.activity_cdf[before].tolist(), coding_tables.TOTAL]
-
-
-def channel_cdfs(
-  tables: coding_tables.QualityTables, activity: int
-) -> list[list[int]]:
-  """The whole tables of the live channels in an activity."""
-  sizes = tables.maximum - tables.minimum + 1
-  cdf = tables.cdf[activity].tolist()
+def _runs(total: int, num_lanes: int) -> list[tuple[int, int]]:
   return [
-    [*cdf[tables.starts[c] : tables.starts[c] + sizes[c]], coding_tables.TOTAL]
-    for c in tables.live
+    (i * total // num_lanes, (i + 1) * total // num_lanes)
+    for i in range(num_lanes)
   ]
+
+
+class Cdfs:
+  """The whole tables of a quality, as lists."""
+
+  def __init__(self, tables: coding_tables.QualityTables):
+    minimum, maximum = tables.minimum.tolist(), tables.maximum.tolist()
+    sizes = [maximum[c] - minimum[c] + 1 for c in tables.live]
+    self.zeros = [-minimum[c] for c in tables.live]
+    self.ends = tables.ends.tolist()
+    self.num_ends = len(self.ends[0])
+    self._kinds = [_whole(cdf) for cdf in tables.kind_cdf.tolist()]
+    self._numbers = tables.context_tables.tolist()
+    self.contexts = x = len(self._numbers)
+    self._others = [_cut(cdf, sizes[x:]) for cdf in tables.cdf.tolist()]
+    counts = [1 + max(map(max, numbers)) for numbers in self._numbers]
+    every = [n for n, count in zip(sizes, counts) for _ in range(count)]
+    left = _cut(tables.context_cdf.tolist(), every)
+    self._contexts = [[left.pop(0) for _ in range(count)] for count in counts]
+    classes = tables.context_classes.tolist()
+    self._classes = [[classes.pop(0) for _ in range(n)] for n in sizes[:x]]
+
+  def kind(self, before: list[int] | None) -> list[int]:
+    """The table of a kind, after the row before it in the lane."""
+    return self._kinds[-1 if before is None else before[0]]
+
+  def context(
+    self, j: int, activity: int, before: list[int] | None
+  ) -> list[int]:
+    """The table of a context channel."""
+    number = -1 if before is None else self._classes[j][before[1 + j]]
+    return self._contexts[j][self._numbers[j][activity][number]]
+
+  def other(self, j: int, activity: int) -> list[int]:
+    """The table of another channel."""
+    return self._others[activity][j]
+
+  def number(self, row: list[int]) -> int:
+    """The number of the first end that leaves only zeros behind it."""
+    indices, zeros = row[1 + self.contexts :], self.zeros[self.contexts :]
+    ends = self.ends[row[0]]
+    return min(g for g, c in enumerate(ends) if indices[c:] == zeros[c:])
+
+  def head(
+    self, row: list[int], number: int, before: list[int] | None
+  ) -> list[Step]:
+    """What is coded first of a row with this end, each with its table."""
+    steps = [(row[0] * self.num_ends + number, self.kind(before))]
+    for j in range(self.contexts):
+      steps.append((row[1 + j], self.context(j, row[0], before)))
+    return steps
+
+  def others(self, row: list[int], number: int) -> list[Step]:
+    """What is coded later of a row with this end, each with its table."""
+    count = self.ends[row[0]][number]
+    indices = row[1 + self.contexts :][:count]
+    return [(s, self.other(j, row[0])) for j, s in enumerate(indices)]
+
+  def steps(self, row: list[int], before: list[int] | None) -> list[Step]:
+    """All that is coded of a row, each with its table."""
+    number = self.number(row)
+    return self.head(row, number, before) + self.others(row, number)
+
+
+whole_tables = functools.lru_cache(16)(Cdfs)
+"""`Cdfs` of tables that come again and again."""
+
+
+def _whole(cdf: list[int]) -> list[int]:
+  return [*cdf, coding_tables.TOTAL]
+
+
+def _cut(cdf: list[int], sizes: list[int]) -> list[list[int]]:
+  """The whole tables of these sizes that stand one after the other."""
+  starts = [sum(sizes[:i]) for i in range(len(sizes))]
+  return [_whole(cdf[a : a + n]) for a, n in zip(starts, sizes)]

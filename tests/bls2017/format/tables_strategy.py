@@ -1,16 +1,18 @@
-"""Random coding tables and symbols for them."""
+"""Random coding tables and rows for them."""
 
 from __future__ import annotations
+
+from typing import Any, NamedTuple
 
 import numpy as np
 from hypothesis import strategies as st
 
-from bls2017.format import coding_tables
+from bls2017.format import coding_tables, lanes
 from tests.bls2017.format import reference_coder
 
 
 def random_cdf(rng: np.random.Generator, size: int, skew: float) -> np.ndarray:
-  """uint16 [size]: cumulative frequencies of a random table.
+  """uint16 [size]: a random table, as `coding_tables.packed` takes it.
 
   Args:
     rng: Source of randomness.
@@ -21,62 +23,120 @@ def random_cdf(rng: np.random.Generator, size: int, skew: float) -> np.ndarray:
   weights[rng.integers(size)] += skew * 1e3
   spare = coding_tables.TOTAL - size
   frequency = 1 + np.floor(weights / weights.sum() * spare).astype(np.int64)
+  shifts = np.maximum(np.log2(frequency).astype(np.int64) - 4, 0)
+  frequency = frequency >> shifts << shifts
   frequency[frequency.argmax()] += coding_tables.TOTAL - frequency.sum()
-  return np.cumsum(frequency) - frequency
+  return (np.cumsum(frequency) - frequency).astype(np.uint16)
 
 
-def make_tables(
+def make_coding_tables(
   seed: int,
   channels: int,
   largest: int,
   skew: float,
-  lane_positions: int,
+  lane_positions: int = 64,
   activities: int = 1,
-) -> coding_tables.QualityTables:
-  """Random tables of one quality, some of the channels dead."""
+  ends: int = 1,
+  contexts: int = 0,
+  classes: int = 1,
+) -> coding_tables.CodingTables:
+  """Random tables of a model of one quality.
+
+  Args:
+    seed: Of all that is random.
+    channels: Some of them dead.
+    largest: The most symbols of a channel.
+    skew: As for `random_cdf`.
+    lane_positions: The most positions of a lane.
+    activities: K.
+    ends: G. They may repeat.
+    contexts: X, if so many channels live, else all of those.
+    classes: N. Classes and activities share tables.
+  """
   rng = np.random.default_rng(seed)
-  size = rng.integers(1, largest + 1, channels).astype(np.uint16)
-  rows = [
-    random_cdf(rng, int(n), skew) for _ in range(activities) for n in size
-  ]
-  own = None
-  if activities > 1:
-    own = [random_cdf(rng, activities, skew) for _ in range(activities + 1)]
-    own = np.stack(own)[None].astype(np.uint16)
+  size = rng.integers(1, largest + 1, channels)
+  order = rng.permutation(channels)
+  sizes = size[order][size[order] > 1].tolist()
+  contexts = min(contexts, len(sizes))
+  of_contexts, others = sizes[:contexts], sizes[contexts:]
+  of_a_position = rng.integers(0, len(others) + 1, (activities, ends))
+  of_a_position[:, -1] = len(others)
+
+  def joined(sizes: list[int]) -> np.ndarray:
+    tables = [random_cdf(rng, n, skew) for n in sizes]
+    return np.concatenate([*tables, np.zeros(0, np.uint16)])
+
+  counts = rng.integers(1, activities * (classes + 1) + 1, contexts)
+  numbers = [rng.integers(n, size=(activities, classes + 1)) for n in counts]
+  used = [n for n, m in zip(of_contexts, numbers) for _ in range(m.max() + 1)]
+  kinds = activities * ends
   ones = np.ones((1, channels), np.float32)
+  any_minimum = rng.integers(-9, 9, channels)
+  minimum = np.where(size > 1, -rng.integers(size), any_minimum)
   tables = coding_tables.CodingTables(
     gain=ones,
     inverse_gain=ones,
     offset=0 * ones,
-    minimum=rng.integers(-9, 9, (1, channels)).astype(np.int16),
-    size=size[None],
-    cdfs=[np.concatenate(rows).astype(np.uint16).reshape(activities, -1)],
+    minimum=minimum[None].astype(np.int16),
+    size=size[None].astype(np.uint16),
+    order=order[None].astype(np.uint16),
+    ends=np.sort(of_a_position)[None].astype(np.uint16),
+    kind_cdf=np.stack(
+      [[random_cdf(rng, kinds, skew) for _ in range(activities + 1)]]
+    ),
     lane_positions=np.array([lane_positions], np.uint16),
-    activity_cdf=own,
+    pair=np.zeros(1, np.uint8),
+    frequencies=[
+      coding_tables.Frequencies(
+        cdf=np.stack([joined(others) for _ in range(activities)]),
+        context_cdf=joined(used),
+        context_tables=np.array(numbers, np.uint8).reshape(
+          contexts, activities, classes + 1
+        ),
+        context_classes=rng.integers(classes, size=sum(of_contexts)).astype(
+          np.uint8
+        ),
+      )
+    ],
   )
   tables.check()
-  return tables.for_quality(0)
+  return tables
+
+
+def make_tables(*args: Any, **kwargs: Any) -> coding_tables.QualityTables:
+  """The tables of the one quality of `make_coding_tables`."""
+  return make_coding_tables(*args, **kwargs).for_quality(0)
 
 
 def likely_rows(
-  tables: coding_tables.QualityTables, positions: int, seed: int, flat: bool
+  tables: coding_tables.QualityTables,
+  positions: int,
+  num_lanes: int,
+  seed: int,
+  flat: bool,
 ) -> np.ndarray:
   """int32 [positions, 1 + L]: drawn from the tables, or uniformly."""
   rng = np.random.default_rng(seed)
+  cdfs = reference_coder.Cdfs(tables)
 
   def drawn(cdf: list[int]) -> int:
     frequency = np.diff(cdf)
     size = len(frequency)
     p = np.full(size, 1 / size) if flat else frequency / frequency.sum()
-    return rng.choice(size, p=p)
+    return int(rng.choice(size, p=p))
 
-  rows = np.zeros((positions, tables.columns), np.int32)
-  for i, row in enumerate(rows):
-    is_first = i % tables.lane_positions == 0
-    before = tables.num_activities if is_first else rows[i - 1, 0]
-    row[0] = drawn(reference_coder.activity_cdf(tables, before))
-    row[1:] = list(map(drawn, reference_coder.channel_cdfs(tables, row[0])))
-  return rows
+  rows: list[list[int]] = []
+  firsts = set(lanes.bounds(positions, num_lanes).tolist())
+  for position in range(positions):
+    before = None if position in firsts else rows[-1]
+    activity, end = divmod(drawn(cdfs.kind(before)), cdfs.num_ends)
+    row = [activity, *cdfs.zeros]
+    for j in range(cdfs.contexts):
+      row[1 + j] = drawn(cdfs.context(j, activity, before))
+    for j in range(cdfs.ends[activity][end]):
+      row[1 + cdfs.contexts + j] = drawn(cdfs.other(j, activity))
+    rows.append(row)
+  return np.array(rows, np.int32)
 
 
 CASES = st.fixed_dictionaries(
@@ -85,10 +145,13 @@ CASES = st.fixed_dictionaries(
     "channels": st.integers(1, 12),
     "largest": st.sampled_from([1, 2, 3, 17, 300]),
     "skew": st.sampled_from([0.0, 0.5, 0.999, 1.0]),
-    "lane_positions": st.integers(1, 20),
-    "positions": st.integers(1, 60),
-    "flat": st.booleans(),
     "activities": st.sampled_from([1, 3]),
+    "ends": st.sampled_from([1, 2, 4]),
+    "contexts": st.sampled_from([0, 1, 3, 12]),
+    "classes": st.sampled_from([1, 4]),
+    "positions": st.integers(1, 60),
+    "lanes": st.integers(0, 59),
+    "flat": st.booleans(),
   }
 )
 """Tables, sizes, lanes, and whether symbols follow the tables."""
@@ -106,11 +169,19 @@ CHANGES = st.tuples(
 """A lane's number, bytes, and whether they are appended or replace its own."""
 
 
-def draw(case: dict) -> tuple[coding_tables.QualityTables, np.ndarray]:
-  """The tables and rows of a case."""
-  tables = make_tables(
-    case["seed"], case["channels"], case["largest"], case["skew"],
-    case["lane_positions"], case["activities"],
-  )  # fmt: skip
-  rows = likely_rows(tables, case["positions"], case["seed"] + 1, case["flat"])
-  return tables, rows
+class Case(NamedTuple):
+  """Tables of a quality, an image's rows for them, and its number of lanes."""
+
+  tables: coding_tables.QualityTables
+  rows: np.ndarray
+  num_lanes: int
+
+
+def draw(case: dict[str, Any]) -> Case:
+  """Makes what one of `CASES` describes."""
+  values = dict(case)
+  positions, flat = values.pop("positions"), values.pop("flat")
+  num_lanes = 1 + values.pop("lanes") % positions
+  tables = make_tables(**values)
+  rows = likely_rows(tables, positions, num_lanes, case["seed"] + 1, flat)
+  return Case(tables, rows, num_lanes)

@@ -6,15 +6,17 @@ The decoder below uses nothing of the library, only what the document says.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import pathlib
 import re
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 
 from bls2017 import codec as codec_lib
-from bls2017.format import container
+from bls2017.format import container, range_coder
 from bls2017.model import packaged_models
 from tests import images
 from tests.conformance import conformance_set
@@ -22,141 +24,203 @@ from tests.conformance import conformance_set
 ROOT = pathlib.Path(__file__).parents[3]
 DOCUMENT = pathlib.Path(container.__file__).with_name("FORMAT.md")
 TEXT = DOCUMENT.read_text(encoding="utf-8")
-GOLDEN = ROOT / "tests/golden/v3"
+WORDS = " ".join(TEXT.split())
+GOLDEN = ROOT / "tests/golden/v4"
 BLOCKS = re.findall(r"^```(\S+)\n(.*?)^```$", TEXT, re.M | re.S)
 
 Step = tuple[int, int, int, int, int]
-
-
-def read_tables(path: pathlib.Path) -> dict[str, np.ndarray]:
-  """The arrays of tables.npz, with `cdf` in place of its differences."""
-  with np.load(path) as f:
-    arrays = {name: f[name] for name in f.files}
-  steps = [arrays.pop(f"cdf_steps/{i}") for i in range(len(arrays["gain"]))]
-  parts = [np.cumsum(part, dtype=np.uint16).ravel() for part in steps]
-  return {**arrays, "cdf": np.concatenate(parts)}
+"""Range, value - base, lower and upper, and the table index."""
 
 
 class Tables:
-  """The arrays of tables.npz at one quality."""
+  """The arrays of tables.npz at one quality, tables as lists."""
 
   def __init__(self, path: pathlib.Path, index: int):
-    arrays = read_tables(path)
-    size = arrays["size"].astype(int)
-    self.activities = 1
-    if "activity_cdf" in arrays:
-      self.activities = arrays["activity_cdf"].shape[2]
-      self.activity = [
-        [*row, 1 << 16] for row in arrays["activity_cdf"][index].tolist()
-      ]
-    start = self.activities * size[:index].sum()
-    if f"cdf_steps/{index}" in arrays:
-      steps = arrays[f"cdf_steps/{index}"]
-      arrays["cdf"], start = np.cumsum(steps, dtype=np.uint16), 0
-    self.channels = []
-    for _ in range(self.activities):
-      channels = []
-      for n in size[index].tolist():
-        channels.append([*arrays["cdf"][start : start + n].tolist(), 1 << 16])
-        start += n
-      self.channels.append(channels)
-    self.live = np.flatnonzero(size[index] > 1)
-    self.minimum = arrays["minimum"][index].astype(int)
-    self.lane_positions = int(arrays["lane_positions"][index])
+    with np.load(path) as f:
+      size = f["size"][index].tolist()
+      order = f["order"][index].tolist()
+      self.minimum = f["minimum"][index].tolist()
+      self.ends = f["ends"][index].tolist()
+      self.kinds = [_table(iter(c), len(c)) for c in f["kind_cdf"][index]]
+      self.lane_positions = int(f["lane_positions"][index])
+      self.numbers = f[f"context_tables/{index}"].tolist()
+      classes = f[f"context_classes/{index}"].tolist()
+      cdf = f[f"cdf/{index}"].ravel().tolist()
+      of_contexts = f[f"context_cdf/{index}"].tolist()
+    self.live = [c for c in order if size[c] > 1]
+    x = len(self.numbers)
+    self.contexts, self.others = self.live[:x], self.live[x:]
+    entries = iter(cdf)
+    self.of_others = [
+      [_table(entries, size[c]) for c in self.others] for _ in self.ends
+    ]
+    entries, left = iter(of_contexts), iter(classes)
+    self.of_contexts, self.classes = [], []
+    for c, numbers in zip(self.contexts, self.numbers):
+      count = max(max(row) for row in numbers) + 1
+      self.of_contexts.append([_table(entries, size[c]) for _ in range(count)])
+      self.classes.append([next(left) for _ in range(size[c])])
+    assert not [*entries, *left]
+
+
+def _table(stored, size: int) -> list[int]:
+  """The next table of so many symbols, its end included."""
+  frequencies = []
+  for v in itertools.islice(stored, size):
+    exponent = max(int(v) // 16 - 1, 0)
+    frequencies.append((int(v) - 16 * exponent) << exponent)
+  largest = frequencies.index(max(frequencies))
+  frequencies[largest] += 2**16 - sum(frequencies)
+  return [0, *itertools.accumulate(frequencies)]
 
 
 class Decoder:
   """The range decoder, which keeps the steps that it took."""
 
   def __init__(self, stream: bytes):
-    self.steps: list[Step] = []
+    self.steps: dict[str, Step] = {}
     self._stream = stream
     self._next = 4
-    self._base, self._size = 0, 1 << 32
+    self._base, self._range = 0, 1 << 32
     self._value = int.from_bytes(stream[:4].ljust(4, b"\0"), "big")
 
-  def decode(self, cdf: list[int]) -> int:
+  def decode(self, name: str, cdf: list[int]) -> int:
     offset = (self._value - self._base) % (1 << 32)
-    bounds = [self._size * c // (1 << 16) for c in cdf]
+    bounds = [self._range * c // (1 << 16) for c in cdf]
     s = max(i for i, bound in enumerate(bounds) if bound <= offset)
-    a, b = bounds[s], bounds[s + 1]
-    self.steps.append((self._size, offset, a, b, s))
-    self._base, self._size = (self._base + a) % (1 << 32), b - a
-    if self._size <= 1 << 16:
+    lower, upper = bounds[s], bounds[s + 1]
+    self.steps[name] = (self._range, offset, lower, upper, s)
+    self._base, self._range = (self._base + lower) % (1 << 32), upper - lower
+    if self._range <= 1 << 16:
       taken = self._stream[self._next : self._next + 2].ljust(2, b"\0")
       self._next += 2
       self._base = (self._base << 16) % (1 << 32)
-      self._size <<= 16
+      self._range <<= 16
       self._value = (self._value << 16) % (1 << 32)
       self._value += int.from_bytes(taken, "big")
     return s
 
 
-def _lane_lengths(data: bytes, count: int) -> tuple[list[int], int]:
-  """The lengths of the lanes, and where the first one begins."""
-  at = 30 + int.from_bytes(data[26:30], "little")
-  if count == 1:
-    return [len(data) - at], at
-  m, width = int.from_bytes(data[at : at + 2], "little"), data[at + 2]
-  at += 3
-  num_bytes = -(-(count - 1) * width // 8)
-  bits = int.from_bytes(data[at : at + num_bytes], "little")
-  numbers = [bits >> i * width & (1 << width) - 1 for i in range(count - 1)]
-  at += num_bytes
-  lengths = [m + number for number in numbers]
-  return [*lengths, len(data) - at - sum(lengths)], at
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+  """An integer of seven bits a byte, and where it ends."""
+  value, shift = 0, 0
+  while True:
+    value |= (data[at] & 0x7F) << shift
+    at, shift = at + 1, shift + 7
+    if data[at - 1] < 0x80:
+      return value, at
 
 
-def _decode(model: pathlib.Path, data: bytes) -> tuple[np.ndarray, list[Step]]:
-  """The symbols of a file, and the steps of its first lane."""
+class Lanes(NamedTuple):
+  """The lanes of a file: what is stored of them, and where each begins."""
+
+  m: int | None
+  b: int | None
+  bounds: list[int]
+
+
+def _lanes(data: bytes) -> Lanes:
+  size, at = _varint(data, 26)
+  n, at = _varint(data, at + size)
+  m = b = None
+  lengths: list[int] = []
+  if n > 1:
+    m, at = _varint(data, at)
+    b, at = data[at], at + 1
+    num_bytes = -(-(n - 1) * b // 8)
+    bits = int.from_bytes(data[at : at + num_bytes], "little")
+    at += num_bytes
+    lengths = [m + (bits >> i * b & (1 << b) - 1) for i in range(n - 1)]
+  bounds = [at + sum(lengths[:i]) for i in range(n)]
+  return Lanes(m, b, [*bounds, len(data)])
+
+
+class Decoded(NamedTuple):
+  """What a file decodes to.
+
+  Attributes:
+    symbols: int [h, w, C].
+    kinds: Of each position.
+    coded: How many of the other channels of each position are coded.
+    steps: What each lane's decoder did, by lane, position and channel.
+  """
+
+  symbols: np.ndarray
+  kinds: list[int]
+  coded: list[int]
+  steps: dict[str, Step]
+
+
+def _decode(model: pathlib.Path, data: bytes) -> Decoded:
   tables = Tables(model / "tables.npz", data[5] - 8)
   height, width = np.frombuffer(data, "<u2", 2, 6).tolist()
   h, w = -(-height // 16), -(-width // 16)
-  count = -(-h * w // tables.lane_positions)
-  lengths, at = _lane_lengths(data, count)
-  symbols = np.tile(tables.minimum, (h * w, 1))
-  steps: list[Step] = []
-  for lane in range(count):
-    first = lane * tables.lane_positions
-    positions = range(first, min(first + tables.lane_positions, h * w))
-    decoder = Decoder(data[at : at + lengths[lane]])
-    at += lengths[lane]
-    activities = dict.fromkeys(positions, 0)
-    if tables.activities > 1:
-      before = tables.activities
-      for position in positions:
-        before = decoder.decode(tables.activity[before])
-        activities[position] = before
-    for position in positions:
-      for c in tables.live:
-        cdf = tables.channels[activities[position]][c]
-        symbols[position, c] += decoder.decode(cdf)
-    steps = steps or decoder.steps
-  assert at == len(data)
-  return symbols.reshape(h, w, -1), steps
+  bounds = _lanes(data).bounds
+  decoders = [Decoder(data[a:b]) for a, b in zip(bounds, bounds[1:])]
+  n, count = len(decoders), h * w
+  symbols = np.tile(tables.minimum, (count, 1))
+  for c in tables.others:
+    symbols[:, c] = 0
+  kinds: list[int] = []
+  coded: list[int] = []
+  activities: list[int] = []
+  for i, decoder in enumerate(decoders):
+    before: list[int] = []
+    for p in range(i * count // n, (i + 1) * count // n):
+      where = f"lane {i}, position {p}"
+      cdf = tables.kinds[activities[-1] if before else -1]
+      kinds.append(decoder.decode(f"{where}, kind", cdf))
+      activity, number = divmod(kinds[-1], len(tables.ends[0]))
+      activities.append(activity)
+      coded.append(tables.ends[activity][number])
+      found = [kinds[-1]]
+      for j, c in enumerate(tables.contexts):
+        of_class = tables.classes[j][before[1 + j]] if before else -1
+        cdf = tables.of_contexts[j][tables.numbers[j][activity][of_class]]
+        found.append(decoder.decode(f"{where}, channel {c}", cdf))
+        symbols[p, c] += found[-1]
+      before = found
+  rest = [(p, j) for p, c in enumerate(coded) for j in range(c)]
+  for i, decoder in enumerate(decoders):
+    for p, j in rest[i * len(rest) // n : (i + 1) * len(rest) // n]:
+      c, cdf = tables.others[j], tables.of_others[activities[p]][j]
+      s = decoder.decode(f"lane {i}, position {p}, channel {c}", cdf)
+      symbols[p, c] = tables.minimum[c] + s
+  steps = {k: step for d in decoders for k, step in d.steps.items()}
+  return Decoded(symbols.reshape(h, w, -1), kinds, coded, steps)
+
+
+def _golden(name: str) -> bytes:
+  return (GOLDEN / f"{name}.bls").read_bytes()
+
+
+def _assert_told(*sentences: str) -> None:
+  for sentence in sentences:
+    assert sentence in WORDS, sentence
 
 
 @pytest.mark.parametrize("name", ["q1", "q1_5", "q2"])
 def test_a_decoder_written_from_the_document_reads_golden_files(name):
-  data = (GOLDEN / f"{name}.bls").read_bytes()
-  symbols, _ = _decode(GOLDEN / "model", data)
+  decoded = _decode(GOLDEN / "model", _golden(name))
   with np.load(GOLDEN / f"{name}.npz") as f:
-    np.testing.assert_array_equal(symbols, f["symbols"])
+    np.testing.assert_array_equal(decoded.symbols, f["symbols"])
 
 
-def test_a_decoder_written_from_the_document_reads_files_of_several_pairs():
-  sound = conformance_set.read_manifest()["sound"]
-  for entry in (e for e in sound if e["file"].startswith("pairs-")):
-    data = conformance_set.data(entry)
-    symbols, _ = _decode(ROOT / entry["model"], data)
-    found = conformance_set.digest(symbols.astype(np.int32))
-    assert found == entry["symbols_sha256"]
+@pytest.mark.parametrize(
+  "entry", conformance_set.read_manifest()["sound"], ids=lambda e: e["file"]
+)
+def test_a_decoder_written_from_the_document_reads_the_conformance_set(entry):
+  data = conformance_set.data(entry)
+  symbols = _decode(ROOT / entry["model"], data).symbols
+  found = conformance_set.digest(symbols.astype(np.int32))
+  assert found == entry["symbols_sha256"]
 
 
-def test_a_decoder_written_from_the_document_reads_the_packaged_models_files():
-  codec = codec_lib.Codec.load()
+@pytest.mark.parametrize("name", packaged_models.names())
+def test_a_decoder_written_from_the_document_reads_packaged_models_files(name):
+  codec = codec_lib.Codec.load(name)
   data = codec.compress(images.photograph(40, 60), 1, effort=1)
-  symbols, _ = _decode(pathlib.Path(packaged_models.directory()), data)
+  symbols = _decode(pathlib.Path(packaged_models.directory(name)), data).symbols
   np.testing.assert_array_equal(symbols, codec.symbols(data))
 
 
@@ -171,51 +235,191 @@ def test_the_bytes_of_the_example_are_those_of_the_files():
       assert data[int(offset) :].startswith(expected), f"{name}: {line}"
   whole = dict(shown)["q1.bls"]
   content = "".join("".join(line.split()[1:]) for line in whole.splitlines())
-  assert bytes.fromhex(content) == (GOLDEN / "q1.bls").read_bytes()
+  assert bytes.fromhex(content) == _golden("q1")
 
 
 def test_the_steps_of_the_example_are_those_of_a_decoder():
-  data = (GOLDEN / "q1.bls").read_bytes()
-  symbols, steps = _decode(GOLDEN / "model", data)
-  positions = symbols.shape[0] * symbols.shape[1]
-  taken = {f"activity {i},": steps[i] for i in range(positions)}
-  taken |= {f"channel {i} ": steps[positions + i] for i in range(24)}
-  lines = "".join(text for name, text in BLOCKS if name == "steps")
-  assert len(lines.splitlines()) == 9
-  for line in lines.splitlines():
-    (expected,) = (step for name, step in taken.items() if name in line)
-    numbers = re.search(
-      r"size (\d+) +value - base (\d+) +\[a, b\) (\d+) (\d+) +index (\d+)", line
+  steps = _decode(GOLDEN / "model", _golden("q1")).steps
+  lines = [
+    line
+    for name, text in BLOCKS
+    if name == "steps"
+    for line in text.splitlines()
+  ]
+  assert len(lines) >= 12
+  for line in lines:
+    told = re.fullmatch(
+      r"(lane .*?) +range (\d+) +value - base (\d+)"
+      r" +\[lower, upper\) (\d+) (\d+) +index (\d+)",
+      line,
     )
-    assert numbers is not None
-    assert tuple(map(int, numbers.groups())) == expected
-  activities = " ".join(str(step[4]) for step in steps[:positions])
-  assert f"The 15 activities are {activities}." in TEXT
-  assert symbols[0, 0, :4].tolist() == [15, 1, 2, 0]
+    assert told is not None, line
+    name, *numbers = told.groups()
+    assert tuple(map(int, numbers)) == steps[name.strip()], line
+
+
+def _listed(values) -> str:
+  return " ".join(map(str, values))
+
+
+def test_the_fields_of_the_example_are_those_of_its_file():
+  data, tables = _golden("q1"), Tables(GOLDEN / "model/tables.npz", 0)
+  height, width = np.frombuffer(data, "<u2", 2, 6).tolist()
+  h, w, channels = _decode(GOLDEN / "model", data).symbols.shape
+  lanes = _lanes(data)
+  first, second, end = lanes.bounds
+  _assert_told(
+    f"has {len(data)} bytes",
+    f"Quality index {data[5] - 8}, H = {height}, W = {width}:"
+    f" P = {h} x {w} = {h * w} positions.",
+    f"K = {len(tables.ends)} activities of G = {len(tables.ends[0])} ends,"
+    f" L = C = {channels} live channels, of which X = {len(tables.contexts)}"
+    f" are context channels, and lane_positions = {tables.lane_positions}",
+    f"M = 0, n = {len(lanes.bounds) - 1}, m = {lanes.m} and b = {lanes.b}: the"
+    f" first lane has the {second - first} bytes from {first} on, the second"
+    f" the {end - second} from {second} on.",
+  )
+
+
+def test_the_tables_of_the_example_are_those_that_a_decoder_takes():
+  tables = Tables(GOLDEN / "model/tables.npz", 0)
+  decoded = _decode(GOLDEN / "model", _golden("q1"))
+  activity, number = divmod(decoded.kinds[0], len(tables.ends[0]))
+  numbers = [of_channel[activity] for of_channel in tables.numbers]
+  classes = [
+    tables.classes[j][decoded.steps[f"lane 0, position 0, channel {c}"][-1]]
+    for j, c in enumerate(tables.contexts)
+  ]
+  taking, lower, upper = next(
+    (name.split()[-1], lower, upper)
+    for name, (_, _, lower, upper, _) in decoded.steps.items()
+    if upper - lower <= 1 << 16
+  )
+  _assert_told(
+    f"Kind {decoded.kinds[0]} is activity {activity} with its end {number},"
+    f" which is {decoded.coded[0]}.",
+    "At the first position of a lane the context channels"
+    f" {_listed(tables.contexts)} have tables {_listed(n[-1] for n in numbers)}"
+    " for this activity.",
+    f"After channel {taking} the range was {upper} - {lower} ="
+    f" {upper - lower}, so two bytes were taken in.",
+    f"This kind follows activity {activity}.",
+    f"The table indices at position 0 are of classes {_listed(classes)}, which"
+    f" choose tables {_listed(n[c] for n, c in zip(numbers, classes))}.",
+  )
+  assert decoded.kinds[1] == decoded.kinds[0]
+
+
+def test_the_rest_of_the_example_is_shared_out_as_it_says():
+  tables = Tables(GOLDEN / "model/tables.npz", 0)
+  _, kinds, ends, _ = decoded = _decode(GOLDEN / "model", _golden("q1"))
+  half = sum(ends) // 2
+  split = int(np.searchsorted(np.cumsum(ends), half, "right"))
+  coded = tables.live[: len(tables.contexts) + ends[0]]
+  _assert_told(
+    f"The kinds of all positions are {_listed(kinds)}, their ends"
+    f" {_listed(ends)}, T = {sum(ends)}.",
+    f"So each lane has {half} table indices of the rest: the first lane has the"
+    f" rest of positions 0 to {split - 1} and {half - sum(ends[:split])} table"
+    f" indices of position {split}.",
+    f"The symbols of channels {_listed(coded)} of position 0 are"
+    f" {_listed(decoded.symbols[0, 0, coded])}, all others are 0.",
+  )
 
 
 def test_the_latent_of_the_example_follows_from_the_tables():
   with np.load(GOLDEN / "model/tables.npz") as f:
     offset, gain = float(f["offset"][0, 0]), float(f["inverse_gain"][0, 0])
-  assert (
-    f"(15 + {offset:.8f}) x {gain:.8f} = {(15 + offset) * gain:.4f}" in TEXT
+  symbol = _decode(GOLDEN / "model", _golden("q1")).symbols[0, 0, 0]
+  latent = (symbol + offset) * gain
+  _assert_told(f"({symbol} + {offset:.8f}) x {gain:.8f} = {latent:.4f}")
+
+
+def test_the_other_files_of_the_example_hold_what_it_says():
+  data = _golden("q1_5")
+  first = int.from_bytes(data[31:35], "little")
+  second = int.from_bytes(data[39 + first : 43 + first], "little")
+  total = 8 + first + 8 + second
+  _assert_told(f"M = {total} = 8 + {first} + 8 + {second}")
+  lanes = _lanes(data)
+  at = 27 + total
+  _assert_told(
+    f"n = {len(lanes.bounds) - 1} follows at {at}, and then the lane"
+  )
+  assert (data[26], data[at], lanes.bounds[0]) == (total, 1, at + 1)
+  data = _golden("q2")
+  lanes = _lanes(data)
+  *others, before, last = np.diff(lanes.bounds).tolist()
+  numbers = [length - lanes.m for length in (*others, before)]
+  packed = data[lanes.bounds[0] - 2 : lanes.bounds[0]]
+  bits = "".join(f"{number:0{lanes.b}b}"[::-1] + " " for number in numbers)
+  _assert_told(
+    f"lanes, of {', '.join(map(str, others))}, {before} and {last} bytes",
+    f"n = 4, m = {lanes.m}, b = {lanes.b}, and the integers"
+    f" {', '.join(map(str, numbers))} in {lanes.b * len(numbers)} bits:",
+    f"{packed.hex(' ')} are the bits {bits.strip()} and four 0s",
   )
 
 
-def test_the_model_id_is_what_the_document_says():
+def test_the_configuration_of_the_document_is_the_golden_models():
+  (text,) = (text for name, text in BLOCKS if name == "config.json")
+  assert text == (GOLDEN / "model/config.json").read_text()
+
+
+def test_digests_are_what_the_document_says():
   folder = GOLDEN / "model"
-  with np.load(folder / "weights.npz") as f:
-    arrays = {n: f[n] for n in f.files if n.startswith("synthesis/")}
-  tables = read_tables(folder / "tables.npz")
+  values = json.loads((folder / "config.json").read_text())
+  for name, expected in values["files"].items():
+    content = bytes.fromhex(values["model_id"]) + (folder / name).read_bytes()
+    assert hashlib.sha256(content).hexdigest() == expected
+
+
+@pytest.mark.parametrize(
+  "folder", [GOLDEN / "model", conformance_set.PAIRS], ids=lambda p: p.name
+)
+def test_the_model_id_is_what_the_document_says(folder):
+  arrays = {}
+  for path in sorted(folder.glob("weights*.npz")):
+    pair = path.stem[len("weights_") :]
+    with np.load(path) as f:
+      for name in f.files:
+        if name.startswith("synthesis/"):
+          arrays[f"{pair}/{name}".lstrip("/")] = f[name]
+  with np.load(folder / "tables.npz") as f:
+    tables = {name: f[name] for name in f.files}
+  read = [Tables(folder / "tables.npz", q) for q in range(len(tables["gain"]))]
+  for name in ("cdf", "context_cdf", "context_tables", "context_classes"):
+    parts = [tables.pop(f"{name}/{q}").ravel() for q in range(len(read))]
+    tables[name] = np.concatenate(parts)
+  for name, found in (
+    ("kind_cdf", [t.kinds for t in read]),
+    ("cdf", [t.of_others for t in read]),
+    ("context_cdf", [t.of_contexts for t in read]),
+  ):
+    joined = itertools.chain.from_iterable
+    whole = joined(joined(found)) if name != "kind_cdf" else joined(found)
+    flat = [n for table in whole for n in table[:-1]]
+    tables[name] = np.array(flat, "<u2").reshape(tables[name].shape)
   arrays |= {f"tables/{name}": array for name, array in tables.items()}
-  text = b"format_version:3;"
+  text = b"format:4;"
   for name, array in sorted(arrays.items()):
     shape = ",".join(map(str, array.shape))
     text += f"{name}:{array.dtype.str}:{shape};".encode() + array.tobytes()
-  expected = hashlib.sha256(text).hexdigest()[:16]
   values = json.loads((folder / "config.json").read_text())
-  assert values["model_id"] == expected
-  assert values["format_version"] == container.VERSION
+  assert values["model_id"] == hashlib.sha256(text).hexdigest()[:16]
+  assert values["format"] == container.VERSION
+
+
+def test_the_checksums_of_the_document_are_right():
+  for length in (18, 40, 100):
+    expected = f"{range_coder.fingerprint64(bytes(range(length))):016X}"
+    text = "0, 1 ... 17 it is" if length == 18 else f"0 to {length - 1}"
+    _assert_told(f"{text} {expected}")
+
+
+def test_the_varint_of_the_document_is_right():
+  _assert_told("300 is AC 02")
+  assert _varint(bytes.fromhex("AC 02"), 0) == (300, 2)
 
 
 def test_the_newest_version_is_described():

@@ -111,8 +111,7 @@ def test_damaged_files_are_an_error_where_they_are_used(path, name, damage):
 @pytest.mark.parametrize(
   ("key", "value"),
   [
-    ("format", 2), ("format", None), ("format_version", 2),
-    ("format_version", "3"), ("format_version", None), ("model_id", "00" * 8),
+    ("format", 3), ("format", None), ("format", "4"), ("model_id", "00" * 8),
     ("model_id", "x"), ("model", {"a": 1}), ("files", None),
   ],
 )  # fmt: skip

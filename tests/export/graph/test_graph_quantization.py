@@ -1,17 +1,21 @@
-"""A graph chooses the symbols and activities that the library chooses."""
+"""A graph chooses the rows and lanes that the library chooses."""
 
 from __future__ import annotations
 
-import dataclasses
+from unittest import mock
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
 
-from bls2017.encode import quantization
-from bls2017.format import coding_tables
-from export.graph import graph_quantization, graph_tables
-from tests import images
+from bls2017.encode import activities, quantization
+from bls2017.format import coding_tables, lanes
+from export.graph import graph_lengths, graph_quantization, graph_tables
+from export.range_coder import stock_streams
+from tests import images, laws
+from tests.bls2017.format import tables_strategy
 from tests.export import library
 
 
@@ -19,37 +23,54 @@ def test_code_lengths_of_all_frequencies_are_equal():
   frequency = np.arange(1, coding_tables.TOTAL)
   cdf = np.stack([np.zeros_like(frequency), frequency], 1)
   np.testing.assert_array_equal(
-    graph_quantization.code_lengths(tf.constant(cdf, tf.int32)).numpy(),
+    graph_lengths.code_lengths(tf.constant(cdf, tf.int32)).numpy(),
     coding_tables.code_lengths(cdf),
   )
 
 
-@pytest.fixture(params=["several activities", "one"])
-def tables(request, frozen_model):
-  tables = frozen_model.tables
-  if request.param == "one":
-    cdfs = [cdf[:1] for cdf in tables.cdfs]
-    tables = dataclasses.replace(tables, activity_cdf=None, cdfs=cdfs)
-  return tables
+def _check(quantized, expected) -> None:
+  rows, num_lanes = quantized
+  np.testing.assert_array_equal(rows, expected.rows)
+  assert num_lanes == expected.num_lanes
+
+
+@laws.examples(40)
+@given(case=tables_strategy.CASES, lane_positions=st.integers(1, 60))
+def test_rows_of_any_latents_are_the_librarys(case, lane_positions):
+  case = {**case, "lane_positions": lane_positions}
+  tables, rows, _ = tables_strategy.draw(case)
+  spread = 0.2 + 0.1 * (tables.maximum - tables.minimum)
+  rng = np.random.default_rng(case["seed"])
+  scaled = rng.normal(0, spread, (len(rows), len(spread))).astype(np.float32)
+  arrays = graph_tables.arrays(tables, contexts=12, classes=4)
+  channels = graph_tables.Channels(
+    gain=tables.gain, inverse_gain=tables.inverse_gain, offset=tables.offset,
+    minimum=tables.minimum, maximum=tables.maximum, live=tables.live,
+  )  # fmt: skip
+  # So small an image has several lanes only if they may be short and dear.
+  with mock.patch.multiple(activities, LANE_STEPS=20, LANE_SHARE=0.1):
+    found = graph_quantization.quantize(
+      tf.constant(scaled),
+      graph_tables.Channels(*map(tf.constant, channels)),
+      stock_streams.Tables(*(tf.constant(np.int32(a)) for a in arrays)),
+      tf.constant(lanes.fewest(len(rows), tables.lane_positions)),
+    )
+    quantizer = quantization.Quantizer(tables)
+    _check(found, quantizer.quantize(scaled, optimised=True))
 
 
 @pytest.mark.parametrize("index", [0, 3, 8])
-def test_rows_are_the_librarys(frozen_model, tables, index):
+def test_rows_of_a_photograph_are_the_librarys(frozen_model, index):
   y = library.latents(frozen_model, images.photograph(80, 112), index)
   y = y.reshape(-1, y.shape[-1])
-  graph = graph_tables.GraphTables(tables)
+  graph = graph_tables.GraphTables(frozen_model.tables)
   channels = graph.channels(tf.constant(index))
-  activities, indices = graph_quantization.quantize(
+  tables = frozen_model.tables.for_quality(index)
+  found = graph_quantization.quantize(
     graph_quantization.scaled(y, channels),
     channels,
-    graph.for_qualities(tf.constant([index])),
+    graph.for_quality(tf.constant(index)),
+    graph.fewest_lanes(tf.constant(index), tf.constant(len(y))),
   )
-  of_quality = tables.for_quality(index)
-  rows = quantization.Quantizer(of_quality).quantize_latents(y, optimised=True)[
-    0
-  ]
-  np.testing.assert_array_equal(indices, rows[:, -indices.shape[1] :])
-  if tables.num_activities > 1:
-    np.testing.assert_array_equal(activities, rows[:, 0])
-  else:
-    assert not activities.numpy().any()
+  quantizer = quantization.Quantizer(tables)
+  _check(found, quantizer.quantize_latents(y, optimised=True))

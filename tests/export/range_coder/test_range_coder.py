@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,162 +11,138 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bls2017.format import coding_tables
+from bls2017.format import coding_tables, lanes
+from export.graph import graph_tables
 from export.range_coder import stock_decoder, stock_encoder, stock_streams
 from tests import laws
 from tests.bls2017.format import reference_coder, tables_strategy
 
+_CONTEXTS, _CLASSES = 12, 4
+"""The room in the graphs; qualities have fewer."""
+
+_NUMBER = tf.TensorSpec((), tf.int32)
 _NUMBERS = tf.TensorSpec((None,), tf.int32)
-_IMAGES = stock_streams.Images(_NUMBERS, _NUMBERS)
+_MATRIX = tf.TensorSpec((None, None), tf.int32)
 _TABLES = stock_streams.Tables(
-  cdf=_NUMBERS,
-  activity_cdf=tf.TensorSpec((None, None, None), tf.int32),
-  totals=_NUMBERS,
-  live_starts=_NUMBERS,
-  live_counts=_NUMBERS,
-  lane_positions=_NUMBERS,
+  ends=_MATRIX,
+  kind_cdf=_MATRIX,
+  cdf=_MATRIX,
+  starts=_NUMBERS,
+  zeros=_NUMBERS,
+  context_cdf=_NUMBERS,
+  context_starts=tf.TensorSpec((_CONTEXTS, None, None), tf.int32),
+  context_classes=_NUMBERS,
+  class_starts=tf.TensorSpec((_CONTEXTS,), tf.int32),
 )
 _ENCODE = tf.function(
   stock_encoder.encode,
-  input_signature=[_NUMBERS, _NUMBERS, _IMAGES, _TABLES],
+  input_signature=[_MATRIX, _NUMBER, _TABLES],
   autograph=False,
 )
 _BYTES = tf.TensorSpec((None,), tf.uint8)
 _DECODE = tf.function(
   stock_decoder.decode,
-  input_signature=[_BYTES, _NUMBERS, _IMAGES, _TABLES],
+  input_signature=[_BYTES, _NUMBERS, _NUMBER, _TABLES],
   autograph=False,
 )
 
-Tables = Sequence[coding_tables.QualityTables]
+
+def _tensors(tables: coding_tables.QualityTables) -> stock_streams.Tables:
+  fields = graph_tables.arrays(tables, _CONTEXTS, _CLASSES)
+  return stock_streams.Tables(*(np.int32(field) for field in fields))
 
 
-def _tensors(tables: Tables) -> stock_streams.Tables:
-  cdf = np.concatenate([t.cdf.ravel() for t in tables])
-  return stock_streams.Tables(
-    cdf=cdf.astype(np.int32),
-    activity_cdf=np.stack([t.activity_cdf for t in tables]).astype(np.int32),
-    totals=np.int32([t.cdf.shape[1] for t in tables]),
-    live_starts=np.concatenate([t.starts[t.live] for t in tables]),
-    live_counts=np.int32([len(t.live) for t in tables]),
-    lane_positions=np.int32([t.lane_positions for t in tables]),
-  )
-
-
-def _images(positions: Sequence[int]) -> stock_streams.Images:
-  return stock_streams.Images(np.arange(len(positions)), np.int32(positions))
-
-
-def encode(rows: Sequence[np.ndarray], tables: Tables) -> list[list[bytes]]:
-  """The streams of images, in one run of the graph."""
-  payload, lengths = _ENCODE(
-    np.concatenate([r[:, 0] for r in rows]),
-    np.concatenate([r[:, 1:].ravel() for r in rows]),
-    _images([len(r) for r in rows]),
-    _tensors(tables),
-  )
+def encode(
+  rows: np.ndarray, num_lanes: int, tables: coding_tables.QualityTables
+) -> list[bytes]:
+  """The streams of an image."""
+  payload, lengths = _ENCODE(np.int32(rows), num_lanes, _tensors(tables))
   ends = np.cumsum(lengths)
   data = payload.numpy().tobytes()
-  streams = iter([data[e - n : e] for e, n in zip(ends, lengths)])
-  return [
-    [next(streams) for _ in range(-(-len(r) // t.lane_positions))]
-    for r, t in zip(rows, tables)
-  ]
+  assert ends[-1] == len(data)
+  return [data[end - size : end] for end, size in zip(ends, lengths)]
 
 
 def decode(
-  streams: Sequence[list[bytes]], positions: Sequence[int], tables: Tables
-) -> list[np.ndarray | None]:
-  """The rows of images, in one run of the graph; None where it refuses."""
-  lanes = [stream for of_image in streams for stream in of_image]
-  decoded = _DECODE(
-    np.frombuffer(b"".join(lanes), np.uint8),
-    np.int32([len(lane) for lane in lanes]),
-    _images(positions),
+  streams: Sequence[bytes], positions: int, tables: coding_tables.QualityTables
+) -> np.ndarray | None:
+  """The rows of an image; None where the graph refuses its streams."""
+  rows, sound = _DECODE(
+    np.frombuffer(b"".join(streams), np.uint8),
+    np.int32([len(stream) for stream in streams]),
+    positions,
     _tensors(tables),
   )
-  activities, indices, sound = (x.numpy() for x in decoded)
-  found: list[np.ndarray | None] = []
-  for count, t, is_sound in zip(positions, tables, sound):
-    size = count * len(t.live)
-    columns = indices[:size].reshape(count, len(t.live))
-    rows = np.column_stack([activities[:count], columns])
-    found.append(rows if is_sound else None)
-    activities, indices = activities[count:], indices[size:]
-  return found
+  return rows.numpy() if sound else None
 
 
-def _check(rows, tables) -> list[list[bytes]]:
-  """Asserts that images are coded as the reference does, and come back."""
-  streams = encode(rows, tables)
-  assert streams == [
-    reference_coder.encode_rows(r, t) for r, t in zip(rows, tables)
-  ]
-  decoded = decode(streams, [len(r) for r in rows], tables)
-  for found, expected in zip(decoded, rows):
-    np.testing.assert_array_equal(found, expected)
+def _check(rows, num_lanes, tables) -> list[bytes]:
+  """Asserts that an image is coded as the reference does, and comes back."""
+  streams = encode(rows, num_lanes, tables)
+  assert streams == reference_coder.encode_rows(rows, num_lanes, tables)
+  np.testing.assert_array_equal(decode(streams, len(rows), tables), rows)
   return streams
 
 
 def _check_any(streams, positions, tables) -> None:
   """Asserts that streams are accepted or refused as by the reference."""
-  decoded = decode(streams, positions, tables)
-  for found, *of_image in zip(decoded, streams, positions, tables):
-    expected = reference_coder.decode_rows(*of_image)
-    assert (found is None) == (expected is None)
+  expected = reference_coder.decode_rows(streams, positions, tables)
+  found = decode(streams, positions, tables)
+  assert (found is None) == (expected is None)
+  if expected is not None:
     np.testing.assert_array_equal(found, expected)
 
 
-@st.composite
-def _batches(draw):
-  """Images of one model and of several qualities."""
-  channels = draw(st.integers(1, 8))
-  activities = draw(st.sampled_from([1, 3]))
-  images = []
-  for _ in range(draw(st.integers(1, 4))):
-    seed = draw(st.integers(0, 2**32 - 1))
-    largest = draw(st.sampled_from([1, 2, 3, 17, 300]))
-    skew = draw(st.sampled_from([0.0, 0.5, 0.999, 1.0]))
-    tables = tables_strategy.make_tables(
-      seed, channels, largest, skew, draw(st.integers(1, 20)), activities
-    )
-    positions, flat = draw(st.integers(1, 40)), draw(st.booleans())
-    rows = tables_strategy.likely_rows(tables, positions, seed, flat)
-    images.append((rows, tables))
-  return tuple(zip(*images))
-
-
 @laws.examples(150)
-@given(batch=_batches())
-def test_streams_are_those_of_the_reference(batch):
-  _check(*batch)
+@given(case=tables_strategy.CASES)
+def test_streams_are_those_of_the_reference(case):
+  tables, rows, num_lanes = tables_strategy.draw(case)
+  _check(rows, num_lanes, tables)
 
 
 @laws.examples(150)
 @given(
-  batch=_batches(),
+  case=tables_strategy.CASES,
   changes=st.lists(tables_strategy.CHANGES, min_size=1, max_size=4),
 )
-def test_any_bytes_are_refused_or_the_streams_of_an_image(batch, changes):
-  rows, tables = batch
-  streams = [reference_coder.encode_rows(r, t) for r, t in zip(rows, tables)]
+def test_any_bytes_are_refused_or_the_streams_of_an_image(case, changes):
+  tables, rows, num_lanes = tables_strategy.draw(case)
+  streams = reference_coder.encode_rows(rows, num_lanes, tables)
   for number, content, appended in changes:
-    of_image = streams[number % len(streams)]
-    lane = number % len(of_image)
-    of_image[lane] = of_image[lane] + content if appended else content
-  _check_any(streams, [len(r) for r in rows], tables)
+    lane = number % num_lanes
+    streams[lane] = streams[lane] + content if appended else content
+  _check_any(streams, len(rows), tables)
 
 
-def _one_set(cdf: list[list[int]], lane_positions: int):
-  """Tables of channels with these cumulative frequencies."""
-  rows = np.array(cdf, np.int32)[:, :-1]
-  ones = np.ones(len(rows), np.float32)
-  zeros = np.zeros(len(rows), np.int32)
+@laws.examples(80)
+@given(
+  case=tables_strategy.CASES,
+  data=st.data(),
+)
+def test_ends_that_are_longer_than_they_have_to_be_are_refused(case, data):
+  tables, rows, num_lanes = tables_strategy.draw(case)
+  numbers = [
+    data.draw(st.integers(number, tables.ends.shape[1] - 1))
+    for number in map(reference_coder.Cdfs(tables).number, rows.tolist())
+  ]
+  streams = reference_coder.encode_rows(rows, num_lanes, tables, numbers)
+  _check_any(streams, len(rows), tables)
+
+
+def _of_one_set(cdf: list[list[int]]) -> coding_tables.QualityTables:
+  """Tables of others with these cumulative frequencies, the first symbol 0."""
+  rows = np.array(cdf)[:, :-1]
+  count, size = rows.shape
+  zeros = np.zeros(count, np.int32)
+  ones = np.ones(count, np.float32)
   return coding_tables.QualityTables(
     gain=ones, inverse_gain=ones, offset=0 * ones, minimum=zeros,
-    maximum=zeros + rows.shape[1] - 1, cdf=rows.reshape(1, -1),
-    live=np.arange(len(rows), dtype=np.int32),
-    activity_cdf=np.zeros((2, 1), np.int32), lane_positions=lane_positions,
+    maximum=zeros + size - 1, live=np.arange(count, dtype=np.int32),
+    ends=np.array([[count]], np.uint16), kind_cdf=np.zeros((2, 1), np.uint16),
+    cdf=rows.reshape(1, -1).astype(np.uint16),
+    context_cdf=np.zeros(0, np.uint16),
+    context_tables=np.zeros((0, 1, 1), np.uint8),
+    context_classes=np.zeros(0, np.uint8), lane_positions=1000,
   )  # fmt: skip
 
 
@@ -174,6 +151,7 @@ def _rows(indices: np.ndarray) -> np.ndarray:
   return np.pad(indices, ((0, 0), (1, 0))).astype(np.int32)
 
 
+@pytest.mark.parametrize("symbol", [0, 1, 2])
 @pytest.mark.parametrize(
   "cdf",
   [
@@ -183,62 +161,70 @@ def _rows(indices: np.ndarray) -> np.ndarray:
     [0, 32767, 32769, 65536],
   ],
 )
-def test_runs_of_one_symbol_with_long_carries(cdf):
+def test_runs_of_one_symbol_with_long_carries(cdf, symbol):
   # Thirds keep base at 0x5555..., and one unit at the end carries through all.
-  rows = [_rows(np.full((300, 1), symbol)) for symbol in (0, 1, 2)]
-  for row in rows:
-    row[[96, -1], 1] = 2
-  _check(rows, [_one_set([cdf], 97)] * 3)
+  rows = _rows(np.full((300, 1), symbol))
+  rows[[96, -1], 1] = 2
+  _check(rows, 4, _of_one_set([cdf]))
 
 
 def test_all_short_sequences():
-  tables = _one_set([[0, 1, 32768, 65535, 65536]] * 3, 1)
+  tables = _of_one_set([[0, 1, 32768, 65535, 65536]] * 3)
   grid = np.meshgrid(*[np.arange(4)] * 3)
-  _check([_rows(np.stack(grid, -1).reshape(-1, 3))], [tables])
+  rows = _rows(np.stack(grid, -1).reshape(-1, 3))
+  _check(rows, len(rows), tables)
 
 
 def test_all_streams_of_two_bytes():
-  tables = _one_set([[0, 3, 40000, 65535, 65536]] * 2, 1)
-  pairs = [bytes([a, b]) for a in range(0, 256, 5) for b in range(0, 256, 5)]
-  streams = [b"", b"\0", b"\x80", *pairs]
-  ones = [1] * len(streams)
-  _check_any([[s] for s in streams], ones, [tables] * len(streams))
+  tables = _of_one_set([[0, 3, 40000, 65535, 65536]] * 2)
+  pairs = [bytes([a, b]) for a in range(0, 256, 15) for b in range(0, 256, 15)]
+  for stream in (b"", b"\0", b"\x80", *pairs):
+    _check_any([stream], 1, tables)
 
 
 def test_a_thousand_symbols_may_take_one_byte():
   # The middle symbol's interval lies around 1/2 for ever. So nothing can be
   # refused for being too short.
-  tables = _one_set([[0, 1 << 14, 3 << 14, 1 << 16]], 1000)
-  streams = _check([_rows(np.ones((1000, 1)))], [tables])
-  assert streams == [[b"\x80"]]
+  tables = _of_one_set([[0, 1 << 14, 3 << 14, 1 << 16]])
+  assert _check(_rows(np.ones((1000, 1))), 1, tables) == [b"\x80"]
 
 
-def test_the_most_sets_of_tables_need_no_more_digits_than_there_are():
-  most = coding_tables.MAX_ACTIVITIES
-  tables = [
-    tables_strategy.make_tables(seed, 6, 300, skew, 50, most)
-    for seed, skew in ((0, 0.0), (1, 1.0))
-  ]
-  _check([tables_strategy.likely_rows(t, 120, 0, True) for t in tables], tables)
+def test_the_most_tables_need_no_more_digits_than_there_are():
+  sets = coding_tables.MAX_ACTIVITIES
+  others = stock_streams.MAX_TABLES // sets
+  one = _of_one_set([[0, 40000, 65536]] * others)
+  tables = dataclasses.replace(
+    one,
+    ends=np.full((sets, 1), others, np.uint16),
+    kind_cdf=np.tile(np.arange(sets, dtype=np.uint16), (sets + 1, 1)),
+    cdf=np.tile(one.cdf, (sets, 1)),
+    context_tables=np.zeros((0, sets, 1), np.uint8),
+  )
+  rows = _rows(np.random.default_rng(0).integers(0, 2, (4, others)))
+  rows[:, 0] = 0, sets - 1, 1, sets - 1
+  _check(rows, 3, tables)
 
 
 def test_without_live_channels_streams_are_empty():
-  tables = tables_strategy.make_tables(0, 3, 1, 0.0, 4)
-  assert _check([_rows(np.zeros((9, 0)))], [tables]) == [[b""] * 3]
-  assert decode([[b"", b"\0", b""]], [9], [tables]) == [None]
+  tables = tables_strategy.make_tables(0, 3, 1, 0.0)
+  rows = _rows(np.zeros((9, 0)))
+  assert _check(rows, 3, tables) == [b""] * 3
+  assert decode([b"", b"\0", b""], 9, tables) is None
 
 
-def test_many_lanes_are_shared_by_two_threads():
-  many = stock_streams.PARTED_LANES
-  tables = [
-    tables_strategy.make_tables(seed, 4, 30, 0.5, lane_positions, 3)
-    for seed, lane_positions in enumerate((7, 1, 30, 2))
-  ]
-  counts = 40, many, 70, 300
-  rows = [
-    tables_strategy.likely_rows(t, n, 0, False) for t, n in zip(tables, counts)
-  ]
-  streams = _check(rows, tables)
-  streams[1][many // 2] += b"\0"
-  decoded = decode(streams, counts, tables)
-  assert [found is None for found in decoded] == [False, True, False, False]
+def test_the_largest_images_have_the_runs_of_the_library():
+  total, num_lanes = 1 << 23, 6000
+  np.testing.assert_array_equal(
+    stock_streams.run_bounds(tf.constant(total), tf.constant(num_lanes)),
+    lanes.bounds(total, num_lanes),
+  )
+
+
+def test_an_image_may_have_a_thousand_lanes():
+  tables = tables_strategy.make_tables(
+    3, 8, 30, 0.5, activities=3, ends=2, contexts=2, classes=4
+  )
+  rows = tables_strategy.likely_rows(tables, 1500, 1000, 0, False)
+  streams = _check(rows, 1000, tables)
+  streams[500] += b"\0"
+  assert decode(streams, 1500, tables) is None

@@ -60,13 +60,14 @@ test('alpha becomes the fourth sample of pixels', async () => {
   assert.deepStrictEqual([...opaque.data], [1, 2, 3, 255]);
 
   function withBox(data) {
-    const lengths = Buffer.alloc(12);
-    lengths.writeUInt32LE(data.length + 8);
-    lengths.write('Alph', 4);
-    lengths.writeUInt32LE(data.length, 8);
+    const head = Buffer.alloc(8);
+    head.write('Alph');
+    head.writeUInt32LE(data.length, 4);
     const fields = sound.subarray(0, CHECKSUM_OFFSET);
-    const end = HEADER_BYTES + 4 + sound.readUInt32LE(HEADER_BYTES);
-    const body = [lengths, data, sound.subarray(end)];
+    // The boxes of both files are shorter than 128 bytes.
+    const length = Buffer.of(head.length + data.length);
+    const end = HEADER_BYTES + 1 + sound[HEADER_BYTES];
+    const body = [length, head, data, sound.subarray(end)];
     const checksum = Buffer.alloc(8);
     const covered = new Uint8Array(Buffer.concat([fields, ...body]));
     checksum.writeBigUInt64LE(codec.coder.fingerprint64(covered));

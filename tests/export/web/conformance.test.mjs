@@ -17,7 +17,7 @@ for (const [model, {site}] of Object.entries(models)) {
 const dataOf = ({file}) =>
     new Uint8Array(fs.readFileSync(new URL(`files/${file}`, FOLDER)));
 
-for (const entry of set.sound.filter(({model}) => model in codecs)) {
+for (const entry of set.sound) {
   const codec = codecs[entry.model];
   const data = dataOf(entry);
 
@@ -40,7 +40,7 @@ for (const entry of set.sound.filter(({model}) => model in codecs)) {
   });
 }
 
-for (const entry of set.broken.filter(({model}) => model in codecs)) {
+for (const entry of set.broken) {
   test(`${entry.file} is refused`, async () => {
     const refused = codecs[entry.model].decode(dataOf(entry), set.max_pixels);
     await assert.rejects(refused, {name: entry.error});
@@ -48,11 +48,12 @@ for (const entry of set.broken.filter(({model}) => model in codecs)) {
 }
 
 test('the magic is checked first, and the limit before the lanes', async () => {
-  const entry = set.sound.find(({file}) => file === 'v3-lanes.bls');
+  const entry = set.sound.find(({file}) => file.endsWith('-lanes.bls'));
   const data = dataOf(entry);
   const codec = codecs[entry.model];
-  await assert.rejects(codec.decode(data, 150 * 170 - 1), {name: 'LimitError'});
-  await assert.rejects(codec.decode(data, 150 * 170), /no TensorFlow.js/);
+  const pixels = entry.height * entry.width;
+  await assert.rejects(codec.decode(data, pixels - 1), {name: 'LimitError'});
+  await assert.rejects(codec.decode(data, pixels), /no TensorFlow.js/);
   const other = new Uint8Array(2 ** 25);
   await assert.rejects(codec.decode(other, 1), /magic/);
 });

@@ -4,25 +4,56 @@ import {test} from 'node:test';
 
 import {BitstreamError} from '../../../export/web/site/decoder/errors.js';
 import {RangeCoder} from '../../../export/web/site/decoder/range_coder.js';
+import {makeTables} from '../../../export/web/site/decoder/tables.js';
 
 const WASM = new URL(
     '../../../bls2017/format/range_coder.wasm', import.meta.url);
 const coder = new RangeCoder(new WebAssembly.Module(fs.readFileSync(WASM)));
 
-/** Tables of one activity, from the frequencies of each live channel. */
-function tablesOf(channels, lanePositions) {
-  const sizes = channels.map((channel) => channel.length);
-  const before = (numbers, i) => numbers.slice(0, i).reduce((a, b) => a + b, 0);
+/** The bytes that stand for a table's frequencies, in so many equal sets. */
+function storedOf(frequencies, sets = 1) {
+  const bytes = frequencies.flat().map((frequency) => {
+    const shift = Math.max(Math.floor(Math.log2(frequency)) - 4, 0);
+    return 16 * shift + (frequency >> shift);
+  });
   return {
-    activities: 1,
-    symbols: before(sizes, sizes.length),
-    lanePositions,
-    cdf: Uint16Array.from(
-        channels.flatMap((channel) => channel.map((_, i) => before(channel, i)))),
-    activityCdf: new Uint16Array(2),
-    starts: Uint32Array.from(sizes, (_, i) => before(sizes, i)),
-    sizes: Uint16Array.from(sizes),
+    values: Uint8Array.from(new Array(sets).fill(bytes).flat()),
+    shape: [sets, bytes.length],
   };
+}
+
+/**
+ * Tables of live channels, the last of which is coded first, from the
+ * frequencies of each. A context channel's are in reverse in the first position
+ * of a lane. Symbol 0 is each table's first.
+ */
+function tablesOf(channels, lanePositions, contexts = 0, ends) {
+  ends ??= [[channels.length - contexts]];
+  const live = channels.map((_, i) => i).reverse();
+  const inOrder = live.map((channel) => channels[channel]);
+  const first = inOrder.slice(0, contexts);
+  const kinds = ends.flat().map((_, i, all) => 2 ** 16 / all.length);
+  return makeTables({
+    live: {values: Uint16Array.from(live)},
+    size: {values: Uint16Array.from(channels, ({length}) => length)},
+    minimum: {values: new Int16Array(channels.length)},
+    offset: {},
+    inverse_gain: {},
+    ends: {
+      values: Uint16Array.from(ends.flat()),
+      shape: [ends.length, ends[0].length],
+    },
+    kind_cdf: storedOf([kinds], ends.length + 1),
+    cdf: storedOf(inOrder.slice(contexts), ends.length),
+    context_cdf:
+        storedOf(first.flatMap((table) => [table, [...table].reverse()])),
+    context_tables: {
+      values: Uint8Array.from(
+          {length: contexts * ends.length * 2}, (_, i) => i % 2),
+      shape: [contexts, ends.length, 2],
+    },
+    context_classes: {values: new Uint8Array(first.flat().length)},
+  }, lanePositions);
 }
 
 const decode = (stream, tables) => coder.decode(
@@ -40,7 +71,7 @@ test('fingerprints are those of FORMAT.md', () => {
   }
 });
 
-const ALIKE = tablesOf([[32768, 32768]], 3);
+const HALVES = [32768, 32768];
 // Most streams are refused, and stack traces take time.
 Error.stackTraceLimit = 0;
 
@@ -63,12 +94,11 @@ function rowsOfSoundStreams(tables) {
 }
 
 test('rows have one stream', () => {
-  const skewed = tablesOf([[99, 65338, 99], [20000, 40000, 5536]], 1);
-  for (const [tables, expected] of [[ALIKE, 2 ** 3], [skewed, 3 * 3]]) {
-    const rows = rowsOfSoundStreams(tables);
-    assert.strictEqual(rows.length, expected);
-    assert.strictEqual(new Set(rows).size, expected);
-  }
+  // Two positions of two activities, each of which has a choice of ends.
+  const channels = [[7936, 57600], HALVES, [19456, 46080]];
+  const rows = rowsOfSoundStreams(tablesOf(channels, 2, 1, [[0, 2], [1, 2]]));
+  assert.strictEqual(rows.length, (2 * 2 ** 3) ** 2);
+  assert.strictEqual(new Set(rows).size, rows.length);
 });
 
 test('memory grows with what is decoded, and is given back', () => {
@@ -83,11 +113,12 @@ test('memory grows with what is decoded, and is given back', () => {
 });
 
 test('a range coder that traps refuses the file', () => {
-  const broken = {...ALIKE, starts: Uint32Array.of(0x7fff0000)};
+  const broken = tablesOf([HALVES], 3);
+  broken.arrays[3] = Uint32Array.of(0x7fff0000);
   const stream = new Uint8Array(0);
   assert.throws(() => decode(stream, broken), {
     name: 'BitstreamError',
     message: /out of bounds/,
   });
-  assert.strictEqual(decode(stream, ALIKE).length, 6);
+  assert.strictEqual(decode(stream, tablesOf([HALVES], 3)).length, 6);
 });

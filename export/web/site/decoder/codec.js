@@ -58,13 +58,13 @@ export class Codec {
     const tables = await this.model.tables(qualityIndex);
     const {lanePositions, live} = tables;
     const {h, w} = latentShape(header);
-    const positions = h * w;
-    const body = openBody(data, Math.ceil(positions / lanePositions));
-    body.lengths.forEach((length, lane) => {
-      const left = positions - lane * lanePositions;
-      const most = 2 * Math.min(left, lanePositions) * (1 + live.length) + 4;
-      check(length <= most, 'a lane is longer than its symbols can need');
-    });
+    const body = openBody(data, h * w, lanePositions);
+    const {lengths} = body;
+    const most =
+        2 * Math.ceil(h * w / lengths.length) * (1 + live.length) + 4;
+    check(
+        lengths.every((length) => length <= most),
+        'a lane is longer than its symbols can need');
     const alpha = await openAlpha(body.boxes, header);
     return {header, tables, alpha, ...body};
   }

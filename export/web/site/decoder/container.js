@@ -11,12 +11,14 @@ import {check} from './errors.js';
 export const DOWNSAMPLING = 16;
 
 const MAGIC = [0x89, 0x42, 0x4c, 0x53];
-const VERSION = 3;
+const VERSION = 4;
 /** The byte for quality 1. */
 const FIRST_QUALITY = 8;
 const MODEL_ID_OFFSET = 10;
 const CHECKSUM_OFFSET = 18;
 const HEADER_BYTES = 26;
+/** Of a number whose bytes hold seven bits each. */
+const MAX_NUMBER_BYTES = 4;
 /** All boxes together. */
 const MAX_BOXES_BYTES = 2 ** 24;
 const MAX_BOXES = 64;
@@ -85,24 +87,30 @@ function checksum(data, coder) {
  * Reads the metadata and the lanes of a file whose header was checked.
  *
  * @param {Uint8Array} data The whole file.
- * @param {number} lanes How many there are.
+ * @param {number} positions Of the image.
+ * @param {number} lanePositions The most positions of a lane.
  * @return {{boxes: {type: string, data: Uint8Array}[], lengths: Uint32Array,
  *     streams: Uint8Array}} The bytes of each lane, and the lanes one after the
  *     other. Boxes and streams are views of `data`.
  * @throws {BitstreamError}
  */
-export function openBody(data, lanes) {
+export function openBody(data, positions, lanePositions) {
   const {boxes, end} = openBoxes(data);
-  const {lengths, start} = openLengths(data, end, lanes);
+  const {number: lanes, end: lengthsStart} = openNumber(data, end);
+  const fewest = Math.ceil(positions / lanePositions);
+  check(
+      fewest <= lanes && lanes <= positions,
+      `an image of ${positions} positions cannot have ${lanes} lanes`);
+  const {lengths, start} = openLengths(data, lengthsStart, lanes);
   return {boxes, lengths, streams: data.subarray(start)};
 }
 
 function openBoxes(data) {
   const view = viewOf(data);
   const boxes = [];
-  let start = HEADER_BYTES + 4;
-  check(start <= data.length, TOO_SHORT);
-  const end = start + view.getUint32(HEADER_BYTES, true);
+  const {number: size, end: first} = openNumber(data, HEADER_BYTES);
+  let start = first;
+  const end = start + size;
   check(end <= Math.min(data.length, start + MAX_BOXES_BYTES), TOO_SHORT);
   while (start < end) {
     check(boxes.length < MAX_BOXES, 'there are too many pieces of metadata');
@@ -125,14 +133,13 @@ function openLengths(data, start, lanes) {
   const lengths = new Uint32Array(lanes);
   const stored = lanes - 1;
   if (stored) {
-    const view = viewOf(data);
-    const first = start + 3;
-    check(first <= data.length, TOO_SHORT);
-    const smallest = view.getUint16(start, true);
-    const bits = view.getUint8(start + 2);
+    const {number: smallest, end} = openNumber(data, start);
+    check(end < data.length, TOO_SHORT);
+    const bits = data[end];
+    const first = end + 1;
     start = first + Math.ceil(stored * bits / 8);
     check(bits <= MAX_LENGTH_BITS && start <= data.length, TOO_SHORT);
-    const numbers = openNumbers(data.subarray(first, start), stored, bits);
+    const numbers = openPacked(data.subarray(first, start), stored, bits);
     lengths.set(numbers.map((number) => smallest + number));
   }
   const last = data.length - start - lengths.reduce((a, b) => a + b, 0);
@@ -144,8 +151,20 @@ function openLengths(data, start, lanes) {
   return {lengths, start};
 }
 
+/** A number in bytes of seven bits, the lower ones first, and its end. */
+function openNumber(data, start) {
+  const bytes = data.subarray(start, start + MAX_NUMBER_BYTES);
+  const length = bytes.findIndex((byte) => byte < 0x80) + 1;
+  check(length || bytes.length === MAX_NUMBER_BYTES, TOO_SHORT);
+  check(
+      length === 1 || length && bytes[length - 1], 'a number is misspelt');
+  const number = bytes.subarray(0, length)
+                     .reduceRight((high, byte) => high << 7 | byte & 0x7f, 0);
+  return {number, end: start + length};
+}
+
 /** Numbers of equally many bits, the least significant bit first. */
-function openNumbers(packed, count, bits) {
+function openPacked(packed, count, bits) {
   const numbers = new Uint32Array(count);
   let window = 0;
   let available = 0;

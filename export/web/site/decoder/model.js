@@ -7,13 +7,14 @@ import {check, ModelError} from './errors.js';
 import {makeTables} from './tables.js';
 
 const MANIFEST_FILE = 'model.json';
-const FORMAT = 3;
+const FORMAT = 4;
 
 const ARRAYS = {
   float32: Float32Array,
   float16: Uint16Array,
   int16: Int16Array,
   uint16: Uint16Array,
+  uint8: Uint8Array,
 };
 
 /** A model, whose files are read when they are needed, each once. */
@@ -64,7 +65,7 @@ export class Model {
     const bytes = await inflated(await this.readFile(file, integrity), file);
     const result = {};
     let next = 0;
-    for (const {name, type, shape} of arrays) {
+    for (const [name, type, shape] of arrays) {
       const length = shape.reduce((a, b) => a * b, 1);
       const end = next + length * ARRAYS[type].BYTES_PER_ELEMENT;
       const values = fromPlanes(bytes.subarray(next, end), type);

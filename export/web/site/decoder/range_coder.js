@@ -8,6 +8,8 @@ import {BitstreamError, check} from './errors.js';
 const PAGE_BYTES = 2 ** 16;
 /** An instance whose memory has grown beyond this is dropped. */
 const MAX_KEPT_BYTES = 2 ** 24;
+/** Numbers of 32 bits that hold a decoder. */
+const STATE_WORDS = 4;
 
 export class RangeCoder {
   /** @param {WebAssembly.Module} module Of range_coder.wasm. */
@@ -25,27 +27,42 @@ export class RangeCoder {
   }
 
   /**
-   * Decodes lanes, `streams`, that follow one another and have `lengths` bytes.
+   * Decodes the lanes of an image, `streams`, that follow one another and have
+   * `lengths` bytes.
    *
    * @return {Uint16Array} [positions, 1 + L]: the row of each position, which
    *     is its activity and the table indices of the L live channels.
    * @throws {BitstreamError} if a lane is not what an encoder writes.
    */
   decode(streams, lengths, positions, tables) {
-    const {activities, symbols, lanePositions} = tables;
-    const {cdf, activityCdf, starts, sizes} = tables;
-    const numbers = [activities, starts.length, symbols, lanePositions];
-    const struct = new Uint32Array(8);
-    const rows = new Uint16Array(positions * (1 + starts.length));
-    const arrays =
-        [cdf, activityCdf, starts, sizes, struct, streams, lengths, rows];
-    return this.run(arrays, (exports, addresses) => {
+    const {numbers, arrays, contexts, live} = tables;
+    const lanes = lengths.length;
+    const struct = new Uint32Array(numbers.length + arrays.length);
+    const counts = shares(positions, lanes);
+    const heads = new Uint16Array(positions * (1 + contexts));
+    const coded = new Uint16Array(positions);
+    const states = new Uint32Array(lanes * STATE_WORDS);
+    const rows = new Uint16Array(positions * (1 + live.length));
+    const placed = [
+      ...arrays, struct, counts, streams, lengths, heads, coded, states, rows,
+    ];
+    return this.run(placed, (exports, addresses) => {
       const {buffer} = exports.memory;
-      const [at, streamsAt, lengthsAt, rowsAt] = addresses.slice(4);
-      new Uint32Array(buffer, at).set([...numbers, ...addresses.slice(0, 4)]);
-      const isSound =
-          exports.decode(at, positions, streamsAt, lengthsAt, rowsAt);
-      check(isSound, 'a lane is not what an encoder writes');
+      const tablesAt = addresses.slice(0, arrays.length);
+      const [at, countsAt, streamsAt, lengthsAt, ...outAt] =
+          addresses.slice(arrays.length);
+      const [headsAt, codedAt, statesAt, rowsAt] = outAt;
+      new Uint32Array(buffer, at).set([...numbers, ...tablesAt]);
+      const call = (decoder, ...rest) => check(
+          decoder(at, lanes, countsAt, streamsAt, lengthsAt, ...rest),
+          'a lane is not what an encoder writes');
+      call(exports.decode_heads, headsAt, codedAt, statesAt);
+      const others = new Uint16Array(buffer, codedAt, positions)
+                         .reduce((a, b) => a + b, 0);
+      new Uint32Array(buffer, countsAt).set(shares(others, lanes));
+      call(
+          exports.decode_others, statesAt, positions, headsAt, codedAt, 0,
+          rowsAt);
       rows.set(new Uint16Array(buffer, rowsAt, rows.length));
       return rows;
     });
@@ -78,4 +95,19 @@ export class RangeCoder {
       if (memory.buffer.byteLength > MAX_KEPT_BYTES) this.instance = null;
     }
   }
+}
+
+/** How long the runs are into which lanes cut so many things. */
+function shares(total, lanes) {
+  const least = Math.floor(total / lanes);
+  const rest = total % lanes;
+  const lengths = new Uint32Array(lanes);
+  let begin = 0;
+  for (let lane = 0; lane < lanes; lane++) {
+    // What of floor((lane + 1) * total / lanes) stays an exact number.
+    const end = Math.floor((lane + 1) * rest / lanes);
+    lengths[lane] = least + end - begin;
+    begin = end;
+  }
+  return lengths;
 }
