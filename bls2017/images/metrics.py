@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 MS_SSIM_MINIMUM_SIDE = 161
 """Smallest side in pixels at which the window fits into all five scales."""
 
+LUMA = (0.299, 0.587, 0.114)
+"""Shares of R', G' and B' in Y' of ITU-R BT.601."""
+
 _MAX_VALUE = 255.0
 _WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 _C1, _C2 = (0.01 * _MAX_VALUE) ** 2, (0.03 * _MAX_VALUE) ** 2
@@ -68,7 +71,7 @@ def luma(x: np.ndarray) -> np.ndarray:
   Returns:
     float64 [H, W] in 0..255, not rounded.
   """
-  return x.astype(np.float64) @ np.array([0.299, 0.587, 0.114])
+  return x.astype(np.float64) @ np.array(LUMA)
 
 
 def psnr_luma(x: np.ndarray, x_hat: np.ndarray) -> float:

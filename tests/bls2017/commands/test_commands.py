@@ -311,6 +311,7 @@ _USAGE = (
   ("example x.jpg --model=x", "model"),
   ("explode", "explode"),
   ("freeze", "--train_dir"),
+  ("tune_decoder --model=x", "--train_glob"),
   ("train", "--train_dir"),
   ("train --num_filters=many", "num_filters"),
   ("train --train-dir=x extra", "extra"),
