@@ -60,7 +60,8 @@ def test_kernels_and_tables_are_variables(base_dir, frozen_model):
   ]
   assert constants
   assert not [c.shape for c in constants if c.ndim == 4]
-  assert frozen_model.tables.arrays()["cdf"].size not in {c.size for c in constants}
+  sizes = {c.size for c in constants}
+  assert frozen_model.tables.arrays()["cdf"].size not in sizes
   kernels = [
     shape
     for _, shape in tf.train.list_variables(str(path / "variables/variables"))
