@@ -22,8 +22,9 @@ class PlainModel:
   """The network of a frozen model, at one quality from 1 to its levels."""
 
   def __init__(self, model: model_directory.FrozenModel, quality: float):
-    weights = model.weights_of(quality)
-    tables = model.tables.for_quality(model.config.quality_index(quality))
+    index = model.config.quality_index(quality)
+    weights = model.pair_of(index).weights
+    tables = model.tables.for_quality(index)
     self._channels = len(weights["synthesis/igdn_in/beta"])
     self._gain = tables.gain[: self._channels]
     self._inverse_gain = tables.inverse_gain[: self._channels]
