@@ -21,10 +21,7 @@ from bls2017.training.train_config import TrainConfig
 if TYPE_CHECKING:
   import numpy as np
 
-USAGE = (
-  "bls2017 tune_decoder --model=MODEL --train_glob=FOLDER --output_dir=DIR"
-  " [FLAGS]"
-)
+USAGE = "bls2017 tune_decoder --model=MODEL --output_dir=DIR [FLAGS]"
 
 _PATCH_SIZE = 256
 _PATCHES_PER_IMAGE = 4

@@ -130,7 +130,7 @@ def check_conformance(browser: devtools.Browser, tfjs: str) -> None:
   for model in sorted({entry["model"] for entry in manifest["sound"]}):
     with tempfile.TemporaryDirectory() as folder:
       site = pathlib.Path(folder) / "site"
-      frozen = model_directory.load(str(conformance_set.ROOT / model))
+      frozen = model_directory.load(conformance_set.model_path(model))
       web_export.export(frozen, str(site), tfjs)
       shutil.copytree(conformance_set.FILES, site / "files")
       with devtools.serve(site) as (address, _):
@@ -154,7 +154,7 @@ def check_network(browser: devtools.Browser, tfjs: str) -> None:
     for entry in conformance_set.read_manifest()["sound"]
     if entry["file"].endswith("-odd.bls")
   )
-  model = model_directory.load(str(conformance_set.ROOT / entry["model"]))
+  model = model_directory.load(conformance_set.model_path(entry["model"]))
   with tempfile.TemporaryDirectory() as temporary:
     network = pathlib.Path(temporary) / "network"
     files = []

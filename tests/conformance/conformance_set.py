@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from bls2017.model import packaged_models
+
 ROOT = pathlib.Path(__file__).parents[2]
 FOLDER = pathlib.Path(__file__).parent
 FILES = FOLDER / "files"
@@ -25,6 +27,17 @@ def read_manifest() -> dict[str, Any]:
   """The content of `MANIFEST`."""
   values: dict[str, Any] = json.loads(MANIFEST.read_text(encoding="utf-8"))
   return values
+
+
+def model_path(name: str) -> str:
+  """The directory of a model, as an entry names it.
+
+  Packaged models are those of the package, which need not lie beside the tests.
+  """
+  path = pathlib.PurePosixPath(name)
+  if path.parent.name == "pretrained":
+    return packaged_models.directory(path.name)
+  return str(ROOT / path)
 
 
 def digest(array: np.ndarray) -> str:

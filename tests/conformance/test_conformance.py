@@ -24,7 +24,7 @@ _each_sound_file = pytest.mark.parametrize(
 
 @functools.cache
 def _model(path: str) -> model_directory.FrozenModel:
-  return model_directory.load(str(conformance_set.ROOT / path))
+  return model_directory.load(conformance_set.model_path(path))
 
 
 @functools.cache

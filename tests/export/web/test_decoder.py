@@ -30,7 +30,7 @@ def models(tmp_path_factory) -> str:
   folder = tmp_path_factory.mktemp("sites")
   values = {}
   for number, path in enumerate(MODELS):
-    model = model_directory.load(str(conformance_set.ROOT / path))
+    model = model_directory.load(conformance_set.model_path(path))
     sums = [
       sum(
         float(np.sum(array, dtype=np.float64))
