@@ -169,12 +169,9 @@ class QualityTables:
     Returns:
       int [positions].
     """
-    others = len(self.live) - self.contexts
-    if not others:
-      return np.zeros(len(indices), np.intp)
-    counted = indices[:, self.contexts :] != self.zeros[self.contexts :]
-    last = others - counted[:, ::-1].argmax(1)
-    return np.where(counted[np.arange(len(counted)), last - 1], last, 0)
+    return last_counted(
+      indices[:, self.contexts :] != self.zeros[self.contexts :]
+    )
 
   def coded_others(self, rows: np.ndarray) -> np.ndarray:
     """How many of the other channels each position codes: uint16 [positions].
@@ -236,6 +233,19 @@ class QualityTables:
   def kind_lengths(self) -> np.ndarray:
     """float64 [K + 1, K, G]: bits of each kind."""
     return code_lengths(self.kind_cdf).reshape(-1, *self.ends.shape)
+
+
+def last_counted(counted: np.ndarray) -> np.ndarray:
+  """How many items reach up to the last one that counts: int [n].
+
+  Args:
+    counted: bool [n, items].
+  """
+  items = counted.shape[1]
+  if not items:
+    return np.zeros(len(counted), np.intp)
+  last = items - counted[:, ::-1].argmax(1)
+  return np.where(counted[np.arange(len(counted)), last - 1], last, 0)
 
 
 def table_counts(context_tables: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bls2017.format import coding_tables
 from bls2017.format.coding_tables import QualityTables
 from bls2017.training import table_building
 
@@ -230,12 +231,8 @@ def _ends(
   Returns:
     uint16 [K, G] and int [positions].
   """
-  others = counted.shape[1]
-  last = np.zeros(len(counted), np.intp)
-  if others:
-    last = others - counted[:, ::-1].argmax(1)
-    last[~counted.any(1)] = 0
-  histogram = np.zeros((sets, others + 1))
+  last = coding_tables.last_counted(counted)
+  histogram = np.zeros((sets, counted.shape[1] + 1))
   np.add.at(histogram, (activities, last), 1)
   ends = np.stack([_best_ends(h) for h in histogram])
   return ends, (ends[activities] < last[:, None]).sum(1)

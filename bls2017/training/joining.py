@@ -125,9 +125,9 @@ def _joined_tables(
   fields = []
   for tables, of_pair in zip((model.tables for model in models), used):
     spare = [(0, 0), (0, channels - len(of_pair))]
-    arrays = {name: getattr(tables, name) for name in _ABSENT}
+    arrays = {}
     for name, absent in _ABSENT.items():
-      array = arrays[name][:, of_pair]
+      array = getattr(tables, name)[:, of_pair]
       arrays[name] = np.pad(array, spare, constant_values=absent)
     for name in ("ends", "kind_cdf", "lane_positions"):
       arrays[name] = getattr(tables, name)

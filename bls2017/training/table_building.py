@@ -264,7 +264,7 @@ def _coded(
 
 
 def _row(coded: _Coded, level: int) -> dict[str, np.ndarray]:
-  """A quality's row of each field of `CodingTables`, with `cdf` for `cdfs`."""
+  """A row of fields of `CodingTables`, and the `cdf` of live channels."""
   tables = [_quantize(mass, coded.start) for mass in coded.mass[:, level].T]
   cdfs = [cdf for _, cdf in tables]
   of_live = [cdf for cdf in cdfs if len(cdf) > 1]

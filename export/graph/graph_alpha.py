@@ -13,8 +13,6 @@ import tensorflow as tf
 from export import verdict
 from export.graph import byte_fields, crc32
 
-BOX_TYPE = b"Alph"
-
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY = bytes([8, 0, 0, 0, 0])
 """Behind the sides: 8 bits, grey, and the only methods that PNG has."""

@@ -209,7 +209,7 @@ class GraphCodec(tf.Module):
     is_sound = tf.cond(
       tf.strings.length(alpha) > 0,
       lambda: graph_alpha.is_sound(alpha, header.height, header.width),
-      lambda: True,
+      lambda: tf.constant(True),
     )
     broken = verdict.first_fault(
       (~is_sound, verdict.CORRUPT, "the box of alpha is broken")

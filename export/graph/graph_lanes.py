@@ -12,11 +12,11 @@ import tensorflow as tf
 
 from bls2017.format import coding_tables, container
 from export import verdict
-from export.graph import byte_fields, graph_alpha
+from export.graph import byte_fields
 
 _TOO_SHORT = "the file is too short for its image"
 _UNFILLED = "the lanes do not fill the file"
-_ALPHA = int.from_bytes(graph_alpha.BOX_TYPE, "big")
+_ALPHA = int.from_bytes(container.ALPHA, "big")
 
 Lanes = tuple[tf.Tensor, tf.Tensor, tf.Tensor, verdict.Verdict]
 """A string scalar, all lanes one after the other; their lengths, int32 [lanes];
@@ -254,7 +254,7 @@ def pack_boxes(alpha: tf.Tensor) -> tf.Tensor:
   length = byte_fields.to_string(number[::-1])
   boxes = tf.cond(
     tf.strings.length(alpha) > 0,
-    lambda: graph_alpha.BOX_TYPE + length + alpha,
+    lambda: container.ALPHA + length + alpha,
     lambda: tf.constant(""),
   )
   length = byte_fields.from_number(tf.strings.length(boxes))
