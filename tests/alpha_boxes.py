@@ -97,6 +97,8 @@ def sound() -> list[Case]:
   # The last byte of its checksum is 255.
   ones = np.full((2, 127), 1, np.uint8)
   assert deflated(filtered(ones, np.zeros(2, int)))[-1] == 255
+  rows = filtered(noise, np.zeros(29, int))
+  longest = _longest(deflated(rows), len(rows))
   return [
     case("pixel", noise[:1, :1]),
     case("row", noise[:1], 1),
@@ -110,8 +112,8 @@ def sound() -> list[Case]:
     case("stored", noise, level=0),
     case("fixed codes", soft, strategy=zlib.Z_FIXED),
     case("empty blocks", soft, pieces=7),
-    case("a small window", soft, bits=9),
     case("a checksum that ends with ones", ones),
+    Case("the longest", file(29, 31, longest), 29, 31, noise),
   ]
 
 
@@ -160,6 +162,7 @@ def broken(height: int = 6, width: int = 8) -> list[Case]:
     "no header": stream[2:],
     "gzip": _gzip(rows),
     "a wrong header": b"\x78\x9d" + stream[2:],
+    "a smaller window": deflated(rows, bits=9),
     "a window too large": b"\x88\x1c" + stream[2:],
     "a preset dictionary": _with_dictionary(rows),
     "a block of no kind": stream[:2] + b"\7" + stream[3:],
@@ -178,6 +181,7 @@ def broken(height: int = 6, width: int = 8) -> list[Case]:
     "a sample of no filter more": deflated(rows + b"\5"),
     "a row more": deflated(rows + rows[: width + 1]),
     "many rows more": deflated(rows * 9),
+    "an empty block too much": _longest(stream, len(rows), 1),
     "a filter of no type": deflated(b"\5" + rows[1:]),
     "a last filter of no type": deflated(
       rows[: -width - 1] + b"\5" + rows[-width:]
@@ -212,6 +216,13 @@ def bomb(height: int, width: int, megabytes: int) -> Case:
   zeros = packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
   stream = b"\x78\x9c" + start + zeros * megabytes + packer.flush() + bytes(4)
   return Case("bomb", file(height, width, stream), height, width)
+
+
+def _longest(stream: bytes, size: int, more: int = 0) -> bytes:
+  """A stream with as many empty blocks as one of `size` bytes may have."""
+  empty = b"\0\0\0\xff\xff"
+  count = (2 * size + 64 - len(stream)) // len(empty) + more
+  return stream[:2] + empty * count + stream[2:]
 
 
 def _gzip(content: bytes) -> bytes:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from typing import Any
 
 import numpy as np
 from PIL import PngImagePlugin
@@ -23,8 +24,8 @@ from bls2017 import errors
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _STREAM = slice(len(_SIGNATURE) + 25 + 8, -4 - 12)
 _NONE, _SUB, _UP, _LAST_FILTER = 0, 1, 2, 4
-_LEVEL, _BEST_LEVEL = 7, 9
-_THOROUGH_BITS = 0.5
+LEVEL, BEST_LEVEL = 7, 9
+THOROUGH_BITS = 0.5
 """Bits per pixel up to which zlib's best level, up to 20 times as slow, pays.
 
 Edges and gradients gain a tenth to a third by it, noise and dither little.
@@ -35,6 +36,18 @@ _NEARLY = 1.2
 
 _BLOCK = 1 << 20
 
+ZLIB_HEADER = b"\x78\xda"
+"""States the largest window: readers treat smaller ones in different ways."""
+
+
+def most_bytes(size: Any) -> Any:
+  """The most bytes of a zlib stream, which may not go on and give nothing.
+
+  Args:
+    size: Bytes of the rows; a number or a tensor.
+  """
+  return 2 * size + 64
+
 
 def pack(alpha: np.ndarray) -> bytes:
   """Makes the content of the box.
@@ -44,12 +57,12 @@ def pack(alpha: np.ndarray) -> bytes:
   Args:
     alpha: uint8 [H, W], 255 where the image is opaque.
   """
-  streams = {f: _deflated(alpha, f, _LEVEL) for f in (_NONE, _SUB, _UP)}
+  streams = {f: _deflated(alpha, f, LEVEL) for f in (_NONE, _SUB, _UP)}
   stream = min(streams.values(), key=len)
-  if 8 * len(stream) <= _THOROUGH_BITS * alpha.size:
+  if 8 * len(stream) <= THOROUGH_BITS * alpha.size:
     most = _NEARLY * len(stream)
     near = [f for f, tried in streams.items() if len(tried) <= most]
-    best = (_deflated(alpha, f, _BEST_LEVEL) for f in near)
+    best = (_deflated(alpha, f, BEST_LEVEL) for f in near)
     stream = min(stream, *best, key=len)
   return _png(stream, *alpha.shape)
 
@@ -69,6 +82,8 @@ def check(content: bytes, height: int, width: int) -> None:
   size = height * row_bytes
   if content != _png(stream, height, width):
     raise errors.BitstreamError("the alpha is no PNG file of the only layout")
+  if stream[:1] != ZLIB_HEADER[:1] or len(stream) > most_bytes(size):
+    raise errors.BitstreamError("the alpha is no zlib stream of its image")
   inflater, done = zlib.decompressobj(), 0
   try:
     while done <= size and (rows := inflater.decompress(stream, _BLOCK)):

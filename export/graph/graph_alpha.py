@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from bls2017.format import alpha_box
 from export import verdict
 from export.graph import byte_fields, crc32
 
@@ -32,15 +33,10 @@ _PIECE_BYTES = 1 << 17
 the image is found out before it takes much memory; it starts anew each time,
 but the streams of images are short."""
 
-_ZLIB_HEADER_BYTES = 2
 _ADLER_MODULUS = 65521
 _ZEROS = 256
 _BLOCK_OF_ZEROS = b"\0\0\1\xff\xfe" + bytes(_ZEROS)
 """A stored block, which begins with its length and the complement of that."""
-
-_LEVEL, _BEST_LEVEL = 7, 9
-_THOROUGH_BITS = 0.5
-"""Bits per pixel up to which zlib's best level pays, as in the library."""
 
 _BLOCK = 8
 """Pixels along the side of a block, which gives its mean to hidden colours."""
@@ -57,11 +53,11 @@ def pack(alpha: tf.Tensor) -> tf.Tensor:
   Args:
     alpha: uint8 [H, W, 1].
   """
-  png = tf.io.encode_png(alpha, compression=_LEVEL)
+  png = tf.io.encode_png(alpha, compression=alpha_box.LEVEL)
   bits = 8.0 * tf.cast(tf.strings.length(png), tf.float32)
   png = tf.cond(
-    bits <= _THOROUGH_BITS * tf.cast(tf.size(alpha), tf.float32),
-    lambda: tf.io.encode_png(alpha, compression=_BEST_LEVEL),
+    bits <= alpha_box.THOROUGH_BITS * tf.cast(tf.size(alpha), tf.float32),
+    lambda: tf.io.encode_png(alpha, compression=alpha_box.BEST_LEVEL),
     lambda: png,
   )
   height, width, _ = tf.unstack(tf.shape(alpha))
@@ -93,8 +89,10 @@ def is_sound(
   start = tf.where(count > 0, _HEADER_BYTES + _CHUNK_START, 0)
   samples = tf.strings.substr(content, start, count)
   size = tf.cast(height, tf.int64) * tf.cast(width + 1, tf.int64)
-  found = content == _file(height, width, samples)
+  found = tf.cast(count, tf.int64) <= alpha_box.most_bytes(size)
+  found &= tf.strings.substr(samples, 0, 1) == alpha_box.ZLIB_HEADER[:1]
   for check in (
+    lambda: content == _file(height, width, samples),
     lambda: _gives(samples, size),
     lambda: _decodes(content),
     lambda: _ends(samples, size),
@@ -140,17 +138,16 @@ def _ends(stream: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
   checksum, and so change its first byte. If anything followed the stream, the
   decoder would find the first byte of the old checksum there.
   """
+  start = len(alpha_box.ZLIB_HEADER)
   count = tf.strings.length(stream)
   checksum = byte_fields.from_string(tf.strings.substr(stream, -4, 4))
   upper = (byte_fields.big_endian(checksum, 0, 2) + _ZEROS) % _ADLER_MODULUS
   upper = tf.cast(tf.stack([upper // 256, upper % 256]), tf.uint8)
   longer = tf.strings.join(
     [
-      tf.strings.substr(stream, 0, _ZLIB_HEADER_BYTES),
+      tf.strings.substr(stream, 0, start),
       _BLOCK_OF_ZEROS,
-      tf.strings.substr(
-        stream, _ZLIB_HEADER_BYTES, count - _ZLIB_HEADER_BYTES - 4
-      ),
+      tf.strings.substr(stream, start, count - start - 4),
       byte_fields.to_string(tf.concat([upper, checksum[2:]], 0)),
     ]
   )
@@ -188,7 +185,10 @@ def _chunk(kind: bytes, content: tf.Tensor) -> tf.Tensor:
 
 
 def _joined_samples(png: tf.Tensor) -> tf.Tensor:
-  """The content of all chunks between the first and the last one."""
+  """The content of all chunks between the first and the last one.
+
+  TensorFlow states a smaller window for a short stream; the largest is right.
+  """
   end = tf.strings.length(png) - _CHUNK_BYTES
 
   def read(
@@ -206,7 +206,9 @@ def _joined_samples(png: tf.Tensor) -> tf.Tensor:
     (tf.constant(_HEADER_BYTES), parts),
     parallel_iterations=1,
   )
-  return tf.strings.reduce_join(parts.stack())
+  stream = tf.strings.reduce_join(parts.stack())
+  start = len(alpha_box.ZLIB_HEADER)
+  return alpha_box.ZLIB_HEADER + tf.strings.substr(stream, start, 1 << 30)
 
 
 @tf.function(input_signature=[_COLOUR, _ALPHA], autograph=False)

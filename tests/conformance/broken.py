@@ -22,7 +22,7 @@ _FAULTS_OF_ALPHA = (
   "of another width", "two chunks of samples",
   "no samples", "a chunk before", "no end", "no header", "a wrong checksum",
   "a byte behind", "cut by 1", "a row missing", "a row more",
-  "a last filter of no type",
+  "a last filter of no type", "a smaller window", "an empty block too much",
 )  # fmt: skip
 
 

@@ -16,6 +16,8 @@ const START_BYTES = 41;
 const END_BYTES = 16;
 
 const POLYNOMIAL = 0xedb88320;
+/** The first byte of a zlib stream of the largest window. */
+const ZLIB_START = 0x78;
 /** A zlib stream holds at most as many bytes for each of its own. */
 const MAX_RATIO = 1032;
 /** Inflated at a time: what a bomb gives beyond its limit is bounded. */
@@ -50,7 +52,10 @@ export async function openAlpha(boxes, {height, width}) {
   if (!data) return null;
   const stream = data.subarray(START_BYTES, -END_BYTES);
   const size = height * (width + 1);
-  check(size <= MAX_RATIO * stream.length, BROKEN);
+  check(
+      size <= MAX_RATIO * stream.length && stream.length <= 2 * size + 64 &&
+          stream[0] === ZLIB_START,
+      BROKEN);
   const file = fileOf(stream, height, width);
   check(data.every((byte, i) => byte === file[i]), BROKEN);
   const rows = new Uint8Array(size);
