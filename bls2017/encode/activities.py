@@ -139,10 +139,14 @@ class Chooser:
       costs: float32 [positions, K], from `costs`.
       indices: int16 [positions, L], the symbols.
     """
-    last = self._tables.last_others(indices)
-    lengths = costs + self._of_last[last]
     classes = expected_bits.context_classes(self._tables, indices)
-    lengths += self._context_bits(indices, classes)
+    last = np.empty(len(indices), np.intp)
+    lengths = np.empty_like(costs)
+    for block in blocks.blocks(len(indices), _BLOCK):
+      part = indices[block]
+      last[block] = self._tables.last_others(part)
+      np.add(costs[block], self._of_last[last[block]], out=lengths[block])
+      lengths[block] += self._context_bits(part, [c[block] for c in classes])
     num_lanes = self._num_lanes(lengths, last)
     bounds = lanes.bounds(len(indices), num_lanes)
     first = bounds[:-1]
@@ -177,11 +181,11 @@ class Chooser:
   def _num_lanes(self, lengths: np.ndarray, last: np.ndarray) -> int:
     """How many lanes an image gets; any number is a sound choice."""
     tables, positions = self._tables, len(lengths)
-    totals = lengths + self._activity_lengths[-1]
-    cheapest = totals.argmin(1)
-    bits = float(totals.min(1).sum(dtype="f8"))
-    steps = positions * (1 + tables.contexts)
-    steps += int(self._ends[last, cheapest].sum())
+    bits, steps = 0.0, positions * (1 + tables.contexts)
+    for block in blocks.blocks(positions, _BLOCK):
+      totals = lengths[block] + self._activity_lengths[-1]
+      bits += float(totals.min(1).sum(dtype="f8"))
+      steps += int(self._ends[last[block], totals.argmin(1)].sum())
     affordable = LANE_SHARE * bits / (8 * container.LANE_BYTES)
     wanted = int(min(steps / LANE_STEPS, affordable))
     fewest = lanes.fewest(positions, tables.lane_positions)
