@@ -28,6 +28,7 @@ COMMANDS = {
   "train": "train a model on a folder of photographs",
   "freeze": "make a model directory from a training checkpoint",
   "tune_decoder": "tune the decoder of a model on the symbols of files",
+  "tune_tables": "count the coding tables of a model for your photographs",
   "export": "write a SavedModel for TF Serving, or a site that decodes",
   "evaluate": "compare with JPEG, JPEG 2000 and others: numbers and pictures",
 }

@@ -20,7 +20,9 @@ Contexts and ends (`bls2017.training.contexts`) follow from those symbols.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import itertools
+import logging
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -30,7 +32,7 @@ from bls2017.common import blocks
 from bls2017.encode import quantization
 from bls2017.format import coding_tables
 from bls2017.format.coding_tables import QualityTables
-from bls2017.model import frozen_transforms, model_directory
+from bls2017.model import model_directory
 from bls2017.training import contexts, freezing, table_building
 
 PRIOR_WEIGHT = 20.0
@@ -51,6 +53,8 @@ PATCH_SIZE = 256
 """Side of the middles of photographs to calibrate with."""
 
 _BLOCK = 8192
+
+_log = logging.getLogger(__name__)
 
 
 def calibrate(
@@ -73,13 +77,7 @@ def calibrate(
     )
   if model.tables.num_activities > 1:
     raise errors.ModelError("the tables know several activities already")
-  transforms = frozen_transforms.FrozenTransforms(
-    model.weights, model.config.num_latents
-  )
-  analysis = tf.function(transforms.analysis, autograph=False)
-  latents = np.concatenate([analysis(patch[None]) for patch in patches])
-  follows = np.arange(latents.size // latents.shape[-1]) % latents.shape[2] > 0
-  latents = latents.reshape(-1, latents.shape[-1])
+  latents, follows = _latents(model, 0, patches)
   fitted = []
   chosen = None
   for index in range(len(model.tables)):
@@ -100,6 +98,45 @@ def calibrate(
       tables = with_contexts(tables, latents, follows)
     fitted.append(tables)
   return freezing.with_tables(model, with_qualities(model.tables, fitted))
+
+
+def counted_anew(
+  model: model_directory.FrozenModel,
+  images: Sequence[np.ndarray],
+) -> model_directory.FrozenModel:
+  """A model with the same transforms and gains, and tables that suit images.
+
+  Args:
+    model: The model.
+    images: uint8 [H, W, 3], of any sizes. With those of a few hundred thousand
+      positions (16 x 16 pixels) tables suit other images as well.
+  """
+  fitted: list[QualityTables] = []
+  count = len(model.tables)
+  for _, qualities in itertools.groupby(range(count), model.tables.pair_of):
+    of_pair = list(qualities)
+    latents, follows = _latents(model, of_pair[0], images)
+    for index in of_pair:
+      tables = model.tables.for_quality(index)
+      fitted.append(with_contexts(tables, latents, follows))
+      _log.info("tables of quality %d of %d", index + 1, count)
+  return freezing.with_tables(model, with_qualities(model.tables, fitted))
+
+
+def _latents(
+  model: model_directory.FrozenModel, quality: int, images: Iterable[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+  """Latents of images at a quality, one after the other, by its index.
+
+  Returns:
+    float32 [positions, C], and bool [positions], those whose left neighbour is
+    the one before.
+  """
+  transforms = model.transforms(quality)
+  latents = [transforms.latents(x) for x in images]
+  follows = [np.arange(y[..., 0].size) % y.shape[1] > 0 for y in latents]
+  flat = [y.reshape(-1, y.shape[-1]) for y in latents]
+  return np.concatenate(flat), np.concatenate(follows)
 
 
 def with_contexts(

@@ -312,6 +312,7 @@ _USAGE = (
   ("explode", "explode"),
   ("freeze", "--train_dir"),
   ("tune_decoder --model=x", "--train_glob"),
+  ("tune_tables --model=x --output_dir=y", "--images"),
   ("train", "--train_dir"),
   ("train --num_filters=many", "num_filters"),
   ("train --train-dir=x extra", "extra"),

@@ -7,9 +7,10 @@ import pytest
 
 from bls2017 import codec, errors
 from bls2017.format import coding_tables
+from bls2017.images import writing
 from bls2017.model import model_directory
 from bls2017.training import calibration, freezing
-from tests import conftest
+from tests import commands, conftest
 
 SETS = 3
 
@@ -63,6 +64,54 @@ def test_counted_tables_are_shorter_and_those_of_activities_shorter_still(
   # Symbols of a single set do not depend on its frequencies.
   decoded = [c.decompress(f[0]) for c, f in zip(coders[:2], files)]
   np.testing.assert_array_equal(*decoded)
+
+
+def _shaded(seed):
+  """Much smoother than the photographs that the models know."""
+  y, x = np.mgrid[:96, :144] / 96
+  waves = [np.sin((seed + 2) * x + k * y) for k in range(3)]
+  return (128 + 90 * np.stack(waves, -1)).astype(np.uint8)
+
+
+def _bytes(model, images):
+  coder = codec.Codec(model)
+  return sum(len(coder.compress(x, q)) for x in images for q in (1, 1.5, 2))
+
+
+@pytest.mark.parametrize("kind", range(3))
+def test_tables_counted_anew_suit_other_images_of_the_kind(models, kind):
+  before = models[kind]
+  after = calibration.counted_anew(before, [_shaded(i) for i in range(6)])
+  others = [_shaded(i) for i in (6, 7)]
+  assert _bytes(after, others) < _bytes(before, others)
+  for pair, same in zip(after.pairs, before.pairs):
+    assert pair is same
+  np.testing.assert_array_equal(after.tables.gain, before.tables.gain)
+
+
+def test_the_command_counts_tables_anew(golden_model_dir, tmp_path):
+  for i in range(2):
+    writing.write(_shaded(i), str(tmp_path / f"{i}.png"))
+  (tmp_path / "2.png").write_bytes(b"no image")
+  path = str(tmp_path / "tuned")
+  line = ["tune_tables", f"--model={golden_model_dir}", f"--output_dir={path}"]
+  nothing, done, again = commands.run_several(
+    [
+      [*line, f"--images={tmp_path}/2.png"],
+      [*line, f"--images={tmp_path}"],
+      [*line, f"--images={tmp_path}"],
+    ]
+  )
+  assert nothing.returncode == 3
+  assert b"no image of" in nothing.stderr
+  assert done.returncode == 0, done.stderr.decode()
+  assert "2.png is left out" in done.stderr.decode()
+  tuned = model_directory.load(path)
+  assert f"model {tuned.model_id.hex()}" in done.stdout.decode()
+  x = _shaded(2)
+  decoded = codec.Codec(tuned).decompress(codec.Codec(tuned).compress(x, 1))
+  assert decoded.shape == x.shape
+  assert "exists" in commands.assert_fails(again, 6)
 
 
 def test_tables_of_activities_are_saved_and_loaded(models, tmp_path):
