@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 import re
 import shlex
@@ -13,7 +14,9 @@ import numpy as np
 import pytest
 
 from bls2017.images import metrics, reading, writing
+from bls2017.model import packaged_models
 from tests import commands, images
+from tests.benchmarks import results as results_file
 
 ROOT = pathlib.Path(__file__).parents[1]
 # `pip install .` leaves copies below build/.
@@ -79,6 +82,21 @@ def test_the_map_names_files_that_are_there():
     places = [ROOT / name, ROOT / "bls2017" / name]
     places += [place.with_suffix(".py") for place in places]
     assert any(place.exists() for place in places), name
+
+
+@pytest.mark.parametrize("name", packaged_models.names())
+def test_the_model_card_tells_the_results(name):
+  folder = pathlib.Path(packaged_models.directory(name))
+  results = json.loads((folder / results_file.FILE_NAME).read_text())
+  card = (ROOT / "bls2017" / "pretrained" / "README.md").read_text()
+  assert packaged_models.find(bytes.fromhex(results["model_id"])) == name
+  columns = {"bpp": 3, "psnr_rgb": 2, "psnr_y": 2, "ms_ssim_rgb": 4}
+  columns["ms_ssim_rgb_db"] = 2
+  if name == "ms_ssim":
+    del columns["psnr_rgb"], columns["psnr_y"]
+  for row in results["qualities"]:
+    cells = [f"{row[key]:.{digits}f}" for key, digits in columns.items()]
+    assert f"| {row['quality']:g} | {' | '.join(cells)} |" in card
 
 
 def test_the_package_holds_every_file(tmp_path):
