@@ -39,9 +39,8 @@ _BETA_MINIMUM = 1e-6
 _PEDESTAL = 2.0**-36
 """What tfc adds to a parameter of GDN, of which it stores the root."""
 
-_PHOTOGRAPHS = ("train", "held_out")
-_EXTRA = ("lmbdas", *_PHOTOGRAPHS)
-"""Arrays of the first file that are no weights."""
+_PHOTOGRAPHS = ("photographs/train/", "photographs/held_out/")
+"""What the names of files of photographs begin with, among the arrays."""
 
 
 class TransformCoder(torch.nn.Module):
@@ -230,8 +229,12 @@ def patches(
 
 def train(options: argparse.Namespace) -> None:
   """Trains; saves the average of the weights at each validation."""
-  given = dict(np.load(options.start, allow_pickle=True))
-  lmbdas, *contents = (given.pop(name) for name in _EXTRA)
+  given = dict(np.load(options.start))
+  lmbdas = given.pop("lmbdas")
+  contents = [
+    [given.pop(name) for name in list(given) if name.startswith(kind)]
+    for kind in _PHOTOGRAPHS
+  ]
   device = "cuda" if torch.cuda.is_available() else "cpu"
   torch.manual_seed(options.seed)
   learning, held_out = (
@@ -284,8 +287,9 @@ def train(options: argparse.Namespace) -> None:
     average.update_parameters(model)
 
 
-def _pixels(content: bytes) -> torch.Tensor:
-  with Image.open(io.BytesIO(content)) as image:
+def _pixels(content: np.ndarray) -> torch.Tensor:
+  """The pixels of a file of these bytes: uint8 [3, H, W]."""
+  with Image.open(io.BytesIO(content.tobytes())) as image:
     return torch.tensor(np.asarray(image.convert("RGB"))).permute(2, 0, 1)
 
 
@@ -323,14 +327,12 @@ def start(options: argparse.Namespace) -> None:
   )
   initial_weights.apply(model, options.model, options.wake_reach)
   split = data.split_files(options.train_glob, 0.05)
-  contents = {}
-  for name, paths in zip(_PHOTOGRAPHS, split):
-    contents[name] = np.empty(len(paths), object)
-    for i, path in enumerate(paths):
-      with open(path, "rb") as file:
-        contents[name][i] = file.read()
   arrays = model.get_arrays()
-  np.savez(options.output, lmbdas=model.config.lmbdas, **contents, **arrays)
+  arrays["lmbdas"] = np.array(model.config.lmbdas)
+  for kind, paths in zip(_PHOTOGRAPHS, split):
+    for number, path in enumerate(paths):
+      arrays[f"{kind}{number}"] = np.fromfile(path, np.uint8)
+  np.savez(options.output, **arrays)
 
 
 def finish(options: argparse.Namespace) -> None:
