@@ -22,7 +22,7 @@ import tensorflow as tf
 
 from bls2017 import errors
 from bls2017.common.config import LMBDAS, ModelConfig
-from bls2017.evaluation import grid, plots, rate_distortion
+from bls2017.evaluation import grid, plots, rate_distortion, study_results
 from bls2017.evaluation.study_results import StudyResult
 from bls2017.images import metrics
 from bls2017.training import checkpoints, data
@@ -70,7 +70,7 @@ def run(
   progress: grid.Progress,
   train_images: str | None = None,
   train_dir: str | None = None,
-  steps: int = 3000,
+  steps: int = study_results.STEPS,
 ) -> StudyResult:
   """Answers a question.
 

@@ -15,6 +15,9 @@ from bls2017.evaluation import plots, rate_distortion
 
 STUDIES = ("relaxation", "transforms", "densities")
 
+STEPS = 50_000
+"""Of a small model. After a tenth of them other choices are ahead."""
+
 
 class StudyResult(NamedTuple):
   """One of `STUDIES`: question, and answer in sentences, table and charts."""

@@ -1,9 +1,9 @@
 """What packaged models reach, as a file beside each of them: results.json.
 
-    bls2017 evaluate --images='kodak/*.png' --output_dir=OUT
+    bls2017 evaluate --images='kodak/*.png' --model=psnr --model=ms_ssim ...
     python -m tests.benchmarks.results OUT
 
-Each OUT is an evaluation of one packaged model.
+OUT is the evaluation's --output_dir.
 """
 
 from __future__ import annotations
@@ -29,21 +29,25 @@ _MEASURES = {
 """The columns of each quality, and their digits."""
 
 
-def results(evaluated: dict[str, Any]) -> dict[str, Any]:
-  """What an evaluation says of its learned codec.
+def results(
+  evaluated: dict[str, Any], learned: dict[str, Any]
+) -> dict[str, Any]:
+  """What an evaluation says of a learned codec.
 
   Args:
     evaluated: The content of `summary.json`.
+    learned: The codec's curve in it.
   """
-  (learned,) = (c for c in evaluated["means"] if c["codec"]["model_id"])
-  anchors = evaluated["means"] + evaluated["published"]["curves"]
-  deltas = evaluated["bjontegaard"]["deltas"]
-  of_model = [d for d in deltas if d["test"] == learned["label"]]
-  rates: dict[str, dict[str, float]] = {}
-  for delta in of_model:
-    if delta["bd_rate"] is not None:
-      of_anchor = rates.setdefault(delta["anchor"], {})
-      of_anchor[delta["distortion"]] = round(delta["bd_rate"], 2)
+  curves = evaluated["means"] + evaluated["published"]["curves"]
+  anchors = {
+    c["label"]: c["codec"] for c in curves if not c["codec"].get("model_id")
+  }
+  rates: dict[str, dict[str, float]] = {anchor: {} for anchor in anchors}
+  for delta in evaluated["bjontegaard"]["deltas"]:
+    if delta["test"] == learned["label"] and delta["anchor"] in anchors:
+      if delta["bd_rate"] is not None:
+        rate = round(delta["bd_rate"], 2)
+        rates[delta["anchor"]][delta["distortion"]] = rate
   return {
     "model_id": learned["codec"]["model_id"],
     "data": evaluated["data"],
@@ -55,21 +59,22 @@ def results(evaluated: dict[str, Any]) -> dict[str, Any]:
       for point in learned["points"]
     ],
     "bd_rate_percent": rates,
-    "anchors": {c["label"]: c["codec"] for c in anchors if c["label"] in rates},
+    "anchors": anchors,
   }
 
 
 def main() -> None:
   """Writes the files."""
   parser = argparse.ArgumentParser(description=__doc__)
-  parser.add_argument("directories", nargs="+", metavar="OUT")
-  for directory in parser.parse_args().directories:
-    path = pathlib.Path(directory) / summary.FILE_NAME
-    found = results(json.loads(path.read_text()))
-    name = packaged_models.find(bytes.fromhex(found["model_id"]))
-    path = pathlib.Path(packaged_models.directory(name)) / FILE_NAME
-    config.write_json(str(path), found)
-    print(path)
+  parser.add_argument("directory", metavar="OUT")
+  path = pathlib.Path(parser.parse_args().directory) / summary.FILE_NAME
+  evaluated = json.loads(path.read_text())
+  for curve in evaluated["means"]:
+    if model_id := curve["codec"]["model_id"]:
+      name = packaged_models.find(bytes.fromhex(model_id))
+      path = pathlib.Path(packaged_models.directory(name)) / FILE_NAME
+      config.write_json(str(path), results(evaluated, curve))
+      print(path)
 
 
 if __name__ == "__main__":
