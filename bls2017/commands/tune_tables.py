@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     metavar="GLOB",
     required=True,
     help="the photographs: a pattern, or a folder, whose images at any depth"
-    " are taken; 500 of 500x400 pixels are enough, and take 2 GB",
+    " are taken; a few hundred are enough",
   )
   add(
     "--output_dir",

@@ -20,11 +20,11 @@ from bls2017.model import packaged_models
 FILE_NAME = "results.json"
 
 _MEASURES = {
-  "bpp": 4,
-  "psnr_rgb": 3,
-  "psnr_y": 3,
-  "ms_ssim_rgb": 5,
-  "ms_ssim_rgb_db": 3,
+  "bpp": 5,
+  "psnr_rgb": 4,
+  "psnr_y": 4,
+  "ms_ssim_rgb": 6,
+  "ms_ssim_rgb_db": 4,
 }
 """The columns of each quality, and their digits."""
 
