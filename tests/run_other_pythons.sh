@@ -30,7 +30,7 @@ find_pythons() {
 #   run_tests VENV ARGUMENT...
 run_tests() {
   (cd "$temporary" && "$1/bin/python" -m pytest -p no:cacheprovider -p tests.light \
-    -o addopts= -q -m 'not node and not cc' "${@:2}")
+    -o addopts= -q -m 'not node and not cc and not torch' "${@:2}")
 }
 
 megabytes() { du -sm "$1" | cut -f1; }
