@@ -23,7 +23,7 @@ LEVELS = (
   ("bls2017.decode", "bls2017.encode"),
   ("bls2017.codec",),
   ("bls2017.training", "bls2017.pillow_plugin", "bls2017.many", "export"),
-  ("bls2017.beam", "bls2017.pretrained"),
+  ("bls2017.beam", "bls2017.pretrained.torch_training"),
   ("bls2017.evaluation",),
   ("bls2017.commands",),
   ("bls2017.__main__",),
