@@ -313,10 +313,12 @@ def _validate(
 def start(options: argparse.Namespace) -> None:
   """Writes a packaged pair for other lambdas, and the photographs."""
   from bls2017.model import model_directory
-  from bls2017.training import data, initial_weights
+  from bls2017.training import data, initial_weights, train_config
   from bls2017.training import model as model_lib
 
   packaged = model_directory.load(options.model).config
+  if packaged.distortion != "mse":
+    raise SystemExit("only models for the squared error can be trained here")
   model = model_lib.BLS2017Model(
     dataclasses.replace(
       packaged,
@@ -326,7 +328,8 @@ def start(options: argparse.Namespace) -> None:
     )
   )
   initial_weights.apply(model, options.model, options.wake_reach)
-  split = data.split_files(options.train_glob, 0.05)
+  fraction = train_config.TrainConfig.validation_fraction
+  split = data.split_files(options.train_glob, fraction)
   arrays = model.get_arrays()
   arrays["lmbdas"] = np.array(model.config.lmbdas)
   for kind, paths in zip(_PHOTOGRAPHS, split):
