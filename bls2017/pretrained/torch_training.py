@@ -23,6 +23,7 @@ import io
 import math
 import os
 from collections.abc import Iterator, Mapping
+from typing import cast
 
 import numpy as np
 import torch
@@ -49,6 +50,8 @@ class TransformCoder(torch.nn.Module):
   Kernels are coefficients in the DCT basis, GDN's parameters roots, gains
   logarithms.
   """
+
+  lmbda: torch.Tensor
 
   def __init__(self, arrays: Mapping[str, np.ndarray], lmbdas: np.ndarray):
     """Takes named arrays, as `BLS2017Model.get_arrays` has them."""
@@ -247,6 +250,7 @@ def train(options: argparse.Namespace) -> None:
   average = torch.optim.swa_utils.AveragedModel(
     model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.9995)
   )
+  averaged = cast(TransformCoder, average.module)
   priors = {id(v) for v in model.prior_variables()}
   optimizer = torch.optim.Adam(
     [
@@ -263,9 +267,8 @@ def train(options: argparse.Namespace) -> None:
   for step in range(options.steps + 1):
     is_last = step == options.steps
     if step % options.validation_steps == 0 or is_last:
-      _validate(average.module, held_out, options.patch_size, step)
-      arrays = average.module.arrays()
-      np.savez(options.output, lmbdas=lmbdas, step=step, **arrays)
+      _validate(averaged, held_out, options.patch_size, step)
+      np.savez(options.output, lmbdas=lmbdas, step=step, **averaged.arrays())
     if is_last:
       return
     warmup = min(1, (step + 1) / options.warmup_steps)
