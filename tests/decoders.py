@@ -16,7 +16,6 @@ import numpy as np
 from bls2017 import codec as codec_lib
 from bls2017 import decode, errors
 from bls2017.common import packages
-from bls2017.format import lanes
 from bls2017.model import model_directory
 from tests import forging
 from tests.bls2017.format import reference_coder
@@ -64,12 +63,12 @@ def reference(model: model_directory.FrozenModel, max_pixels: int) -> Decoder:
     except errors.CodecError as e:
       return Outcome(type(e).__name__)
     rows = reference_coder.decode_rows(
-      forging.parts(file).streams, file.header.positions, file.tables
+      forging.parts(file).streams, file.header.shape, file.tables
     )
     if rows is None:
       return Outcome("BitstreamError")
-    shape = lanes.latent_shape(file.header.height, file.header.width)
-    return Outcome("", file.tables.symbols(rows).reshape(*shape, -1))
+    symbols = file.tables.symbols(rows).reshape(*file.header.shape, -1)
+    return Outcome("", symbols)
 
   return decoded
 

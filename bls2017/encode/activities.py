@@ -2,11 +2,12 @@
 
 The encoder is free to choose: every activity decodes to the same symbols. It
 takes the activities that cost the fewest bits, with those of the activities
-themselves. As the cost of an activity depends on the one before it in the lane,
-this is a shortest path, found for all lanes at once (Viterbi 1967).
+themselves. As the cost of an activity depends on the one to the left, this is a
+shortest path, found for all lanes at once (Viterbi 1967): first in the even
+lines, then in the odd lines, whose surroundings are known then.
 
-A kind is taken to cost what its activity costs after the one before, and what
-its end costs where a lane begins; the tables of kinds say nearly the same.
+A kind is taken to cost what its activity and its end cost; the tables of kinds
+say nearly the same.
 
 Lanes are as many as give each `LANE_STEPS` table indices, unless that costs
 more than `LANE_SHARE` of the file.
@@ -72,17 +73,16 @@ class Chooser:
     lengths = tables.code_lengths.astype(np.float32).T
     zeros = lengths[tables.starts + tables.zeros[x:]]
     self._extra_lengths = lengths - np.repeat(zeros, tables.sizes[x:], 0)
-    kinds = tables.kind_lengths.astype(np.float32)
-    self._activity_lengths = activity_lengths(tables.kind_cdf, kinds.shape[1])
     # By the last symbol that is not 0, and the activity.
     last = np.arange(len(zeros) + 1)[:, None, None]
-    self._numbers = (tables.ends < last).sum(2)
-    sets = np.arange(kinds.shape[1])
-    self._ends = tables.ends[sets, self._numbers].astype(np.int64)
-    of_ends = kinds[-1, sets, self._numbers] - self._activity_lengths[-1]
+    numbers = (tables.ends < last).sum(2)
+    sets = np.arange(tables.num_activities)
+    self._ends = tables.ends[sets, numbers].astype(np.int64)
+    of_ends = coding_tables.code_lengths(tables.end_cdf).astype(np.float32)
     sums = np.cumsum(np.pad(zeros, ((1, 0), (0, 0))), axis=0)
-    self._of_last = sums[self._ends, sets] + of_ends
+    self._of_last = sums[self._ends, sets] + of_ends[sets, numbers]
     self._of_contexts = tables.context_lengths.astype(np.float32)
+    self._transitions = _transitions(tables.activity_lengths)
 
   def costs(self, indices: np.ndarray) -> np.ndarray:
     """What other channels' symbols cost more than zeros, with each set.
@@ -132,47 +132,47 @@ class Chooser:
       extra[positions[firsts]] = np.add.reduceat(lengths, firsts)
     return extra
 
-  def choose(self, costs: np.ndarray, indices: np.ndarray) -> Choice:
+  def choose(
+    self, costs: np.ndarray, indices: np.ndarray, shape: tuple[int, int]
+  ) -> Choice:
     """The activities that cost the fewest bits in all.
 
     Args:
       costs: float32 [positions, K], from `costs`.
       indices: int16 [positions, L], the symbols.
+      shape: Positions along both sides.
     """
-    classes = expected_bits.context_classes(self._tables, indices)
+    tables = self._tables
+    near = lanes.neighbours(*shape)
+    contexts = expected_bits.contexts(tables, indices, near)
     last = np.empty(len(indices), np.intp)
     lengths = np.empty_like(costs)
     for block in blocks.blocks(len(indices), _BLOCK):
       part = indices[block]
-      last[block] = self._tables.last_others(part)
+      last[block] = tables.last_others(part)
       np.add(costs[block], self._of_last[last[block]], out=lengths[block])
-      lengths[block] += self._context_bits(part, [c[block] for c in classes])
+      lengths[block] += self._context_bits(part, [c[block] for c in contexts])
     num_lanes = self._num_lanes(lengths, last)
-    bounds = lanes.bounds(len(indices), num_lanes)
-    first = bounds[:-1]
-    inner = [of_channel[first] for of_channel in classes]
-    begins = [np.full(num_lanes, self._tables.context_tables.shape[2] - 1)]
-    begins *= len(classes)
-    lengths[first] += self._context_bits(indices[first], begins)
-    lengths[first] -= self._context_bits(indices[first], inner)
-    chosen = self._cheapest(lengths, bounds)
-    before = np.roll(chosen, 1)
-    before[first] = self._tables.num_activities
-    places = np.arange(len(chosen))
-    numbers = self._numbers[last, chosen]
-    bits = lengths[places, chosen].sum(dtype="f8")
-    kinds = self._tables.kind_lengths
-    bits += kinds[before, chosen, numbers].sum()
-    counted = kinds[-1, chosen, numbers] - self._activity_lengths[-1, chosen]
-    return Choice(chosen, num_lanes, float(bits - counted.sum()))
+    if num_lanes > 1:
+      near = lanes.neighbours(*shape, num_lanes)
+      cut = expected_bits.contexts(tables, indices, near)
+      changed = np.flatnonzero(
+        np.any([a != b for a, b in zip(contexts, cut)], axis=0)
+      )
+      of_changed = indices[changed]
+      for found, sign in ((cut, 1), (contexts, -1)):
+        bits = self._context_bits(of_changed, [c[changed] for c in found])
+        lengths[changed] += sign * bits
+    chosen, total = self._cheapest(lengths, near, shape, num_lanes)
+    return Choice(chosen, num_lanes, total)
 
   def _context_bits(
-    self, indices: np.ndarray, classes: list[np.ndarray]
+    self, indices: np.ndarray, contexts: list[np.ndarray]
   ) -> np.ndarray:
     """Bits of the context channels' symbols: float32 [positions, K]."""
     tables = self._tables
     bits = np.zeros((len(indices), tables.num_activities), np.float32)
-    for channel, of_channel in enumerate(classes):
+    for channel, of_channel in enumerate(contexts):
       starts = tables.context_starts[channel].T[of_channel]  # [positions, K]
       entries = starts + indices[:, channel, None]
       bits += np.take(self._of_contexts, entries)
@@ -182,8 +182,9 @@ class Chooser:
     """How many lanes an image gets; any number is a sound choice."""
     tables, positions = self._tables, len(lengths)
     bits, steps = 0.0, positions * (1 + tables.contexts)
+    anywhere = tables.activity_lengths[-1, -1]
     for block in blocks.blocks(positions, _BLOCK):
-      totals = lengths[block] + self._activity_lengths[-1]
+      totals = lengths[block] + anywhere
       bits += float(totals.min(1).sum(dtype="f8"))
       steps += int(self._ends[last[block], totals.argmin(1)].sum())
     affordable = LANE_SHARE * bits / (8 * container.LANE_BYTES)
@@ -191,64 +192,97 @@ class Chooser:
     fewest = lanes.fewest(positions, tables.lane_positions)
     return min(max(wanted, fewest, 1), positions)
 
-  def _cheapest(self, lengths: np.ndarray, bounds: np.ndarray) -> np.ndarray:
-    """The cheapest activities, int [positions], of lanes that begin at bounds.
+  def _cheapest(
+    self,
+    lengths: np.ndarray,
+    near: lanes.Neighbours,
+    shape: tuple[int, int],
+    num_lanes: int,
+  ) -> tuple[np.ndarray, float]:
+    """The cheapest activities, int [positions], and their bits with all else.
 
     Args:
       lengths: float32 [positions, K], bits of the symbols.
-      bounds: int64 [lanes + 1].
+      near: The neighbours of each position.
+      shape: Positions along both sides.
+      num_lanes: How many lanes there are.
     """
+    tables = self._tables
     positions, activities = lengths.shape
-    if activities == 1:
-      return np.zeros(positions, np.intp)
-    chosen = np.empty(positions, np.intp)
-    for group in blocks.blocks(len(bounds) - 1, _LANES):
-      first, end = bounds[:-1][group], bounds[1:][group]
-      places = first[:, None] + np.arange((end - first).max())
-      spare = places >= end[:, None]
-      part = lengths[np.minimum(places, positions - 1)].transpose(1, 2, 0)
-      paths = _cheapest_paths(part, self._activity_lengths, spare.T)
-      chosen[places[~spare]] = paths.T[~spare]
-    return chosen
+    chosen = np.zeros(positions, np.intp)
+    around = np.full(positions, len(tables.activity_tables) - 1, np.intp)
+    for of_pass in lanes.passes(*shape):
+      if activities == 1 or not len(of_pass):
+        continue
+      if of_pass[0]:  # It is the second one.
+        around[near.later] = tables.surroundings[
+          chosen[near.above], chosen[near.below]
+        ]
+      bounds = lanes.bounds(len(of_pass), num_lanes)
+      for group in blocks.blocks(num_lanes, _LANES):
+        first, end = bounds[:-1][group], bounds[1:][group]
+        places = first[:, None] + np.arange((end - first).max())
+        spare = places >= end[:, None]
+        part = of_pass[np.minimum(places, len(of_pass) - 1)]
+        paths = _cheapest_paths(
+          lengths[part].swapaxes(0, 1),
+          (2 * around[part] + (near.left[part] == positions)).T,
+          self._transitions,
+          spare.T,
+        )
+        chosen[part[~spare]] = paths.T[~spare]
+    before = np.append(chosen, activities)[near.left]
+    bits = tables.activity_lengths[around, before, chosen].sum(dtype="f8")
+    bits += lengths[np.arange(positions), chosen].sum(dtype="f8")
+    return chosen, float(bits)
 
 
-def activity_lengths(kind_cdf: np.ndarray, activities: int) -> np.ndarray:
-  """Bits of activities, of whatever end: float32 [K + 1, K].
+def _transitions(activity_lengths: np.ndarray) -> np.ndarray:
+  """Bits of activities after each other one: float32 [K, 2 (V + 1), K].
+
+  The first axis is that of the activity to the left. There are two for each of
+  the surroundings: number 2 v knows that activity, number 2 v + 1 costs as much
+  after any.
 
   Args:
-    kind_cdf: uint16 [K + 1, K G], from `coding_tables.QualityTables`.
-    activities: K.
+    activity_lengths: As in `coding_tables.QualityTables`.
   """
-  ends = kind_cdf.shape[1] // activities
-  return coding_tables.code_lengths(kind_cdf[:, ::ends]).astype(np.float32)
+  after, alone = activity_lengths[:, :-1], activity_lengths[:, -1:]
+  both = np.stack([after, np.broadcast_to(alone, after.shape)], 1)
+  both = both.reshape(-1, *after.shape[1:]).swapaxes(0, 1)
+  return np.ascontiguousarray(both)
 
 
 def _cheapest_paths(
-  cost: np.ndarray, lengths: np.ndarray, spare: np.ndarray
+  cost: np.ndarray,
+  numbers: np.ndarray,
+  transitions: np.ndarray,
+  spare: np.ndarray,
 ) -> np.ndarray:
   """The cheapest activities of lanes.
 
   Args:
-    cost: float32 [positions of a lane, K, lanes], bits of the symbols.
-    lengths: float32 [K + 1, K], bits of each activity after each other one, and
-      at last at the beginning of a lane.
+    cost: float32 [positions of a lane, lanes, K], bits of the symbols.
+    numbers: int [positions of a lane, lanes], the transition to each position;
+      first ones do not know the left.
+    transitions: From `_transitions`.
     spare: bool [positions of a lane, lanes], what fills up a shorter lane: at
       most its last position.
 
   Returns:
     int [positions of a lane, lanes].
   """
-  follows, begins = lengths[:-1], lengths[-1]
-  # The least that leads to each activity; lanes stand side by side in memory.
+  # The least that leads to each activity.
   totals = np.empty(cost.shape, np.float32)
-  totals[0] = begins[:, None] + cost[0]
-  for before, here, symbols in zip(totals, totals[1:], cost[1:]):
-    ways = before[:, None] + follows[:, :, None]  # [from, to, lanes]
-    np.add(ways.min(0), symbols, out=here)
-  path = np.empty((len(cost), cost.shape[2]), np.intp)
-  path[-1] = totals[-1].argmin(0)
+  totals[0] = transitions[0, numbers[0]] + cost[0]
+  for t in range(1, len(cost)):
+    ways = np.take(transitions, numbers[t], axis=1)  # [from, lanes, to]
+    ways += totals[t - 1].T[:, :, None]
+    np.add(ways.min(0), cost[t], out=totals[t])
+  path = np.empty(cost.shape[:2], np.intp)
+  path[-1] = totals[-1].argmin(1)
   for t in range(len(cost) - 1, 0, -1):
-    leads = follows.T[path[t]]
+    leads = transitions[:, numbers[t], path[t]].T
     leads[spare[t]] = 0
-    path[t - 1] = (totals[t - 1].T + leads).argmin(1)
+    path[t - 1] = (totals[t - 1] + leads).argmin(1)
   return path

@@ -90,7 +90,10 @@ class AnalysedImage:
       strength: The weight of a bit, beyond that of the image.
     """
     quantized = self._quantizer(quality_index).quantize_latents(
-      self.latents(quality_index), self.strength + strength, optimised=True
+      self.latents(quality_index),
+      self.shape,
+      self.strength + strength,
+      optimised=True,
     )
     return Candidate(quality_index, *quantized)
 
@@ -101,7 +104,7 @@ class AnalysedImage:
       quality_index: Index of the quality.
       symbols: float32 [positions, C], whole numbers inside the tables.
     """
-    quantized = self._quantizer(quality_index).quantize(symbols)
+    quantized = self._quantizer(quality_index).quantize(symbols, self.shape)
     return Candidate(quality_index, *quantized)
 
   def _quantizer(self, quality_index: int) -> quantization.Quantizer:

@@ -39,7 +39,7 @@ import numpy as np
 from bls2017 import errors
 from bls2017.common import blocks
 from bls2017.encode import activities, expected_bits
-from bls2017.format import coding_tables
+from bls2017.format import coding_tables, lanes
 
 _BLOCK = 256
 """Positions that are quantized at once."""
@@ -109,6 +109,7 @@ class Quantizer:
   def quantize(
     self,
     scaled: np.ndarray,
+    shape: tuple[int, int],
     strength: float | np.ndarray = 0.0,
     optimised: bool = False,
   ) -> Quantized:
@@ -116,6 +117,7 @@ class Quantizer:
 
     Args:
       scaled: float32 [positions, C], from the method `scaled`.
+      shape: Positions along both sides of the image.
       strength: The weight of a bit against half a squared error, a number for
         all positions or float32 [positions]. 0 is plain rounding. With a weight
         for each position, symbols beyond the two neighbours are tried as well.
@@ -124,20 +126,24 @@ class Quantizer:
     Raises:
       errors.ModelError: if a latent is not finite.
     """
-    return self._quantize(scaled, strength, optimised, lambda block: block)
+    return self._quantize(
+      scaled, shape, strength, optimised, lambda block: block
+    )
 
   def quantize_latents(
     self,
     latents: np.ndarray,
+    shape: tuple[int, int],
     strength: float | np.ndarray = 0.0,
     optimised: bool = False,
   ) -> Quantized:
     """Quantizes as `quantize` does, but takes latents and scales them."""
-    return self._quantize(latents, strength, optimised, self.scaled)
+    return self._quantize(latents, shape, strength, optimised, self.scaled)
 
   def _quantize(
     self,
     values: np.ndarray,
+    shape: tuple[int, int],
     strength: float | np.ndarray,
     optimised: bool,
     scale: Callable[[np.ndarray], np.ndarray],
@@ -151,14 +157,17 @@ class Quantizer:
       indices[block], outside = self._rounded(scale(values[block]), optimised)
       clipped += outside
     costs = self._chooser.costs(indices)
-    choice = self._chooser.choose(costs, indices)
+    choice = self._chooser.choose(costs, indices, shape)
     if strength.any() or optimised:
-      costs_of = self._costs(strength, optimised, choice.activities, indices)
+      known = expected_bits.contexts(
+        self._tables, indices, lanes.neighbours(*shape)
+      )
+      costs_of = self._costs(strength, optimised, choice.activities, known)
       for block in blocks.blocks(len(values), _BLOCK):
         cheaper = self._weighed(scale(values[block]), costs_of(block))
         self._chooser.change(costs[block], indices[block], cheaper)
         indices[block] = cheaper
-      choice = self._chooser.choose(costs, indices)
+      choice = self._chooser.choose(costs, indices, shape)
     rows[:, 0] = choice.activities
     return Quantized(rows, choice.bits, choice.num_lanes, clipped)
 
@@ -190,7 +199,7 @@ class Quantizer:
     strength: np.ndarray,
     optimised: bool,
     chosen: np.ndarray,
-    rounded: np.ndarray,
+    contexts: list[np.ndarray],
   ) -> Callable[[slice], _Costs]:
     """Gives the costs of the steps from symbol to symbol in a block."""
     steps = self._bends if optimised else np.zeros_like(self._bends)
@@ -199,12 +208,11 @@ class Quantizer:
       strengths = strength[:, None]
     else:
       steps = steps + strength * self._increases
-    classes = expected_bits.context_classes(self._tables, rounded)
 
     def of_block(block: slice) -> _Costs:
       part = None if strengths is None else strengths[block]
       starts = expected_bits.table_starts(
-        self._tables, chosen[block], [c[block] for c in classes]
+        self._tables, chosen[block], [c[block] for c in contexts]
       )
       return _Costs(steps, self._increases, part, starts)
 

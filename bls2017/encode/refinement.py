@@ -322,14 +322,15 @@ class _Work:
     tables, step = self.tables, lanes.DOWNSAMPLING
     indices = (self.best - tables.minimum)[..., tables.live].astype(np.int16)
     indices = indices.reshape(-1, indices.shape[2])
-    chosen = self._chooser.choose(self._chooser.costs(indices), indices)
+    shape = self.image.shape
+    chosen = self._chooser.choose(self._chooser.costs(indices), indices, shape)
     # Symbols of dead channels cost nothing.
     nothing = tables.cdf.size + tables.context_cdf.size
     starts = np.full(self.best.shape, nothing, np.int32)
     starts[..., tables.live] = expected_bits.table_starts(
       tables,
       chosen.activities,
-      expected_bits.context_classes(tables, indices),
+      expected_bits.contexts(tables, indices, lanes.neighbours(*shape)),
     ).reshape(*starts.shape[:2], -1)
     rows, columns = (slice(step * j.start, step * j.stop) for j in area.judged)
     x = self.image.pixels[rows, columns].astype(np.float32)

@@ -17,12 +17,13 @@ activity, and its symbols are coded with that set. The sets share each channel's
 range of symbols, so that symbols do not depend on activities.
 
 Live channels are coded in an order of the quality's own. The first of them,
-the context channels, know what their symbol was at the position before in the
-lane: it falls into a class, and activity and class choose the table. Of the
-others, which hold more and more zeros, a position codes only the first ones; an
-activity has a few such ends to choose from. Activity and end together are the
-kind of a position. It is coded with a table that the activity of the position
-before it in the lane chooses.
+the context channels, know symbols of the same channel at neighbours (`lanes`):
+these fall into classes, two classes make a context, and activity and context
+choose the table. Of the others, which hold more and more zeros, a position
+codes only the first ones; an activity has a few such ends to choose from.
+Activity and end together are the kind of a position. The activities of
+neighbours choose its table: that to the left, and those above and below, which
+make its surroundings.
 
 Tables are made once, when a model is frozen (`bls2017.training`). They are
 never rebuilt from floating point when a file is decoded: another processor
@@ -75,16 +76,20 @@ class QualityTables:
       are the context channels.
     ends: uint16 [K, G], how many of the L - X others a position may code, for
       each activity; rising until all are coded.
-    kind_cdf: uint16 [K + 1, K G], the cumulative frequencies of the kinds,
-      activity * G + number of the end, for each activity of the position
-      before, and for the first position of a lane. The end of a table, 65536,
-      is left out.
-    cdf: uint16 [K, S], likewise, for each activity and, one after the other,
-      each symbol of each other channel. S symbols in all.
+    end_cdf: uint16 [K, G], the cumulative frequencies of the ends of each
+      activity. The end of a table, 65536, is left out.
+    activity_cdf: uint16 [T, K], likewise, T tables of the activities.
+    activity_tables: uint8 [V + 1, K + 1], the number of the table for each of
+      the surroundings and each activity to the left; V stands for the first
+      pass, K for no position to the left.
+    surroundings: uint8 [K, K], those that the activities above and below make.
+    cdf: uint16 [K, S], for each activity and, one after the other, each symbol
+      of each other channel. S symbols in all.
     context_cdf: uint16 [E], the tables of the context channels.
-    context_tables: uint8 [X, K, N + 1], the number of a context channel's table
-      for each activity and class; N is the class of the first position of a
-      lane.
+    context_tables: uint8 [X, K, J], the number of a context channel's table for
+      each activity and context.
+    contexts_of: uint8 [2, X, N + 1, N + 1], the context that two classes make
+      in each pass: that to the left, and another one. N stands for none.
     context_classes: uint8 [sizes of the context channels], the class of each
       symbol of each of them.
     lane_positions: The most positions of a lane.
@@ -97,10 +102,14 @@ class QualityTables:
   maximum: np.ndarray
   live: np.ndarray
   ends: np.ndarray
-  kind_cdf: np.ndarray
+  end_cdf: np.ndarray
+  activity_cdf: np.ndarray
+  activity_tables: np.ndarray
+  surroundings: np.ndarray
   cdf: np.ndarray
   context_cdf: np.ndarray
   context_tables: np.ndarray
+  contexts_of: np.ndarray
   context_classes: np.ndarray
   lane_positions: int
 
@@ -205,7 +214,7 @@ class QualityTables:
 
   @functools.cached_property
   def context_starts(self) -> np.ndarray:
-    """int32 [X, K, N + 1]: where a table begins in `context_cdf`."""
+    """int32 [X, K, J]: where a table begins in `context_cdf`."""
     sizes = self.sizes[: self.contexts]
     numbers = self.context_tables.astype(np.int32)
     entries = sizes * table_counts(numbers)
@@ -230,9 +239,25 @@ class QualityTables:
     return code_lengths(self.context_cdf[None])[0]
 
   @functools.cached_property
-  def kind_lengths(self) -> np.ndarray:
-    """float64 [K + 1, K, G]: bits of each kind."""
-    return code_lengths(self.kind_cdf).reshape(-1, *self.ends.shape)
+  def activity_lengths(self) -> np.ndarray:
+    """float32 [V + 1, K + 1, K]: bits of activities among their neighbours."""
+    lengths = code_lengths(self.activity_cdf).astype(np.float32)
+    return lengths[self.activity_tables]
+
+  @functools.cached_property
+  def kind_cdf(self) -> np.ndarray:
+    """uint16 [T, K G]: the tables of the kinds, activity * G + end's number.
+
+    A kind has the product of both frequencies, rounded down, and 1 more; the
+    first of the largest ones takes what their sum lacks.
+    """
+    of_ends = frequencies(self.end_cdf).astype(np.int64)
+    of_activities = frequencies(self.activity_cdf)
+    products = of_activities[:, :, None] * of_ends
+    of_kinds = 1 + (products.reshape(len(products), -1) >> PRECISION)
+    tables = np.arange(len(of_kinds))
+    of_kinds[tables, of_kinds.argmax(1)] += TOTAL - of_kinds.sum(1)
+    return (np.cumsum(of_kinds, 1) - of_kinds).astype(np.uint16)
 
 
 def last_counted(counted: np.ndarray) -> np.ndarray:
@@ -267,6 +292,15 @@ def upper_ends(cdf: np.ndarray) -> np.ndarray:
   return np.where(ends == 0, TOTAL, ends)
 
 
+def frequencies(cdf: np.ndarray) -> np.ndarray:
+  """The frequency of each symbol: int32, shaped as `cdf`.
+
+  Args:
+    cdf: As for `upper_ends`.
+  """
+  return upper_ends(cdf) - cdf
+
+
 def code_lengths(cdf: np.ndarray) -> np.ndarray:
   """Bits of each symbol, float64, shaped as `cdf`.
 
@@ -275,7 +309,7 @@ def code_lengths(cdf: np.ndarray) -> np.ndarray:
   Args:
     cdf: As for `upper_ends`.
   """
-  return rounded_lengths(PRECISION - np.log2(upper_ends(cdf) - cdf))
+  return rounded_lengths(PRECISION - np.log2(frequencies(cdf)))
 
 
 def rounded_lengths(bits: np.ndarray) -> np.ndarray:
@@ -288,14 +322,22 @@ class Frequencies(NamedTuple):
 
   Attributes:
     cdf: uint16 [K, S].
+    activity_cdf: uint16 [T, K].
+    activity_tables: uint8 [V + 1, K + 1].
+    surroundings: uint8 [K, K].
     context_cdf: uint16 [E].
-    context_tables: uint8 [X, K, N + 1].
+    context_tables: uint8 [X, K, J].
+    contexts_of: uint8 [2, X, N + 1, N + 1].
     context_classes: uint8 [sizes of the context channels].
   """
 
   cdf: np.ndarray
+  activity_cdf: np.ndarray
+  activity_tables: np.ndarray
+  surroundings: np.ndarray
   context_cdf: np.ndarray
   context_tables: np.ndarray
+  contexts_of: np.ndarray
   context_classes: np.ndarray
 
 
@@ -321,8 +363,7 @@ def packed(cdf: np.ndarray) -> np.ndarray:
     uint8 [...].
   """
   flat = cdf.reshape(-1, max(cdf.shape[-1], 1))
-  frequencies = upper_ends(flat) - flat
-  stored = np.searchsorted(_STORED, frequencies, "right") - 1
+  stored = np.searchsorted(_STORED, frequencies(flat), "right") - 1
   return stored.astype(np.uint8).reshape(cdf.shape)
 
 
@@ -345,20 +386,20 @@ def unpacked(stored: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     raise errors.ModelError("the coding tables are damaged")
   if not stored.size:
     return np.zeros(stored.shape, np.uint16)
-  frequencies = _STORED[stored.reshape(-1, stored.shape[-1])]
+  counts = _STORED[stored.reshape(-1, stored.shape[-1])]
   starts = np.cumsum(sizes) - sizes
-  largest = np.maximum.reduceat(frequencies, starts, axis=1)
-  places = np.arange(frequencies.shape[1])
-  is_largest = frequencies == np.repeat(largest, sizes, axis=1)
+  largest = np.maximum.reduceat(counts, starts, axis=1)
+  places = np.arange(counts.shape[1])
+  is_largest = counts == np.repeat(largest, sizes, axis=1)
   first = np.minimum.reduceat(
     np.where(is_largest, places, len(places)), starts, axis=1
   )
-  sums = np.add.reduceat(frequencies, starts, axis=1)
-  frequencies[np.arange(len(first))[:, None], first] += TOTAL - sums
-  if frequencies.min() < 1 or sums.max() > TOTAL:
+  sums = np.add.reduceat(counts, starts, axis=1)
+  counts[np.arange(len(first))[:, None], first] += TOTAL - sums
+  if counts.min() < 1 or sums.max() > TOTAL:
     raise errors.ModelError("the coding tables are damaged")
   # Whole tables are a multiple of 2**16.
-  cdf = np.cumsum(frequencies, axis=1) - frequencies
+  cdf = np.cumsum(counts, axis=1) - counts
   return cdf.astype(np.uint16).reshape(stored.shape)
 
 
@@ -374,7 +415,7 @@ class CodingTables:
     size: uint16 [Q, C], symbols of each table.
     order: uint16 [Q, C], all channels; the live ones are coded in this order.
     ends: uint16 [Q, K, G].
-    kind_cdf: uint16 [Q, K + 1, K G].
+    end_cdf: uint16 [Q, K, G].
     lane_positions: uint16 [Q], the most positions of a lane.
     pair: uint8 [Q], the pair of transforms of each quality, from 0 on, never
       falling.
@@ -389,7 +430,7 @@ class CodingTables:
   size: np.ndarray
   order: np.ndarray
   ends: np.ndarray
-  kind_cdf: np.ndarray
+  end_cdf: np.ndarray
   lane_positions: np.ndarray
   pair: np.ndarray
   frequencies: Sequence[Frequencies]
@@ -428,7 +469,7 @@ class CodingTables:
         for name in ("lane_positions", "pair")
       )
       and len(self.frequencies) == len(self)
-      and self._kinds_are_sound()
+      and self._ends_are_sound()
       and bool(np.all(np.sort(self.order, 1) == np.arange(shape[1])))
       and all(
         np.all(np.isfinite(a))
@@ -442,19 +483,17 @@ class CodingTables:
     if not sound:
       raise errors.ModelError("the coding tables are damaged")
 
-  def _kinds_are_sound(self) -> bool:
+  def _ends_are_sound(self) -> bool:
     if self.ends.ndim != 3:
       return False
     qualities, k, g = self.ends.shape
-    cdf = self.kind_cdf
     return bool(
       qualities == len(self)
-      and cdf.shape == (qualities, k + 1, k * g)
+      and self.end_cdf.shape == self.ends.shape
       and 1 <= k <= MAX_ACTIVITIES
       and 1 <= g <= MAX_ENDS
       and np.all(np.diff(self.ends.astype(np.int32)) >= 0)
-      and np.all(cdf[..., 0] == 0)
-      and np.all(np.diff(cdf.astype(np.int32)) > 0)
+      and _rises(self.end_cdf.reshape(-1, g), np.array([g]))
     )
 
   def for_quality(self, index: int) -> QualityTables:
@@ -474,7 +513,7 @@ class CodingTables:
       maximum=minimum + size - 1,
       live=order[size[order] > 1],
       ends=self.ends[index],
-      kind_cdf=self.kind_cdf[index],
+      end_cdf=self.end_cdf[index],
       **self.frequencies[index]._asdict(),
       lane_positions=int(self.lane_positions[index]),
     )
@@ -493,22 +532,35 @@ class CodingTables:
 
 def _is_sound(tables: QualityTables) -> bool:
   """True if the frequencies fit the other arrays, and tables rise."""
-  x = tables.contexts
+  x, sets = tables.contexts, tables.num_activities
   others, of_contexts = tables.sizes[x:], tables.sizes[:x]
+  if tables.contexts_of.ndim != 4 or tables.contexts_of.shape[-1] < 1:
+    return False
+  classes = tables.contexts_of.shape[-1]
   if (
     x > len(tables.live)
-    or tables.context_tables.shape[1:2] != (tables.num_activities,)
+    or tables.activity_cdf.shape[1:] != (sets,)
+    or tables.activity_tables.shape[1:] != (sets + 1,)
+    or len(tables.activity_tables) < 2
+    or tables.activity_tables.max() >= len(tables.activity_cdf)
+    or tables.surroundings.shape != (sets, sets)
+    or tables.surroundings.max() >= len(tables.activity_tables) - 1
+    or tables.context_tables.shape[1:2] != (sets,)
     or tables.context_tables.ndim != 3
+    or tables.contexts_of.shape != (2, x, classes, classes)
+    or np.any(tables.contexts_of >= tables.context_tables.shape[2])
     or tables.context_classes.shape != (of_contexts.sum(),)
-    or np.any(tables.context_classes >= tables.context_tables.shape[2] - 1)
-    or tables.cdf.shape != (tables.num_activities, others.sum())
+    or np.any(tables.context_classes >= classes - 1)
+    or tables.cdf.shape != (sets, others.sum())
     or np.any(tables.ends[:, -1] != len(others))
     or np.any((tables.zeros < 0) | (tables.zeros >= tables.sizes))
   ):
     return False
   counts = table_counts(tables.context_tables)
-  return _rises(tables.cdf, others) and _rises(
-    tables.context_cdf[None], np.repeat(of_contexts, counts)
+  return (
+    _rises(tables.cdf, others)
+    and _rises(tables.activity_cdf, np.array([sets]))
+    and _rises(tables.context_cdf[None], np.repeat(of_contexts, counts))
   )
 
 

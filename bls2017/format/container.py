@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
+import math
 import struct
 from collections.abc import Sequence
 
@@ -20,7 +21,7 @@ from bls2017 import errors
 from bls2017.format import alpha_box, coding_tables, lanes, range_coder
 
 MAGIC = b"\x89BLS"
-VERSION = 4
+VERSION = 5
 """Of the format; files of another version are not read."""
 
 MAX_SIDE = 0xFFFF
@@ -90,10 +91,14 @@ class Header:
   model_id: bytes
 
   @property
+  def shape(self) -> tuple[int, int]:
+    """Positions of the latents along both sides."""
+    return lanes.latent_shape(self.height, self.width)
+
+  @property
   def positions(self) -> int:
     """Positions of the latents."""
-    h, w = lanes.latent_shape(self.height, self.width)
-    return h * w
+    return math.prod(self.shape)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,7 +150,7 @@ class File:
   @functools.cached_property
   def _heads(self) -> range_coder.Heads:
     return range_coder.decode_heads(
-      self._streams, self.header.positions, self.tables
+      self._streams, self.header.shape, self.tables
     )
 
   def rows(self, first: int = 0, end: int | None = None) -> np.ndarray:
@@ -254,7 +259,7 @@ def pack(
     errors.UsageError: if a box is not sound, or there are two of a type.
   """
   check_size(header.height, header.width, MAX_SIDE**2)
-  streams = range_coder.encode(rows, num_lanes, tables)
+  streams = range_coder.encode(rows, header.shape, num_lanes, tables)
   lengths = _pack_lengths([len(stream) for stream in streams])
   fields = _FIELDS.pack(
     MAGIC,
@@ -344,7 +349,8 @@ def unpack_body(
       f"an image of {positions} positions cannot have {count} lanes"
     )
   sizes, start = _unpack_lengths(data, end, count)
-  if sizes.max() > tables.max_lane_bytes(-(-positions // count)):
+  most = lanes.most_positions(*header.shape, count)
+  if sizes.max() > tables.max_lane_bytes(most):
     raise errors.BitstreamError("a lane is longer than its symbols can need")
   bounds = np.cumsum(np.concatenate([[start], sizes]), dtype=np.int64)
   file = File(data, header, tables, boxes, bounds)

@@ -22,15 +22,20 @@ typedef struct {
   u32 activities;            /* K, sets of tables */
   u32 ends;                  /* G, ends of an activity */
   u32 channels;              /* L, live channels */
-  u32 contexts;              /* X, the first of them */
-  u32 classes;               /* N + 1; N: of the first position of a lane */
+  u32 context_channels;      /* X, the first of them */
+  u32 surroundings;          /* V, beside those of the first pass */
+  u32 classes;               /* N, beside that of no neighbour */
+  u32 contexts;              /* J, of two classes */
   u32 symbols;               /* S, symbols of one set, all others together */
-  const u16 *kind_cdf;       /* [K + 1][K G], by the activity before; K: none */
+  const u16 *kind_cdf;       /* [T][K G] */
+  const u8 *kind_tables;     /* [V + 1][K + 1], by surroundings and left */
+  const u8 *surroundings_of; /* [K][K], of activities above and below */
   const u16 *end_of;         /* [K][G], how many of the others are coded */
   const u16 *cdf;            /* [K][S], the tables of the others */
   const u32 *starts;         /* [L - X], where one's table begins among the S */
   const u16 *context_cdf;    /* the tables of the context channels */
-  const u32 *context_starts; /* [X][K][N + 1], where a table begins */
+  const u32 *context_starts; /* [X][K][J], where a table begins */
+  const u8 *contexts_of;     /* [2][X][N + 1][N + 1], by pass and two classes */
   const u8 *context_classes; /* the class of each symbol of each of them */
   const u32 *class_starts;   /* [X], where a channel's classes begin */
   const u16 *sizes;          /* [L], symbols of a channel's table */
@@ -40,14 +45,71 @@ typedef struct {
 /* A position is a row of 1 + L numbers: its activity and the table indices of
    the live channels. The first 1 + X of them are its head. */
 
-/* The table of context channel c at a position of this activity, whose symbol
-   at the position before was `before`; NULL in the first position of a lane. */
+/* ------------------------------------------------------------ neighbours -- */
+
+/* An image of so many positions, and its lanes. The heads of even lines are
+   coded in a first pass, those of odd lines in a second one. */
+typedef struct {
+  u32 height, width, lanes;
+} Grid;
+
+/* The positions of a pass, in their order, that a lane has. */
+typedef struct {
+  u32 first, end;
+} Run;
+
+static Run run_of(const Grid *g, u32 pass, u32 lane) {
+  u64 total = (u64)(g->height + 1 - pass) / 2 * g->width;
+  return (Run){lane * total / g->lanes, (lane + 1) * total / g->lanes};
+}
+
+/* What a position knows: heads, NULL where there is none. */
+typedef struct {
+  const u16 *left, *second; /* `second` in the first pass alone */
+  const u16 *above, *below; /* in the second pass alone */
+} Neighbours;
+
+/* The position with number i of a pass; *near takes what it knows of `heads`,
+   each of so many columns. */
+static u32 position_of(const Grid *g, u32 pass, const Run *run, u32 i,
+                       const u16 *heads, u32 columns, Neighbours *near) {
+  u32 line = 2 * (i / g->width) + pass, column = i % g->width;
+  u32 position = line * g->width + column;
+  const u16 *head = heads + position * columns;
+  u32 known = i - run->first;
+  if (known > column) known = column;
+  *near = (Neighbours){0};
+  if (known > 0) near->left = head - columns;
+  if (pass) {
+    near->above = head - g->width * columns;
+    near->below = near->above;
+    if (line + 1 < g->height) near->below = head + g->width * columns;
+  } else if (known > 1) {
+    near->second = head - 2 * columns;
+  }
+  return position;
+}
+
+static const u16 *kind_table(const Tables *t, const Neighbours *near) {
+  u32 k = t->activities, around = t->surroundings;
+  if (near->above)
+    around = t->surroundings_of[near->above[0] * k + near->below[0]];
+  u32 left = near->left ? near->left[0] : k;
+  return t->kind_cdf + t->kind_tables[around * (k + 1) + left] * k * t->ends;
+}
+
+/* The table of context channel c at a position of this activity. */
 static const u16 *context_table(const Tables *t, u32 c, u32 activity,
-                                const u16 *before) {
-  u32 class = t->classes - 1;
-  if (before) class = t->context_classes[t->class_starts[c] + *before];
-  u32 row = c * t->activities + activity;
-  return t->context_cdf + t->context_starts[row * t->classes + class];
+                                const Neighbours *near) {
+  const u8 *classes = t->context_classes + t->class_starts[c];
+  u32 left = t->classes, other = t->classes, pass = near->above != 0;
+  if (near->left) left = classes[near->left[1 + c]];
+  if (near->second) other = classes[near->second[1 + c]];
+  if (pass) other = classes[(near->above[1 + c] + near->below[1 + c]) / 2];
+  u32 row = (pass * t->context_channels + c) * (t->classes + 1) + left;
+  u32 context = t->contexts_of[row * (t->classes + 1) + other];
+  row = c * t->activities + activity;
+  return t->context_cdf + t->context_starts[row * t->contexts + context];
 }
 
 /* ------------------------------------------------------------- intervals -- */
@@ -127,43 +189,50 @@ static void end_stream(Encoder *e) {
   while (e->end > e->start && e->end[-1] == 0) e->end--;
 }
 
-/* Encodes lanes. Lane i codes the heads of its positions, and then so many
-   table indices of the others: the first lane begins with index `skip` of the
-   first row, and each goes on where the one before it ended.
+static void encode_heads(Encoder *e, const Tables *t, const Grid *g, u32 pass,
+                         u32 lane, const u16 *heads, const u16 *coded) {
+  u32 x = t->context_channels, kinds = t->activities * t->ends;
+  Run run = run_of(g, pass, lane);
+  Neighbours near;
+  for (u32 i = run.first; i < run.end; i++) {
+    u32 position = position_of(g, pass, &run, i, heads, 1 + x, &near);
+    const u16 *head = heads + position * (1 + x);
+    u32 kind = head[0] * t->ends;
+    while (t->end_of[kind] != coded[position]) kind++;
+    encode_index(e, kind_table(t, &near), kinds, kind);
+    for (u32 c = 0; c < x; c++)
+      encode_index(e, context_table(t, c, head[0], &near), t->sizes[c],
+                   head[1 + c]);
+  }
+}
 
-   positions   [lanes]
-   steps       [lanes], table indices of the others
-   heads       [sum of positions][1 + X]
-   head_coded  [sum of positions], how many of the others a position codes: one
-               of the ends of its activity
-   rows        [...][1 + L], the positions that hold the others
-   row_coded   [...], likewise
-   streams     takes the streams one after the other, at most 2 bytes for each
-               table index or kind, and 4 a lane
-   lengths     [lanes], takes the bytes of each */
+/* Encodes lanes of an image. A lane codes the heads of its run in the first
+   pass, of that in the second one, and then so many table indices of the
+   others: the first lane begins with index `skip` of the first row, and each
+   goes on where the one before it ended.
+
+   grid       of the image
+   first      the first lane
+   count      how many lanes
+   heads      [height width][1 + X], of the image
+   coded      [height width], how many of the others a position codes: one of
+              the ends of its activity
+   steps      [count], table indices of the others
+   rows       [...][1 + L], the positions that hold the others
+   row_coded  [...], likewise
+   streams    takes the streams one after the other, at most 2 bytes for each
+              table index or kind, and 4 a lane
+   lengths    [count], takes the bytes of each */
 EXPORT("encode")
-void encode(const Tables *t, u32 lanes, const u32 *positions, const u32 *steps,
-            const u16 *heads, const u16 *head_coded, const u16 *rows,
-            const u16 *row_coded, u32 skip, u8 *streams, u32 *lengths) {
-  u32 x = t->contexts, kinds = t->activities * t->ends;
-  for (u32 i = 0; i < lanes; i++) {
+void encode(const Tables *t, const Grid *grid, u32 first, u32 count,
+            const u16 *heads, const u16 *coded, const u32 *steps,
+            const u16 *rows, const u16 *row_coded, u32 skip, u8 *streams,
+            u32 *lengths) {
+  u32 x = t->context_channels;
+  for (u32 i = 0; i < count; i++) {
     Encoder e = {streams, streams, 0, WINDOW};
-    const u16 *before = 0;
-    for (u32 p = 0; p < positions[i]; p++) {
-      u32 activity = heads[0], number = 0;
-      while (t->end_of[activity * t->ends + number] != *head_coded) number++;
-      u32 row = before ? before[0] : t->activities;
-      encode_index(&e, t->kind_cdf + row * kinds, kinds,
-                   activity * t->ends + number);
-      for (u32 c = 0; c < x; c++) {
-        const u16 *cdf =
-            context_table(t, c, activity, before ? before + 1 + c : 0);
-        encode_index(&e, cdf, t->sizes[c], heads[1 + c]);
-      }
-      before = heads;
-      heads += 1 + x;
-      head_coded++;
-    }
+    for (u32 pass = 0; pass < 2; pass++)
+      encode_heads(&e, t, grid, pass, first + i, heads, coded);
     for (u32 left = steps[i]; left;) {
       if (skip == *row_coded) {
         skip = 0;
@@ -238,45 +307,59 @@ typedef struct {
   u32 taken, value, above, size_less_1;
 } Paused;
 
-/* Decodes the heads of lanes, whatever the bytes are.
+static Decoder resumed(const Paused *state, const u8 *stream, u32 length) {
+  return (Decoder){stream,       length,       state->taken,
+                   state->value, state->above, (u64)state->size_less_1 + 1};
+}
 
-   positions  [lanes]
-   streams    the streams one after the other
-   lengths    [lanes], the bytes of each
-   heads      [sum of positions][1 + X], takes what `encode` took
-   coded      [sum of positions], likewise
-   states     [lanes], takes what `decode_others` goes on with
+static int decode_run(Decoder *d, const Tables *t, const Grid *g, u32 pass,
+                      u32 lane, u16 *heads, u16 *coded) {
+  u32 x = t->context_channels, kinds = t->activities * t->ends;
+  Run run = run_of(g, pass, lane);
+  Neighbours near;
+  for (u32 i = run.first; i < run.end; i++) {
+    u32 position = position_of(g, pass, &run, i, heads, 1 + x, &near);
+    u16 *head = heads + position * (1 + x);
+    u32 kind = decode_index(d, kind_table(t, &near), kinds);
+    head[0] = kind / t->ends;
+    coded[position] = t->end_of[kind];
+    if (kind % t->ends && t->end_of[kind] == t->end_of[kind - 1]) return 0;
+    for (u32 c = 0; c < x; c++)
+      head[1 + c] =
+          decode_index(d, context_table(t, c, head[0], &near), t->sizes[c]);
+  }
+  return 1;
+}
+
+/* Decodes the heads of all lanes of an image, whatever the bytes are.
+
+   grid     of the image
+   streams  the streams one after the other
+   lengths  [lanes], the bytes of each
+   heads    [height width][1 + X], takes what `encode` took
+   coded    [height width], likewise
+   states   [lanes], takes what `decode_others` goes on with
 
    Returns whether all kinds are ones that an encoder uses; the rest means
    nothing if not. */
 EXPORT("decode_heads")
-int decode_heads(const Tables *t, u32 lanes, const u32 *positions,
-                 const u8 *streams, const u32 *lengths, u16 *heads, u16 *coded,
-                 Paused *states) {
-  u32 x = t->contexts, kinds = t->activities * t->ends;
-  for (u32 i = 0; i < lanes; i++) {
-    Decoder d = {streams, lengths[i], 0, 0, 0, WINDOW};
-    take_word(&d);
-    take_word(&d);
-    d.above = d.value;
-    const u16 *before = 0;
-    for (u32 p = 0; p < positions[i]; p++) {
-      u32 row = before ? before[0] : t->activities;
-      u32 kind = decode_index(&d, t->kind_cdf + row * kinds, kinds);
-      u32 activity = heads[0] = kind / t->ends;
-      *coded = t->end_of[kind];
-      if (kind % t->ends && *coded == t->end_of[kind - 1]) return 0;
-      for (u32 c = 0; c < x; c++) {
-        const u16 *cdf =
-            context_table(t, c, activity, before ? before + 1 + c : 0);
-        heads[1 + c] = decode_index(&d, cdf, t->sizes[c]);
+int decode_heads(const Tables *t, const Grid *grid, const u8 *streams,
+                 const u32 *lengths, u16 *heads, u16 *coded, Paused *states) {
+  for (u32 pass = 0; pass < 2; pass++) {
+    const u8 *stream = streams;
+    for (u32 i = 0; i < grid->lanes; i++) {
+      Decoder d = {stream, lengths[i], 0, 0, 0, WINDOW};
+      if (pass) {
+        d = resumed(states + i, stream, lengths[i]);
+      } else {
+        take_word(&d);
+        take_word(&d);
+        d.above = d.value;
       }
-      before = heads;
-      heads += 1 + x;
-      coded++;
+      if (!decode_run(&d, t, grid, pass, i, heads, coded)) return 0;
+      states[i] = (Paused){d.taken, d.value, d.above, d.size - 1};
+      stream += lengths[i];
     }
-    *states++ = (Paused){d.taken, d.value, d.above, d.size - 1};
-    streams += lengths[i];
   }
   return 1;
 }
@@ -285,9 +368,10 @@ int decode_heads(const Tables *t, u32 lanes, const u32 *positions,
    image has two files. */
 static int is_shortest(const Tables *t, const u16 *row, u32 coded) {
   const u16 *end = t->end_of + row[0] * t->ends;
+  u32 x = t->context_channels;
   if (coded == *end) return 1;
   while (end[1] != coded) end++;
-  for (u32 c = t->contexts + *end; c < t->contexts + coded; c++)
+  for (u32 c = x + *end; c < x + coded; c++)
     if (row[1 + c] != t->zeros[c]) return 1;
   return 0;
 }
@@ -310,7 +394,7 @@ int decode_others(const Tables *t, u32 lanes, const u32 *steps,
                   const u8 *streams, const u32 *lengths, const Paused *states,
                   u32 positions, const u16 *heads, const u16 *coded, u32 skip,
                   u16 *rows) {
-  u32 x = t->contexts, columns = 1 + t->channels;
+  u32 x = t->context_channels, columns = 1 + t->channels;
   u16 *row = rows;
   for (u32 p = 0; p < positions; p++, heads += 1 + x, row += columns) {
     for (u32 c = 0; c < 1 + x; c++) row[c] = heads[c];
@@ -319,8 +403,7 @@ int decode_others(const Tables *t, u32 lanes, const u32 *steps,
   u32 whole_from = skip ? 1 : 0, p = 0;
   row = rows;
   for (u32 i = 0; i < lanes; i++, states++) {
-    Decoder d = {streams, lengths[i], states->taken, states->value,
-                 states->above, (u64)states->size_less_1 + 1};
+    Decoder d = resumed(states, streams, lengths[i]);
     for (u32 left = steps[i]; left;) {
       if (skip == coded[p]) {
         if (p >= whole_from && !is_shortest(t, row, coded[p])) return 0;

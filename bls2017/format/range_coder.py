@@ -11,6 +11,7 @@ has its own. They work on after a fork.
 from __future__ import annotations
 
 import functools
+import math
 import pathlib
 import threading
 from collections.abc import Iterator, Sequence
@@ -56,13 +57,17 @@ class Heads(NamedTuple):
 
 
 def encode(
-  rows: np.ndarray, num_lanes: int, tables: coding_tables.QualityTables
+  rows: np.ndarray,
+  shape: tuple[int, int],
+  num_lanes: int,
+  tables: coding_tables.QualityTables,
 ) -> list[bytes]:
   """Encodes the positions of an image.
 
   Args:
     rows: Integers [positions, 1 + L], the activity and the table indices of the
       live channels of each position, all of them inside their tables.
+    shape: Positions along both sides.
     num_lanes: At least 1, at most as many as positions.
     tables: The coding tables of the quality.
 
@@ -71,20 +76,21 @@ def encode(
   """
   coded = tables.coded_others(rows)
   begins = _begins(coded)
-  head_bounds = lanes.bounds(len(rows), num_lanes)
   bounds = lanes.bounds(int(begins[-1]), num_lanes)
+  heads = _shorts(rows[:, : 1 + tables.contexts])
   streams: list[bytes] = []
   for group in _groups(len(rows), num_lanes, tables):
-    positions, steps = _lengths(head_bounds, group), _lengths(bounds, group)
-    head = slice(head_bounds[group.start], head_bounds[group.stop])
+    count = group.stop - group.start
+    steps = _lengths(bounds, group)
     part, skip = _covering(begins, bounds[group.start], bounds[group.stop])
-    indices = int(positions.sum()) * (1 + tables.contexts) + int(steps.sum())
-    most = 2 * indices + coding_tables.MAX_LANE_END_BYTES * len(steps)
-    payload, lengths = np.empty(most, np.uint8), np.empty(len(steps), np.uint32)
+    positions = count * lanes.most_positions(*shape, num_lanes)
+    indices = positions * (1 + tables.contexts) + int(steps.sum())
+    most = 2 * indices + coding_tables.MAX_LANE_END_BYTES * count
+    payload, lengths = np.empty(most, np.uint8), np.empty(count, np.uint32)
     _run(
-      "encode", _struct(tables), len(steps), positions, steps,
-      _shorts(rows[head, : 1 + tables.contexts]), coded[head],
-      _shorts(rows[part]), coded[part], skip, out=(payload, lengths),
+      "encode", _struct(tables), (*shape, num_lanes), group.start, count, heads,
+      coded, steps, _shorts(rows[part]), coded[part], skip,
+      out=(payload, lengths),
     )  # fmt: skip
     ends = np.cumsum(lengths).tolist()
     content = payload[: ends[-1]].tobytes()
@@ -94,29 +100,27 @@ def encode(
 
 def decode_heads(
   streams: Sequence[bytes],
-  positions: int,
+  shape: tuple[int, int],
   tables: coding_tables.QualityTables,
 ) -> Heads:
   """Decodes what comes first in the lanes of an image.
 
   Args:
     streams: One for each lane, of any bytes.
-    positions: Of the image, at least as many as lanes.
+    shape: Positions along both sides of the image, at least as many as lanes.
     tables: The coding tables of the quality.
 
   Raises:
     errors.BitstreamError: if `encode` does not write these streams.
   """
-  bounds = lanes.bounds(positions, len(streams))
+  positions = math.prod(shape)
   heads = np.empty((positions, 1 + tables.contexts), np.uint16)
   coded = np.empty(positions, np.uint16)
   states = np.empty((len(streams), _STATE_WORDS), np.uint32)
-  for group in _groups(positions, len(streams), tables):
-    part = slice(bounds[group.start], bounds[group.stop])
-    _decode(
-      "decode_heads", streams[group], _lengths(bounds, group), tables,
-      out=(heads[part], coded[part], states[group]),
-    )  # fmt: skip
+  _decode(
+    "decode_heads", tables, ((*shape, len(streams)),), streams,
+    out=(heads, coded, states),
+  )  # fmt: skip
   return Heads(heads, coded, states, _begins(coded))
 
 
@@ -155,9 +159,9 @@ def decode(
   part = slice(min(part.start, first), max(part.stop, end))
   rows = np.empty((part.stop - part.start, tables.columns), np.uint16)
   _decode(
-    "decode_others", streams[group], _lengths(bounds, group), tables,
-    heads.states[group], len(rows), heads.heads[part], heads.coded[part], skip,
-    out=(rows,),
+    "decode_others", tables, (len(streams[group]), _lengths(bounds, group)),
+    streams[group], heads.states[group], len(rows), heads.heads[part],
+    heads.coded[part], skip, out=(rows,),
   )  # fmt: skip
   return rows[first - part.start : end - part.start]
 
@@ -206,14 +210,19 @@ def _struct(tables: coding_tables.QualityTables) -> tuple[Any, ...]:
     tables.ends.shape[1],
     len(tables.live),
     tables.contexts,
+    len(tables.activity_tables) - 1,
+    tables.contexts_of.shape[-1] - 1,
     tables.context_tables.shape[2],
     tables.cdf.shape[1],
     tables.kind_cdf,
+    tables.activity_tables,
+    tables.surroundings,
     tables.ends,
     tables.cdf,
     tables.starts.astype(np.uint32),
     tables.context_cdf,
     tables.context_starts.astype(np.uint32),
+    tables.contexts_of,
     tables.context_classes,
     tables.class_starts.astype(np.uint32),
     tables.sizes.astype(np.uint16),
@@ -223,9 +232,9 @@ def _struct(tables: coding_tables.QualityTables) -> tuple[Any, ...]:
 
 def _decode(
   function: str,
-  streams: Sequence[bytes],
-  counts: np.ndarray,
   tables: coding_tables.QualityTables,
+  lanes_of: tuple[Any, ...],
+  streams: Sequence[bytes],
   *arguments: Any,
   out: Sequence[np.ndarray],
 ) -> None:
@@ -234,9 +243,14 @@ def _decode(
   lengths = np.array([len(stream) for stream in streams], np.uint32)
   try:
     is_sound = _run(
-      function, _struct(tables), len(streams), counts, payload, lengths,
-      *arguments, out=out,
-    )  # fmt: skip
+      function,
+      _struct(tables),
+      *lanes_of,
+      payload,
+      lengths,
+      *arguments,
+      out=out,
+    )
   except wasmtime.Trap:
     is_sound = 0
   if not is_sound:

@@ -40,7 +40,7 @@ from bls2017.common import config
 from bls2017.format import coding_tables, container
 from bls2017.model import litert_transforms, packaged_models, shared_weights
 
-FORMAT = 4
+FORMAT = 5
 """Of the directory."""
 
 DIGESTS = "files"
@@ -310,10 +310,10 @@ class _Directory:
 def _tables(stored: Mapping[str, np.ndarray]) -> coding_tables.CodingTables:
   """The tables of all qualities, from the arrays of their file."""
   fields = {name: stored[name] for name in stored if "/" not in name}
-  kinds = fields.pop("kind_cdf")
+  ends = fields.pop("end_cdf")
   return coding_tables.CodingTables(
     **fields,
-    kind_cdf=coding_tables.unpacked(kinds, np.array(kinds.shape[-1:])),
+    end_cdf=coding_tables.unpacked(ends, np.array(ends.shape[-1:])),
     frequencies=_StoredFrequencies(stored, fields["order"], fields["size"]),
   )
 
@@ -334,17 +334,25 @@ class _StoredFrequencies(Sequence[coding_tables.Frequencies]):
     if not 0 <= index < len(self):
       raise IndexError(index)
     try:
-      cdf, context_cdf, *contexts = (
-        self._arrays[f"{name}/{index}"]
-        for name in coding_tables.Frequencies._fields
+      stored = coding_tables.Frequencies(
+        *(
+          self._arrays[f"{name}/{index}"]
+          for name in coding_tables.Frequencies._fields
+        )
       )
       sizes = self._sizes[index].astype(np.intp)
-      of_contexts, others = np.split(sizes[sizes > 1], [len(contexts[0])])
-      counts = coding_tables.table_counts(contexts[0])
-      return coding_tables.Frequencies(
-        coding_tables.unpacked(cdf, others),
-        coding_tables.unpacked(context_cdf, np.repeat(of_contexts, counts)),
-        *contexts,
+      of_contexts, others = np.split(
+        sizes[sizes > 1], [len(stored.context_tables)]
+      )
+      counts = coding_tables.table_counts(stored.context_tables)
+      return stored._replace(
+        cdf=coding_tables.unpacked(stored.cdf, others),
+        activity_cdf=coding_tables.unpacked(
+          stored.activity_cdf, np.array(stored.activity_cdf.shape[-1:])
+        ),
+        context_cdf=coding_tables.unpacked(
+          stored.context_cdf, np.repeat(of_contexts, counts)
+        ),
       )
     except errors.ModelError:
       raise

@@ -14,7 +14,8 @@ Coding of Monochrome and Color Images", 1977).
 Files are written with optimised quantization (`bls2017.encode.quantization`),
 which makes cheap symbols more frequent. So at last symbols are optimised with
 the tables and counted again, a few times: tables and symbols agree then.
-Contexts and ends (`bls2017.training.contexts`) follow from those symbols.
+What neighbours tell, and ends (`bls2017.training.contexts`) follow from those
+symbols.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ import tensorflow as tf
 from bls2017 import errors
 from bls2017.common import blocks
 from bls2017.encode import quantization
-from bls2017.format import coding_tables
+from bls2017.format import coding_tables, lanes
 from bls2017.format.coding_tables import QualityTables
 from bls2017.model import model_directory
 from bls2017.training import contexts, freezing, table_building
@@ -77,12 +78,12 @@ def calibrate(
     )
   if model.tables.num_activities > 1:
     raise errors.ModelError("the tables know several activities already")
-  latents, follows = _latents(model, 0, patches)
+  latents = _latents(model, 0, patches)
   fitted = []
   chosen = None
   for index in range(len(model.tables)):
     prior = model.tables.for_quality(index)
-    rows = quantization.Quantizer(prior).quantize_latents(latents).rows
+    rows = _rows(prior, latents, optimised=False)
     columns = _columns(prior, rows)
     rounds = _OPTIMISED_ROUNDS
     if chosen is None:
@@ -90,12 +91,11 @@ def calibrate(
       rounds = _FIRST_OPTIMISED_ROUNDS
     tables = _counted(prior, columns, chosen, sets)
     for _ in range(rounds if sets > 1 else 0):
-      quantizer = quantization.Quantizer(tables)
-      rows = quantizer.quantize_latents(latents, optimised=True).rows
+      rows = _rows(tables, latents)
       columns, chosen = _columns(tables, rows), rows[:, 0].astype(np.int32)
       tables = _counted(prior, columns, chosen, sets)
     if sets > 1:
-      tables = with_contexts(tables, latents, follows)
+      tables = with_contexts(tables, latents)
     fitted.append(tables)
   return freezing.with_tables(model, with_qualities(model.tables, fitted))
 
@@ -115,44 +115,61 @@ def counted_anew(
   count = len(model.tables)
   for _, qualities in itertools.groupby(range(count), model.tables.pair_of):
     of_pair = list(qualities)
-    latents, follows = _latents(model, of_pair[0], images)
+    latents = _latents(model, of_pair[0], images)
     for index in of_pair:
       tables = model.tables.for_quality(index)
-      fitted.append(with_contexts(tables, latents, follows))
+      fitted.append(with_contexts(tables, latents))
       _log.info("tables of quality %d of %d", index + 1, count)
   return freezing.with_tables(model, with_qualities(model.tables, fitted))
 
 
 def _latents(
   model: model_directory.FrozenModel, quality: int, images: Iterable[np.ndarray]
-) -> tuple[np.ndarray, np.ndarray]:
-  """Latents of images at a quality, one after the other, by its index.
-
-  Returns:
-    float32 [positions, C], and bool [positions], those whose left neighbour is
-    the one before.
-  """
+) -> list[np.ndarray]:
+  """Latents of images at a quality, by its index: float32 [h, w, C] each."""
   transforms = model.transforms(quality)
-  latents = [transforms.latents(x) for x in images]
-  follows = [np.arange(y[..., 0].size) % y.shape[1] > 0 for y in latents]
-  flat = [y.reshape(-1, y.shape[-1]) for y in latents]
-  return np.concatenate(flat), np.concatenate(follows)
+  return [transforms.latents(x) for x in images]
+
+
+def _rows(
+  tables: QualityTables, latents: Sequence[np.ndarray], optimised: bool = True
+) -> np.ndarray:
+  """The rows of images one after the other; see `quantization.Quantized`."""
+  quantizer = quantization.Quantizer(tables)
+  quantized = (
+    quantizer.quantize_latents(
+      y.reshape(-1, y.shape[2]), (len(y), y.shape[1]), optimised=optimised
+    )
+    for y in latents
+  )
+  return np.concatenate([q.rows for q in quantized])
+
+
+def _neighbours(latents: Sequence[np.ndarray]) -> lanes.Neighbours:
+  """The neighbours of positions of images one after the other."""
+  total = sum(y[..., 0].size for y in latents)
+  found, start = [], 0
+  for y in latents:
+    h, w, _ = y.shape
+    found.append(
+      [np.where(n == h * w, total, n + start) for n in lanes.neighbours(h, w)]
+    )
+    start += h * w
+  return lanes.Neighbours(*map(np.concatenate, zip(*found)))
 
 
 def with_contexts(
-  tables: QualityTables, latents: np.ndarray, follows: np.ndarray
+  tables: QualityTables, latents: Sequence[np.ndarray]
 ) -> QualityTables:
-  """Tables that know contexts and ends, from those of several activities.
+  """Tables that know neighbours and ends, from those of several activities.
 
   Args:
     tables: The tables.
-    latents: float32 [positions, C], of photographs.
-    follows: bool [positions], those whose left neighbour is the one before.
+    latents: Of photographs, float32 [h, w, C] each.
   """
+  near = _neighbours(latents)
   for _ in range(_CONTEXT_ROUNDS):
-    quantizer = quantization.Quantizer(tables)
-    rows = quantizer.quantize_latents(latents, optimised=True).rows
-    tables = contexts.fitted(tables, rows, follows)
+    tables = contexts.fitted(tables, _rows(tables, latents), near)
   return tables
 
 
@@ -173,10 +190,10 @@ def with_qualities(
     tables,
     order=np.stack(orders).astype(np.uint16),
     ends=np.stack([q.ends for q in qualities]),
-    kind_cdf=np.stack([q.kind_cdf for q in qualities]),
+    end_cdf=np.stack([q.end_cdf for q in qualities]),
     frequencies=[
       coding_tables.Frequencies(
-        q.cdf, q.context_cdf, q.context_tables, q.context_classes
+        *(getattr(q, name) for name in coding_tables.Frequencies._fields)
       )
       for q in qualities
     ],
@@ -229,11 +246,16 @@ def _counted(
     for of_set, cdf_of_set in zip(density, cdf):
       mass = of_set[part] / of_set[part].sum()
       cdf_of_set[part] = table_building.cdf(mass)
+  if sets == 1:
+    return dataclasses.replace(prior, cdf=cdf)
   masses = table_building.activity_density(chosen, sets)
   return dataclasses.replace(
     prior,
     ends=np.tile(prior.ends[:1], (sets, 1)),
-    kind_cdf=np.stack([table_building.cdf(p) for p in masses]),
+    end_cdf=np.zeros((sets, 1), np.uint16),
+    activity_cdf=np.stack([table_building.cdf(p) for p in masses]),
+    activity_tables=np.tile(np.arange(sets + 1, dtype=np.uint8), (2, 1)),
+    surroundings=np.zeros((sets, sets), np.uint8),
     cdf=cdf,
     context_tables=np.zeros((0, sets, 1), np.uint8),
   )

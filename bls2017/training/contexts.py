@@ -1,4 +1,4 @@
-"""Coding tables that know a position's past and where its zeros begin.
+"""Coding tables that know a position's neighbours and where its zeros begin.
 
 `bls2017.format.coding_tables` says what the tables hold. Of the symbols that
 files hold, this module makes
@@ -7,10 +7,13 @@ files hold, this module makes
   they are not 0;
 - the context channels, those that save most, and the classes of their symbols,
   each of about as many positions;
-- the tables of activity and class. There are more of those than symbols can
-  fill, so they are clustered (Lloyd 1982), each cluster being one table;
+- the contexts that two classes make, and the tables of activity and context;
+- the surroundings that two activities make, and the tables of activities;
 - the ends of each activity, which weigh the bits that they cost against the
   zeros that need not be coded.
+
+There are more pairs of classes than symbols can fill, so they are clustered
+(Lloyd 1982), each cluster being one context; and so are tables.
 """
 
 from __future__ import annotations
@@ -20,7 +23,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bls2017.format import coding_tables
+from bls2017.encode import expected_bits
+from bls2017.format import coding_tables, lanes
 from bls2017.format.coding_tables import QualityTables
 from bls2017.training import table_building
 
@@ -34,11 +38,20 @@ _CANDIDATES = 8
 """The channels that are tried, those that are 0 least often."""
 
 _CLASSES = 15
+_CONTEXTS = 32
+"""Contexts of a pass."""
+
 _MAX_TABLES, _MIN_TABLES = 128, 24
 _TABLE_ENTRIES = 12288
 """A channel has as many tables as make so many entries, within the bounds."""
 
+_SURROUNDINGS = 64
+_ACTIVITY_TABLES = 192
+
 _CLUSTER_ROUNDS = 20
+
+_BEGINS = 0.02
+"""How often a table that lanes begin with is used, as a share of all others."""
 
 _ENDS = 6
 _STEP_BITS = 0.16
@@ -47,33 +60,35 @@ _STEP_BITS = 0.16
 SET_WEIGHT = 20.0
 """Symbols that the mean of all activities counts as, in each of them."""
 
-_CONTEXT_WEIGHT = 30.0
-"""Symbols that activity and class count as when they are taken to act on a
-symbol independently of each other."""
+_PAIR_WEIGHT = 30.0
+"""Symbols that two things count as when they are taken to act on a symbol
+independently of each other."""
 
-_KIND_WEIGHT = 0.5
+_END_WEIGHT = 0.5
 
 
 class _Context(NamedTuple):
-  """A channel whose tables may know the symbol before.
+  """A channel whose tables may know symbols of neighbours.
 
   Attributes:
     column: Of the indices.
     classes: uint8 [size], the class of each symbol.
-    counts: float64 [K, N + 1, size], how often a symbol was coded.
-    masses: float64 [K, N + 1, size], what it is expected to be, of sum 1.
+    contexts: uint8 [2, N + 1, N + 1], what two classes make in each pass.
+    weights: float64 [K, J], how often a symbol was coded.
+    masses: float64 [K, J, size], what it is expected to be, of sum 1.
     gain: Bits that it saves.
   """
 
   column: int
   classes: np.ndarray
-  counts: np.ndarray
+  contexts: np.ndarray
+  weights: np.ndarray
   masses: np.ndarray
   gain: float
 
 
 def fitted(
-  tables: QualityTables, rows: np.ndarray, follows: np.ndarray
+  tables: QualityTables, rows: np.ndarray, near: lanes.Neighbours
 ) -> QualityTables:
   """The tables that suit symbols best.
 
@@ -81,7 +96,7 @@ def fitted(
     tables: Any tables of the quality.
     rows: Integers [positions, 1 + L], activities and table indices of images,
       with the channels in the order of these tables.
-    follows: bool [positions], those whose left neighbour is the one before.
+    near: The neighbours of each position.
   """
   order = np.argsort(tables.live)
   activities = rows[:, 0].astype(np.intp)
@@ -95,8 +110,8 @@ def fitted(
   found = []
   for column in by_share[:_CANDIDATES].tolist() if sets > 1 else []:
     symbols = indices[:, column].astype(np.intp)
-    context = _context(symbols, activities, follows, sets, int(sizes[column]))
-    found.append(context._replace(column=column))
+    size = int(sizes[column])
+    found.append(_context(column, symbols, activities, near, sets, size))
   least = LEAST_GAIN * _bits(indices, activities)
   found = sorted((c for c in found if c.gain > least), key=lambda c: -c.gain)
   contexts = sorted(found[:MAX_CONTEXTS], key=lambda c: c.column)
@@ -109,8 +124,9 @@ def fitted(
     tables,
     live=live[[*columns, *others]],
     ends=ends,
-    kind_cdf=_kind_cdf(activities, numbers, sets),
+    end_cdf=_end_cdf(activities, numbers, sets),
     cdf=cdf,
+    **_activity_tables(activities, near, sets),
     **_context_tables(contexts, sets),
   )
 
@@ -130,61 +146,159 @@ def _bits(indices: np.ndarray, activities: np.ndarray) -> float:
 
 
 def _context(
+  column: int,
   indices: np.ndarray,
   activities: np.ndarray,
-  follows: np.ndarray,
+  near: lanes.Neighbours,
   sets: int,
   size: int,
 ) -> _Context:
-  """What the symbol before tells of a channel's, int [positions]."""
+  """What neighbours tell of a channel's symbols, int [positions]."""
   total = np.bincount(indices, minlength=size)
   below = np.cumsum(total) - total
   # Classes of about as many symbols; one of several classes takes the first.
   classes = _CLASSES * below // len(indices)
   classes = np.unique(classes, return_inverse=True)[1].astype(np.uint8)
-  inner = int(classes.max()) + 1
-  before = classes[np.roll(indices, 1)]
-  shape = (sets, inner + 1, size)
-  rows = (activities * (inner + 1) + before) * size + indices
-  counts = np.bincount(rows[follows], minlength=int(np.prod(shape)))
-  counts = counts.reshape(shape).astype(np.float64)
-  # The first position of a lane may be any one.
-  anywhere = total + 0.5
-  anywhere /= anywhere.sum()
-  of_activity = counts.sum(1) + SET_WEIGHT * anywhere
-  of_activity /= of_activity.sum(1, keepdims=True)
-  of_class = counts.sum(0) + SET_WEIGHT * anywhere
-  of_class /= of_class.sum(1, keepdims=True)
-  prior = of_activity[:, None] * of_class / anywhere
-  prior /= prior.sum(2, keepdims=True)
-  masses = counts + _CONTEXT_WEIGHT * prior
-  masses /= masses.sum(2, keepdims=True)
-  masses[:, -1] = of_activity
+  none = int(classes.max()) + 1
+  anywhere = (total + 0.5) / (total + 0.5).sum()
+  left, other = expected_bits.neighbour_classes(
+    np.append(classes.astype(np.intp), none), indices, near
+  )
+  is_later = np.zeros(len(indices), bool)
+  is_later[near.later] = True
+  contexts, found = [], np.empty(len(indices), np.intp)
+  count = 0
+  for of_pass in (~is_later, is_later):
+    pairs = left[of_pass] * (none + 1) + other[of_pass]
+    counts = _counts(pairs, indices[of_pass], (none + 1) ** 2, size)
+    chosen = count + _clustered_pairs(
+      counts.reshape(none + 1, none + 1, size), anywhere, _CONTEXTS
+    )
+    found[of_pass] = chosen.ravel()[pairs]
+    contexts.append(chosen)
+    count = int(chosen.max()) + 1
+  counts = _counts(activities * count + found, indices, sets * count, size)
+  counts = counts.reshape(sets, count, size)
+  of_activity = _normalized(counts.sum(1) + SET_WEIGHT * anywhere)
+  masses = _joint(counts, anywhere)
   gain = (counts * np.log2(masses / of_activity[:, None])).sum()
-  return _Context(-1, classes, counts, masses, float(gain))
+  return _Context(
+    column,
+    classes,
+    np.stack(contexts).astype(np.uint8),
+    counts.sum(2),
+    masses,
+    float(gain),
+  )
+
+
+def _normalized(counts: np.ndarray) -> np.ndarray:
+  return counts / counts.sum(-1, keepdims=True)
+
+
+def _counts(
+  rows: np.ndarray, symbols: np.ndarray, num_rows: int, size: int
+) -> np.ndarray:
+  """How often each symbol was seen in each row: float64 [rows, size]."""
+  counts = np.bincount(rows * size + symbols, minlength=num_rows * size)
+  return counts.reshape(num_rows, size).astype(np.float64)
+
+
+def _joint(counts: np.ndarray, anywhere: np.ndarray) -> np.ndarray:
+  """Densities given two things, float64 [m, n, size].
+
+  Args:
+    counts: float64 [m, n, size].
+    anywhere: float64 [size], the density when neither is known.
+  """
+  first, second = (
+    _normalized(counts.sum(axis) + SET_WEIGHT * anywhere) for axis in (1, 0)
+  )
+  independent = _normalized(first[:, None] * second / anywhere)
+  return _normalized(counts + _PAIR_WEIGHT * independent)
+
+
+def _clustered_pairs(
+  counts: np.ndarray, anywhere: np.ndarray, most: int
+) -> np.ndarray:
+  """The clusters of pairs of classes, int [N + 1, N + 1].
+
+  Args:
+    counts: float64 [N + 1, N + 1, size]; N stands for no neighbour.
+    anywhere: float64 [size].
+    most: How many clusters there may be.
+  """
+  # Lanes begin anywhere, not at the edges of images alone.
+  masses = _joint(counts, anywhere)
+  masses[-1] = _normalized(counts.sum(0) + SET_WEIGHT * anywhere)
+  masses[:, -1] = _normalized(counts.sum(1) + SET_WEIGHT * anywhere)
+  masses[-1, -1] = anywhere
+  weights = counts.sum(2)
+  for unknown in (weights[-1], weights[:, -1]):
+    unknown += _BEGINS * weights.sum() / len(weights)
+  size = masses.shape[2]
+  _, chosen = _clusters(masses.reshape(-1, size), weights.ravel(), most)
+  return chosen.reshape(weights.shape)
+
+
+def _activity_tables(
+  activities: np.ndarray, near: lanes.Neighbours, sets: int
+) -> dict[str, Any]:
+  """The arrays of `QualityTables` for activities."""
+  total = np.bincount(activities, minlength=sets)
+  anywhere = (total + 0.5) / (total + 0.5).sum()
+  above, below = activities[near.above], activities[near.below]
+  later = activities[near.later]
+  pairs = _counts(above * sets + below, later, sets**2, sets)
+  pairs = pairs.reshape(sets, sets, sets)
+  pairs += pairs.swapaxes(0, 1)
+  masses = _joint(pairs, anywhere).reshape(-1, sets)
+  _, surroundings = _clusters(masses, pairs.sum(2).ravel(), _SURROUNDINGS)
+  count = int(surroundings.max()) + 1
+  around = np.full(len(activities), count, np.intp)
+  around[near.later] = surroundings[above * sets + below]
+  left = np.append(activities, sets)[near.left]
+  counts = _counts(
+    around * (sets + 1) + left, activities, (count + 1) * (sets + 1), sets
+  )
+  counts = counts.reshape(count + 1, sets + 1, sets)
+  masses = _joint(counts, anywhere)
+  # Lanes begin anywhere, not at the edges of images alone.
+  masses[:, -1] = _normalized(counts.sum(1) + SET_WEIGHT * anywhere)
+  weights = counts.sum(2)
+  weights[:, -1] += _BEGINS * weights.sum(1)
+  masses, tables = _clusters(
+    masses.reshape(-1, sets), weights.ravel(), _ACTIVITY_TABLES
+  )
+  return {
+    "activity_cdf": np.stack([table_building.cdf(mass) for mass in masses]),
+    "activity_tables": tables.reshape(weights.shape).astype(np.uint8),
+    "surroundings": surroundings.reshape(sets, sets).astype(np.uint8),
+  }
 
 
 def _context_tables(contexts: list[_Context], sets: int) -> dict[str, Any]:
   """The arrays of `QualityTables` for context channels."""
-  columns = max((c.masses.shape[1] for c in contexts), default=1)
-  numbers = np.zeros((len(contexts), sets, columns), np.uint8)
+  count = max((c.masses.shape[1] for c in contexts), default=1)
+  classes = max((c.contexts.shape[1] for c in contexts), default=1)
+  numbers = np.zeros((len(contexts), sets, count), np.uint8)
+  contexts_of = np.zeros((2, len(contexts), classes, classes), np.uint8)
   cdfs = [np.zeros(0, np.uint16)]
-  for number, context in zip(numbers, contexts):
+  for i, context in enumerate(contexts):
     size = context.masses.shape[2]
     most = min(max(_TABLE_ENTRIES // size, _MIN_TABLES), _MAX_TABLES)
-    # Lanes begin seldom.
-    weights = context.counts.sum(2)
-    weights[:, -1] = 0.02 * weights.sum(1)
     masses, chosen = _clusters(
-      context.masses.reshape(-1, size), weights.ravel(), most
+      context.masses.reshape(-1, size), context.weights.ravel(), most
     )
-    chosen = chosen.reshape(sets, -1)
-    number[:, : chosen.shape[1] - 1] = chosen[:, :-1]
-    number[:, -1] = chosen[:, -1]
+    numbers[i, :, : context.masses.shape[1]] = chosen.reshape(sets, -1)
+    # The last class stands for none, also where a channel has fewer of them.
+    own = np.minimum(np.arange(classes), context.contexts.shape[1] - 1)
+    contexts_of[:, i] = context.contexts[:, own[:, None], own]
     cdfs += [table_building.cdf(mass) for mass in masses]
   return {
     "context_cdf": np.concatenate(cdfs),
     "context_tables": numbers,
+    "contexts_of": contexts_of,
     "context_classes": np.concatenate(
       [np.zeros(0, np.uint8), *(c.classes for c in contexts)]
     ),
@@ -295,13 +409,9 @@ def _counted(
   return np.concatenate(tables, axis=1)
 
 
-def _kind_cdf(
+def _end_cdf(
   activities: np.ndarray, numbers: np.ndarray, sets: int
 ) -> np.ndarray:
-  """The tables of the kinds, uint16 [K + 1, K G]."""
-  kinds = np.full((sets, _ENDS), _KIND_WEIGHT)
-  np.add.at(kinds, (activities, numbers), 1)
-  of_activity = kinds / kinds.sum(1, keepdims=True)
-  after = table_building.activity_density(activities, sets)
-  masses = (after[:, :, None] * of_activity).reshape(sets + 1, -1)
+  """The tables of the ends, uint16 [K, G]."""
+  masses = _normalized(_counts(activities, numbers, sets, _ENDS) + _END_WEIGHT)
   return np.stack([table_building.cdf(mass) for mass in masses])

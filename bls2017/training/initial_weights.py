@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 
 from bls2017.common import config
-from bls2017.encode import activities, expected_bits
+from bls2017.encode import expected_bits
 from bls2017.format import coding_tables
 from bls2017.model import model_directory
 from bls2017.training import model as model_lib
@@ -123,7 +123,8 @@ def _moments(
     # The first position of a lane stands for all.
     masses = 2.0**-tables.context_lengths
     entries = [
-      tables.context_starts[c, :, -1:] + np.arange(tables.sizes[c])
+      tables.context_starts[c, :, tables.contexts_of[0, c, -1, -1], None]
+      + np.arange(tables.sizes[c])
       for c in range(x)
     ]
     densities[:0] = [masses[e] for e in entries]
@@ -132,7 +133,7 @@ def _moments(
   starts = np.cumsum(tables.sizes) - tables.sizes
   number = np.arange(len(channel)) - np.repeat(starts, tables.sizes)
   value = number + tables.minimum[channel] + tables.offset[channel]
-  share = 2.0 ** -activities.activity_lengths(tables.kind_cdf, sets)[-1]
+  share = 2.0 ** -tables.activity_lengths[-1, -1]
   share /= share.sum()
 
   def mean_of(values: np.ndarray, density: np.ndarray) -> np.ndarray:

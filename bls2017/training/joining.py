@@ -129,7 +129,7 @@ def _joined_tables(
     for name, absent in _ABSENT.items():
       array = getattr(tables, name)[:, of_pair]
       arrays[name] = np.pad(array, spare, constant_values=absent)
-    for name in ("ends", "kind_cdf", "lane_positions"):
+    for name in ("ends", "end_cdf", "lane_positions"):
       arrays[name] = getattr(tables, name)
     arrays["order"] = _order(tables.order, of_pair, channels)
     fields.append(arrays)

@@ -57,6 +57,18 @@ instead of two."""
 ACTIVITY_WEIGHT = 5.0
 """Pairs of activities that the overall shares of the activities count as."""
 
+ALONE: dict[str, np.ndarray] = {
+  "activity_cdf": np.zeros((1, 1), np.uint16),
+  "activity_tables": np.zeros((2, 2), np.uint8),
+  "surroundings": np.zeros((1, 1), np.uint8),
+  "context_cdf": np.zeros(0, np.uint16),
+  "context_tables": np.zeros((0, 1, 1), np.uint8),
+  "contexts_of": np.zeros((2, 0, 1, 1), np.uint8),
+  "context_classes": np.zeros(0, np.uint8),
+}
+"""What `coding_tables.Frequencies` has beside `cdf` where there is a single
+activity and no context."""
+
 # Halves 2 * MAX_HALF_WIDTH down to 1e-4, far below any quantization step.
 _BISECTIONS = 26
 
@@ -153,23 +165,15 @@ def build(
     **{n: np.stack([r[n] for r in rows]) for n in rows[0] if n != "cdf"},
     order=np.tile(np.arange(channels, dtype=np.uint16), (count, 1)),
     ends=others[:, None, None],
-    kind_cdf=np.zeros((count, 2, 1), np.uint16),
+    end_cdf=np.zeros((count, 1, 1), np.uint16),
     lane_positions=np.ones(count, np.uint16),
     pair=np.zeros(count, np.uint8),
-    frequencies=[_alone(r["cdf"]) for r in rows],
+    frequencies=[
+      coding_tables.Frequencies(r["cdf"][None], **ALONE) for r in rows
+    ],
   )
   tables.check()
   return tables
-
-
-def _alone(cdf: np.ndarray) -> coding_tables.Frequencies:
-  """Tables without contexts."""
-  return coding_tables.Frequencies(
-    cdf[None],
-    context_cdf=np.zeros(0, np.uint16),
-    context_tables=np.zeros((0, 1, 1), np.uint8),
-    context_classes=np.zeros(0, np.uint8),
-  )
 
 
 def awake(gain: np.ndarray) -> np.ndarray:
@@ -377,9 +381,9 @@ def with_lanes(
 
 def _lane_positions(tables: coding_tables.QualityTables) -> int:
   """The most positions of a lane: some more than it usually has."""
-  kinds = _masses_of(tables.kind_cdf)[-1].reshape(tables.ends.shape)
-  steps = 1 + tables.contexts + float((kinds * tables.ends).sum())
-  shares = kinds.sum(1)
+  shares = 2.0 ** -tables.activity_lengths[-1, -1].astype(np.float64)
+  coded = (_masses_of(tables.end_cdf) * tables.ends).sum(1)
+  steps = 1 + tables.contexts + float(shares @ coded)
   x, sets = tables.contexts, tables.num_activities
   lengths = expected_bits.of_symbols(tables)[: tables.cdf.size]
   lengths = lengths.reshape(sets, -1)
@@ -388,9 +392,7 @@ def _lane_positions(tables: coding_tables.QualityTables) -> int:
     masses = _masses_of(tables.context_cdf[None])[0]
     mean = float((masses * tables.context_lengths).sum())
     bits += x * mean / (tables.context_cdf == 0).sum()
-  bits += float(
-    (shares * activities.activity_lengths(tables.kind_cdf, sets)).sum(1).mean()
-  )
+  bits += float(tables.activity_lengths[-1, :-1].mean(0) @ shares)
   affordable = (
     8 * container.LANE_BYTES / (activities.LANE_SHARE * max(bits, 1e-3))
   )
@@ -398,10 +400,11 @@ def _lane_positions(tables: coding_tables.QualityTables) -> int:
     MOST_LANE * max(activities.LANE_STEPS / steps, affordable)
   )
   room = coding_tables.MAX_LANE_BYTES - coding_tables.MAX_LANE_END_BYTES
-  longest = room // (2 * tables.columns)
+  # Both passes may end with a position that not all lanes have.
+  longest = room // (2 * tables.columns) - 1
   return max(1, min(positions, longest, MAX_LANE_POSITIONS))
 
 
 def _masses_of(cdf: np.ndarray) -> np.ndarray:
   """The share of each table index in its table: float64, shaped as `cdf`."""
-  return (coding_tables.upper_ends(cdf) - cdf) / coding_tables.TOTAL
+  return coding_tables.frequencies(cdf) / coding_tables.TOTAL

@@ -29,42 +29,53 @@ class Choice(NamedTuple):
 
 
 def choose(
-  indices: tf.Tensor, tables: stock_streams.Tables, fewest_lanes: tf.Tensor
+  indices: tf.Tensor,
+  shape: stock_streams.Shape,
+  tables: stock_streams.Tables,
+  fewest_lanes: tf.Tensor,
 ) -> Choice:
   """Chooses the activities that cost the fewest bits in all, and the lanes.
 
   Args:
     indices: int32 [positions, L], table indices of the live channels.
+    shape: Positions along both sides.
     tables: Those of the quality.
     fewest_lanes: int32 scalar, lanes that the image must have.
   """
-  contexts = tables.contexts()
   positions = tf.shape(indices)[0]
-  others = indices[:, contexts:]
-  last = stock_streams.last_others(others - tables.zeros[contexts:])
+  others = indices[:, tables.contexts() :]
+  zeros = tables.zeros[tables.contexts() :]
+  last = stock_streams.last_others(others - zeros)
   ends = _ends(tables)
   costs = _extra_bits(others, tables) + tf.gather(ends.bits, last)
-  classes = stock_streams.context_classes(indices, tables)
-  costs += _context_bits(indices, classes, tables)
+  near = stock_streams.neighbours(shape, num_lanes=tf.constant(1))
+  contexts = stock_streams.contexts(indices, near, tables)
+  costs += _context_bits(indices, contexts, tables)
   activity_bits = _activity_bits(tables)
-  totals = costs + activity_bits[-1]
+  totals = costs + activity_bits[-1, -1]
   steps = tf.gather(ends.counts, last)
   steps = tf.gather(steps, tf.argmin(totals, 1), batch_dims=1)
   num_lanes = _num_lanes(
     bits=tf.reduce_sum(tf.cast(tf.reduce_min(totals, 1), tf.float64)),
-    steps=positions * (1 + contexts) + tf.reduce_sum(steps),
+    steps=positions * (1 + tables.contexts()) + tf.reduce_sum(steps),
     fewest=fewest_lanes,
     most=positions,
   )
-  first = stock_streams.run_bounds(positions, num_lanes)[:-1]
-  begins = tf.fill(
-    tf.stack([num_lanes, tf.shape(classes)[1]]), tables.first_class()
+  near = stock_streams.neighbours(shape, num_lanes)
+  cut = stock_streams.contexts(indices, near, tables)
+  changed = tf.where(tf.reduce_any(cut != contexts, 1))
+  indices, contexts, cut = (
+    tf.gather_nd(x, changed) for x in (indices, contexts, cut)
   )
-  of_first = tf.gather(indices, first)
-  change = _context_bits(of_first, begins, tables)
-  change -= _context_bits(of_first, tf.gather(classes, first), tables)
-  costs = tf.tensor_scatter_nd_add(costs, first[:, None], change)
-  return Choice(cheapest(costs, activity_bits, num_lanes), num_lanes)
+  change = _context_bits(indices, cut, tables)
+  change -= _context_bits(indices, contexts, tables)
+  costs = tf.tensor_scatter_nd_add(costs, changed, change)
+  chosen = tf.zeros_like(last)
+  for run in stock_streams.runs(shape, num_lanes):
+    around = stock_streams.surroundings(chosen, near, tables)
+    numbers = 2 * around + tf.cast(near.left == positions, tf.int32)
+    chosen += cheapest(costs, numbers, _transitions(activity_bits), run)
+  return Choice(chosen, num_lanes)
 
 
 class _Ends(NamedTuple):
@@ -80,7 +91,6 @@ class _Ends(NamedTuple):
 
 
 def _ends(tables: stock_streams.Tables) -> _Ends:
-  sets, of_a_set = tables.ends.shape
   last = tf.range(tf.size(tables.starts) + 1)
   numbers = tf.cast(tables.ends[..., None] < last, tf.int32)
   numbers = tf.reduce_sum(numbers, 1)  # [K, R + 1]
@@ -89,16 +99,29 @@ def _ends(tables: stock_streams.Tables) -> _Ends:
   zeros = tables.starts + tables.zeros[tables.contexts() :]
   sums = tf.cumsum(tf.gather(lengths, zeros, axis=1), 1)
   bits = tf.gather(tf.pad(sums, [[0, 0], [1, 0]]), counts, batch_dims=1)
-  kinds = graph_lengths.code_lengths(tables.kind_cdf[-1:])
-  kinds = tf.reshape(kinds, [sets, of_a_set])
-  kinds -= _activity_bits(tables)[-1, :, None]
-  bits += tf.gather(kinds, numbers, batch_dims=1)
+  of_ends = graph_lengths.code_lengths(tables.end_cdf)
+  bits += tf.gather(of_ends, numbers, batch_dims=1)
   return _Ends(tf.transpose(counts), tf.transpose(bits))
 
 
 def _activity_bits(tables: stock_streams.Tables) -> tf.Tensor:
-  """Bits of activities, of whatever end: float32 [K + 1, K]."""
-  return graph_lengths.code_lengths(tables.kind_cdf[:, :: tables.ends.shape[1]])
+  """As `coding_tables.QualityTables.activity_lengths`."""
+  lengths = graph_lengths.code_lengths(tables.activity_cdf)
+  return tf.gather(lengths, tables.activity_tables)
+
+
+def _transitions(activity_bits: tf.Tensor) -> tf.Tensor:
+  """Bits of activities after each other one: float32 [2 (V + 1), K, K].
+
+  There are two for each of the surroundings: number 2 v knows the activity to
+  the left, and number 2 v + 1 costs as much after any.
+
+  Args:
+    activity_bits: float32 [V + 1, K + 1, K].
+  """
+  after, alone = activity_bits[:, :-1], activity_bits[:, -1:]
+  both = tf.stack([after, tf.broadcast_to(alone, tf.shape(after))], 1)
+  return tf.reshape(both, tf.concat([[-1], tf.shape(after)[1:]], 0))
 
 
 def _extra_bits(others: tf.Tensor, tables: stock_streams.Tables) -> tf.Tensor:
@@ -123,21 +146,22 @@ def _extra_bits(others: tf.Tensor, tables: stock_streams.Tables) -> tf.Tensor:
 
 
 def _context_bits(
-  indices: tf.Tensor, classes: tf.Tensor, tables: stock_streams.Tables
+  indices: tf.Tensor, contexts: tf.Tensor, tables: stock_streams.Tables
 ) -> tf.Tensor:
   """Bits of the context channels' symbols: float32 [positions, K].
 
   Args:
     indices: int32 [positions, L], table indices.
-    classes: int32 [positions, contexts].
+    contexts: int32 [positions, contexts].
     tables: The tables.
   """
   lengths = graph_lengths.code_lengths(tables.context_cdf[None])[0]
-  starts = tf.transpose(tables.context_starts, [0, 2, 1])  # [X, N + 1, K]
-  channels = tf.range(tf.shape(classes)[1])
-  places = tf.stack([tf.broadcast_to(channels, tf.shape(classes)), classes], -1)
-  entries = tf.gather_nd(starts, places)  # [positions, contexts, K]
-  entries += indices[:, : tf.size(channels), None]
+  starts = tf.transpose(tables.context_starts, [0, 2, 1])  # [X, J, K]
+  shape = tf.shape(contexts)
+  channels = tf.broadcast_to(tf.range(shape[1]), shape)
+  # [positions, contexts, K]
+  entries = tf.gather_nd(starts, tf.stack([channels, contexts], -1))
+  entries += indices[:, : shape[1], None]
   return tf.reduce_sum(tf.gather(lengths, entries), 1)
 
 
@@ -152,63 +176,64 @@ def _num_lanes(
 
 
 def cheapest(
-  costs: tf.Tensor, activity_bits: tf.Tensor, num_lanes: tf.Tensor
+  costs: tf.Tensor, numbers: tf.Tensor, transitions: tf.Tensor, run: tf.Tensor
 ) -> tf.Tensor:
-  """Chooses the activities that cost the fewest bits in all.
+  """Chooses the activities of a pass that cost the fewest bits in all.
 
   Args:
     costs: float32 [positions, K], bits of each position's symbols with each
-      set of tables; at least one position.
-    activity_bits: float32 [K + 1, K], bits of an activity after each activity,
-      and at the beginning of a lane.
-    num_lanes: int32 scalar, from 1 to as many as positions.
+      set of tables.
+    numbers: int32 [positions], the transition to each; first ones of lanes do
+      not know the left.
+    transitions: float32 [n, K, K], bits of each activity after each other one.
+    run: int32 [turns, lanes], the positions of the pass, from
+      `stock_streams.runs`.
 
   Returns:
-    int32 [positions].
+    int32 [positions], 0 outside the pass.
   """
-  positions = tf.shape(costs)[0]
-  numbers = stock_streams.steps_of_lanes(positions, num_lanes)
-  steps = tf.shape(numbers)[0]
-  is_real = numbers < positions  # The last position of a lane may be missing.
-  costs = tf.gather(tf.pad(costs, [[0, 1], [0, 0]]), numbers)
-  follows, begins = activity_bits[:-1], activity_bits[-1]
+  positions, turns = tf.shape(costs)[0], tf.shape(run)[0]
+  is_real = run < positions  # The last position of a lane may be missing.
+  costs, numbers = stock_streams.at(costs, run), stock_streams.at(numbers, run)
+  all_leads = tf.transpose(transitions, [0, 2, 1])
 
   def forward(
     t: tf.Tensor, total: tf.Tensor, totals: tf.TensorArray
   ) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray]:
-    ways = total[:, :, None] + follows  # [lanes, from, to]
+    # [lanes, from, to]
+    ways = total[:, :, None] + tf.gather(transitions, numbers[t])
     total = tf.reduce_min(ways, 1) + costs[t]
     return t + 1, total, totals.write(t, total)
 
-  first = begins + costs[0]
-  totals = tf.TensorArray(tf.float32, steps, element_shape=(None, None))
+  first = tf.gather(transitions[:, 0], numbers[0]) + costs[0]
+  totals = tf.TensorArray(tf.float32, turns, element_shape=(None, None))
   _, total, totals = tf.while_loop(
-    lambda t, *_: t < steps,
+    lambda t, *_: t < turns,
     forward,
     (tf.constant(1), first, totals.write(0, first)),
     shape_invariants=_loop_shapes((None, None)),
     parallel_iterations=1,
   )
-  leads = tf.transpose(follows)
 
   def backward(
     t: tf.Tensor, after: tf.Tensor, path: tf.TensorArray
   ) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray]:
-    lead = tf.where(is_real[t + 1, :, None], tf.gather(leads, after), 0.0)
+    lead = tf.gather_nd(all_leads, tf.stack([numbers[t + 1], after], -1))
+    lead = tf.where(is_real[t + 1, :, None], lead, 0.0)
     ways = totals.read(t) + lead  # [lanes, from]
     chosen = tf.argmin(ways, 1, tf.int32)
     return t - 1, chosen, path.write(t, chosen)
 
   last = tf.argmin(total, 1, tf.int32)
-  path = tf.TensorArray(tf.int32, steps, element_shape=(None,))
+  path = tf.TensorArray(tf.int32, turns, element_shape=(None,))
   _, _, path = tf.while_loop(
     lambda t, *_: t >= 0,
     backward,
-    (steps - 2, last, path.write(steps - 1, last)),
+    (turns - 2, last, path.write(turns - 1, last)),
     shape_invariants=_loop_shapes((None,)),
     parallel_iterations=1,
   )
-  return stock_streams.in_order(path.stack(), numbers, positions)
+  return stock_streams.in_order(path.stack(), run, positions)
 
 
 def _loop_shapes(shape: tuple[None, ...]) -> tuple[tf.TensorShape, ...]:

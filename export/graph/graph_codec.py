@@ -158,11 +158,15 @@ class GraphCodec(tf.Module):
 
     def encode() -> tf.Tensor:
       tables = self._tables.for_quality(index)
-      positions = graph_container.positions(height, width)
+      shape = lanes.latent_shape(height, width)
       rows, num_lanes = graph_quantization.quantize(
-        scaled, channels, tables, self._tables.fewest_lanes(index, positions)
+        scaled,
+        shape,
+        channels,
+        tables,
+        self._tables.fewest_lanes(index, shape),
       )
-      payload, lengths = stock_encoder.encode(rows, num_lanes, tables)
+      payload, lengths = stock_encoder.encode(rows, shape, num_lanes, tables)
       header = graph_container.Headers(height, width, index)
       return graph_container.pack(
         header, self.model_id, alpha, payload, lengths
@@ -199,10 +203,10 @@ class GraphCodec(tf.Module):
     self, data: tf.Tensor, header: graph_container.Headers
   ) -> graph_lanes.Lanes:
     index = header.quality_index
-    positions = graph_container.positions(header.height, header.width)
+    shape = lanes.latent_shape(header.height, header.width)
     limits = graph_lanes.Limits(
-      positions,
-      self._tables.fewest_lanes(index, positions),
+      shape,
+      self._tables.fewest_lanes(index, shape),
       self._tables.columns(index),
     )
     payload, lengths, alpha, faults = graph_lanes.unpack(data, limits)
@@ -249,7 +253,8 @@ class GraphCodec(tf.Module):
         byte_fields.from_string(opened.payload[i]),
         opened.lengths[i],
         index,
-        graph_container.positions(height, width),
+        height,
+        width,
       )
       message = "the payload is not what an encoder of this format writes"
       faults = verdict.first_fault((~canonical, verdict.CORRUPT, message))
@@ -267,17 +272,19 @@ class GraphCodec(tf.Module):
     return results, verdict.Verdict(*found)
 
   @tf.function(
-    input_signature=[_BYTES, _NUMBERS, _NUMBER, _NUMBER], autograph=False
+    input_signature=[_BYTES, _NUMBERS, *[_NUMBER] * 3], autograph=False
   )
   def _decode(
     self,
     payload: tf.Tensor,
     lengths: tf.Tensor,
     index: tf.Tensor,
-    positions: tf.Tensor,
+    height: tf.Tensor,
+    width: tf.Tensor,
   ) -> tuple[tf.Tensor, tf.Tensor]:
+    shape = lanes.latent_shape(height, width)
     tables = self._tables.for_quality(index)
-    return stock_decoder.decode(payload, lengths, positions, tables)
+    return stock_decoder.decode(payload, lengths, shape, tables)
 
   @tf.function(input_signature=[_ROWS, *[_NUMBER] * 3], autograph=False)
   def _synthesise(

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from bls2017.format import container, lanes
+from bls2017.format import container
 from export import verdict
 from export.graph import byte_fields, graph_lanes
 
@@ -23,12 +23,6 @@ class Headers(NamedTuple):
   height: tf.Tensor
   width: tf.Tensor
   quality_index: tf.Tensor
-
-
-def positions(height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
-  """Counts the positions of latents: int32, of the shape of both sides."""
-  h, w = lanes.latent_shape(height, width)
-  return h * w
 
 
 def pack(

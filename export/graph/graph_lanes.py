@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from bls2017.format import coding_tables, container
+from bls2017.format import coding_tables, container, lanes
 from export import verdict
 from export.graph import byte_fields
+from export.range_coder import stock_streams
 
 _TOO_SHORT = "the file is too short for its image"
 _UNFILLED = "the lanes do not fill the file"
@@ -33,12 +34,12 @@ class Limits(NamedTuple):
   """What the lanes of an image may be, int32 scalars.
 
   Attributes:
-    positions: Of the image.
+    shape: Positions along both sides of the image.
     fewest: Lanes.
     columns: Table indices of a position.
   """
 
-  positions: tf.Tensor
+  shape: stock_streams.Shape
   fewest: tf.Tensor
   columns: tf.Tensor
 
@@ -66,7 +67,7 @@ def unpack(data: tf.Tensor, limits: Limits) -> Lanes:
   def read() -> Lanes:
     count, begin, faults = _count(data, end, limits)
     lengths, first, wrong = _lengths(data, begin, count)
-    indices = (limits.positions + count - 1) // count * limits.columns
+    indices = lanes.most_positions(*limits.shape, count) * limits.columns
     # As `coding_tables.QualityTables.max_lane_bytes`.
     longest = 2 * indices + coding_tables.MAX_LANE_END_BYTES
     too_long = tf.reduce_any(lengths > longest)
@@ -110,9 +111,10 @@ def _number(data: tf.Tensor, begin: tf.Tensor) -> _Number:
 def _count(data: tf.Tensor, begin: tf.Tensor, limits: Limits) -> _Number:
   """The number of lanes; 1 where it is wrong."""
   count, end, faults = _number(data, begin)
-  wrong = (count < limits.fewest) | (count > limits.positions)
+  positions = limits.shape[0] * limits.shape[1]
+  wrong = (count < limits.fewest) | (count > positions)
   message = (
-    "an image of ", limits.positions, " positions cannot have ", count, " lanes"
+    "an image of ", positions, " positions cannot have ", count, " lanes"
   )  # fmt: skip
   faults.append((wrong, verdict.CORRUPT, *message))
   return _Number(tf.where(wrong, 1, count), end, faults)

@@ -58,10 +58,10 @@ def expected_bits(tables: stock_streams.Tables) -> tf.Tensor:
 
 def _coded_share(tables: stock_streams.Tables) -> tf.Tensor:
   """How many positions code a channel: float64 [K, R], 1 where all do."""
-  kinds = tf.reshape(_frequencies(tables.kind_cdf[-1:]), tables.ends.shape)
+  counts = _frequencies(tables.end_cdf)
   reached = tables.ends[..., None] > tf.range(tf.size(tables.starts))
-  counts = tf.reduce_sum(tf.where(reached, kinds[..., None], 0), 1)
-  return counts / tf.reduce_sum(kinds, 1, keepdims=True)
+  counts = tf.reduce_sum(tf.where(reached, counts[..., None], 0), 1)
+  return counts / coding_tables.TOTAL
 
 
 def channels_of_entries(tables: stock_streams.Tables) -> tf.Tensor:
@@ -75,19 +75,19 @@ def channels_of_entries(tables: stock_streams.Tables) -> tf.Tensor:
 
 
 def table_starts(
-  activities: tf.Tensor, classes: tf.Tensor, tables: stock_streams.Tables
+  activities: tf.Tensor, contexts: tf.Tensor, tables: stock_streams.Tables
 ) -> tf.Tensor:
   """Finds where the tables of symbols begin in `expected_bits`.
 
   Args:
     activities: int32 [positions].
-    classes: int32 [positions, contexts], from `stock_streams`.
+    contexts: int32 [positions, contexts], from `stock_streams`.
     tables: Those of the quality.
 
   Returns:
     int32 [positions, L].
   """
-  starts = stock_streams.context_starts(activities, classes, tables)
+  starts = stock_streams.context_starts(activities, contexts, tables)
   starts += tf.size(tables.cdf)
   others = activities[:, None] * tf.shape(tables.cdf)[1] + tables.starts
   return tf.concat([starts, others], 1)

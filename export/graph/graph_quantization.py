@@ -16,6 +16,7 @@ def scaled(latents: tf.Tensor, channels: graph_tables.Channels) -> tf.Tensor:
 
 def quantize(
   scaled_latents: tf.Tensor,
+  shape: stock_streams.Shape,
   channels: graph_tables.Channels,
   tables: stock_streams.Tables,
   fewest_lanes: tf.Tensor,
@@ -24,6 +25,7 @@ def quantize(
 
   Args:
     scaled_latents: float32 [positions, C], finite, from `scaled`.
+    shape: Positions along both sides.
     channels: Those of the quality.
     tables: Those of the quality.
     fewest_lanes: int32 scalar, lanes that the image must have.
@@ -41,11 +43,11 @@ def quantize(
     nearest *= tf.cast(tf.abs(u) >= quantization.DEAD_ZONE, tf.float32)
   nearest = tf.clip_by_value(nearest, minimum, maximum) - minimum
   indices = tf.cast(nearest, tf.int32)
-  choice = graph_activities.choose(indices, tables, fewest_lanes)
+  choice = graph_activities.choose(indices, shape, tables, fewest_lanes)
   if several:
-    starts = graph_lengths.table_starts(
-      choice.activities, stock_streams.context_classes(indices, tables), tables
-    )
+    near = stock_streams.neighbours(shape, num_lanes=tf.constant(1))
+    contexts = stock_streams.contexts(indices, near, tables)
+    starts = graph_lengths.table_starts(choice.activities, contexts, tables)
     u -= minimum
     lower = tf.clip_by_value(tf.floor(u), 0.0, maximum - minimum - 1.0)
     indices = tf.cast(lower, tf.int32)
@@ -54,6 +56,6 @@ def quantize(
     symbols = indices - tables.zeros
     bends = quantization.bends(increase, symbols, tf.where)
     indices += tf.cast(u - lower > 0.5 + bends, tf.int32)
-    choice = graph_activities.choose(indices, tables, fewest_lanes)
+    choice = graph_activities.choose(indices, shape, tables, fewest_lanes)
   rows = tf.concat([choice.activities[:, None], indices], 1)
   return rows, choice.num_lanes

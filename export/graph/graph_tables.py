@@ -51,15 +51,14 @@ class GraphTables(tf.Module):
     qualities = [tables.for_quality(i) for i in range(len(tables))]
     if any(_tables_of(t) > stock_streams.MAX_TABLES for t in qualities):
       raise errors.ModelError("the model has too many coding tables")
-    contexts = max(t.contexts for t in qualities)
-    classes = max(t.context_tables.shape[2] for t in qualities) - 1
+    room = Room(*map(max, zip(*map(room_of, qualities))))
     self._gain = _hold(tables.gain)
     self._inverse_gain = _hold(tables.inverse_gain)
     self._offset = _hold(tables.offset)
     self._minimum = _hold(tables.minimum.astype(np.int32))
     self._size = _hold(tables.size.astype(np.int32))
     self._live = _Rows([t.live for t in qualities])
-    padded = [arrays(t, contexts, classes) for t in qualities]
+    padded = [arrays(t, room) for t in qualities]
     self._fields = [_Rows(list(field)) for field in zip(*padded)]
     self._columns = np.array([t.columns for t in qualities], np.int32)
     self._lane_positions = tables.lane_positions.astype(np.int32)
@@ -67,9 +66,12 @@ class GraphTables(tf.Module):
   def __len__(self) -> int:
     return len(self._columns)
 
-  def fewest_lanes(self, index: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+  def fewest_lanes(
+    self, index: tf.Tensor, shape: stock_streams.Shape
+  ) -> tf.Tensor:
     """Gives `lanes.fewest` of a quality, by its index, and an image: int32."""
-    return lanes.fewest(positions, tf.gather(self._lane_positions, index))
+    lane_positions = tf.gather(self._lane_positions, index)
+    return lanes.fewest(shape[0] * shape[1], lane_positions)
 
   def columns(self, index: tf.Tensor) -> tf.Tensor:
     """Counts the activity and the live channels of a quality: int32 scalar."""
@@ -111,33 +113,60 @@ class _Rows(tf.Module):
     return tf.reshape(values, self._shape)
 
 
+class Room(NamedTuple):
+  """How large arrays are that may differ in more than their first axes.
+
+  Attributes:
+    channels: X.
+    contexts: J.
+    classes: N.
+  """
+
+  channels: int
+  contexts: int
+  classes: int
+
+
+def room_of(tables: coding_tables.QualityTables) -> Room:
+  """Gives the room that a quality takes."""
+  channels, _, contexts = tables.context_tables.shape
+  return Room(channels, contexts, tables.contexts_of.shape[-1] - 1)
+
+
 def arrays(
-  tables: coding_tables.QualityTables, contexts: int, classes: int
+  tables: coding_tables.QualityTables, room: Room
 ) -> stock_streams.Tables:
   """Gives the tables of a quality as arrays, with room for other qualities.
 
   Args:
     tables: Those of the quality.
-    contexts: X, at least those of the quality.
-    classes: N, likewise.
+    room: At least that of the quality.
   """
   # A channel that the quality lacks has one symbol, whose class is the last
-  # one that is held.
-  room = (contexts, tables.num_activities, classes + 1)
-  starts = np.full(room, len(tables.context_cdf), np.int32)
-  own = tables.context_starts
-  starts[: len(own), :, : own.shape[2] - 1] = own[..., :-1]
-  starts[: len(own), :, -1] = own[..., -1]
-  class_starts = np.full(contexts, len(tables.context_classes), np.int32)
-  class_starts[: len(own)] = tables.class_starts
+  # one that is held, and whose context is 0.
+  x, j, n = room_of(tables)
+  shape = room.channels, tables.num_activities, room.contexts
+  starts = np.full(shape, len(tables.context_cdf), np.int32)
+  starts[:x, :, :j] = tables.context_starts
+  sides = [room.classes + 1] * 2
+  contexts_of = np.zeros((2, room.channels, *sides), np.uint8)
+  own = np.append(np.arange(n), room.classes)
+  contexts_of[:, :x, own[:, None], own] = tables.contexts_of
+  class_starts = np.full(room.channels, len(tables.context_classes), np.int32)
+  class_starts[:x] = tables.class_starts
   return stock_streams.Tables(
     ends=tables.ends,
+    end_cdf=tables.end_cdf,
     kind_cdf=tables.kind_cdf,
+    activity_cdf=tables.activity_cdf,
+    activity_tables=tables.activity_tables,
+    surroundings=tables.surroundings,
     cdf=tables.cdf,
     starts=tables.starts,
     zeros=tables.zeros,
     context_cdf=tables.context_cdf,
     context_starts=starts,
+    contexts_of=contexts_of,
     context_classes=np.append(tables.context_classes, np.uint8(0)),
     class_starts=class_starts,
   )
@@ -145,7 +174,7 @@ def arrays(
 
 def _tables_of(tables: coding_tables.QualityTables) -> int:
   """How many tables the larger of both decoding loops has."""
-  heads = np.count_nonzero(tables.context_cdf == 0) + tables.num_activities + 1
+  heads = np.count_nonzero(tables.context_cdf == 0) + len(tables.kind_cdf)
   return max(heads, np.count_nonzero(tables.cdf == 0))
 
 

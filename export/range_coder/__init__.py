@@ -7,13 +7,16 @@ A step takes one table index of every lane of an image. It is some twenty small
 operations, which take little longer for hundreds of lanes than for one, so
 there are few steps, and little else in a loop:
 
-- lanes are equally long, but for one position and one step. What a shorter one
-  lacks is coded with a table of one symbol, which changes nothing, and so is
-  what fills up the last turn of a loop that is unrolled over `UNROLL` steps;
-- the decoder has two loops. A turn of the first one decodes the heads of a
-  position of each lane: the kind, then the context channels, whose tables
-  follow from it and from the turn before. Then the tables of all other steps
-  are known, and are put in order before the second loop;
+- runs are equally long, but for one position or step. What a shorter one lacks
+  is filled up with a table of one symbol, which changes nothing, and so is the
+  last turn of a loop that is unrolled over `UNROLL` steps, and a turn for a
+  pass without positions;
+- the decoder has three loops. A turn of the first two, one for each pass,
+  decodes the head of a position of each lane: the kind, then the context
+  channels, whose tables follow from it and from the turns before. What the
+  second pass knows of the first one is looked up before its loop. Then the
+  tables of all other steps are known, and are put in order before the third
+  loop;
 - the encoder's loop follows only the sizes of intervals. What is added to base,
   and at which word, is computed afterwards for all steps at once, and carries
   are propagated once over all words;

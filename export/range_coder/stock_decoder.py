@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -50,21 +50,27 @@ class _State(NamedTuple):
 class _Search(NamedTuple):
   """Tables one after the other, of n entries in all, to look table indices up.
 
-  A table of a single, certain table index follows them.
+  A table of a single table index follows them, for steps that fill up.
 
   Attributes:
     keys: int32 [1, n + 2], one rising row: table k is raised by k * 2**16.
     raised: int32 [n + 1], by how much each entry's table is.
+    last: int32 scalar, by how much the last table is.
   """
 
   keys: tf.Tensor
   raised: tf.Tensor
+  last: tf.Tensor
+
+  def most(self, raised: tf.Tensor) -> tf.Tensor:
+    """Gives `most` of `stock_streams.Shares`, by how much tables are raised."""
+    return stock_streams.most(raised == self.last)
 
 
 def decode(
   payload: tf.Tensor,
   lengths: tf.Tensor,
-  positions: tf.Tensor,
+  shape: stock_streams.Shape,
   tables: stock_streams.Tables,
 ) -> tuple[tf.Tensor, tf.Tensor]:
   """Decodes the lanes of an image; the inverse of `stock_encoder.encode`.
@@ -72,7 +78,7 @@ def decode(
   Args:
     payload: uint8 [total], any bytes.
     lengths: int32 [lanes], not negative, of sum `total`; at least one lane.
-    positions: int32 scalar, at least as many as lanes.
+    shape: Positions along both sides, in all at least as many as lanes.
     tables: The tables of the quality.
 
   Returns:
@@ -82,7 +88,7 @@ def decode(
   """
   contexts = tables.context_starts.shape[0]
   streams = _read(payload, lengths, max(stock_streams.UNROLL, 1 + contexts))
-  state, heads = _decode_heads(streams, positions, tables)
+  state, heads = _decode_heads(streams, shape, tables)
   kinds = heads[:, 0]
   state, others = _decode_others(streams, state, kinds, tables)
   activities = kinds // tf.shape(tables.ends)[1]
@@ -136,11 +142,15 @@ def _search(cdf: tf.Tensor) -> _Search:
   # What follows the tables begins with 0 as they do.
   cdf = tf.pad(cdf, [[0, 2]])
   raised = (tf.cumsum(tf.cast(cdf == 0, tf.int32)) - 1) * coding_tables.TOTAL
-  return _Search((cdf + raised)[None], raised[:-1])
+  return _Search((cdf + raised)[None], raised[:-1], raised[-2])
 
 
 def _step(
-  streams: _Streams, state: _State, raised: tf.Tensor, search: _Search
+  streams: _Streams,
+  state: _State,
+  raised: tf.Tensor,
+  most: tf.Tensor,
+  search: _Search,
 ) -> tuple[_State, tf.Tensor]:
   """Decodes one table index of every lane, whose table is `raised` by so much.
 
@@ -155,6 +165,7 @@ def _step(
   share = stock_streams.Shares(
     tf.cast(tf.gather(keys, place - 1) - raised, tf.float64),
     tf.cast(tf.gather(keys, place) - raised, tf.float64),
+    most,
   )
   added, shift, scale, size = stock_streams.narrow(size, share)
   word = tf.cast(shift, tf.float64) * tf.gather(streams.words, pointer)
@@ -172,67 +183,203 @@ def _turned(before: _State, after: _State, streams: _Streams) -> _State:
   )
 
 
+class _Heads(NamedTuple):
+  """The tables of heads, and what is found in each place among them.
+
+  The table index that fills up a lane has activity K.
+
+  Attributes:
+    search: Of the tables.
+    indices: int32 [n + 2], table indices: kinds, and symbols.
+    activities: int32 [n + 2], of kinds.
+    classes: int32 [n + 2], of symbols.
+  """
+
+  search: _Search
+  indices: tf.Tensor
+  activities: tf.Tensor
+  classes: tf.Tensor
+
+
+def _heads_of(tables: stock_streams.Tables) -> _Heads:
+  cdf = tables.heads_cdf()
+  search = _search(cdf)
+  begins = tf.cast(tf.where(tf.pad(cdf, [[0, 1]]) == 0)[:, 0], tf.int32)
+  begins = tf.gather(begins, search.raised // coding_tables.TOTAL)
+  indices = tf.range(tf.size(begins)) - begins
+  sets, ends = tf.unstack(tf.shape(tables.ends))
+  kinds, symbols = tf.split(indices, tf.stack([tf.size(tables.kind_cdf), -1]))
+  # Where the tables of a channel begin, or the first of them that is used.
+  first = tf.reduce_min(tables.context_starts, [1, 2])
+  more = tables.class_starts - tf.pad(tables.class_starts, [[1, 0]])[:-1]
+  starts = tf.cumsum(tf.scatter_nd(first[:, None], more, tf.shape(symbols)))
+  classes = tf.gather(tables.context_classes, symbols + starts)
+  return _Heads(
+    search,
+    tf.pad(indices, [[1, 0]]),
+    tf.pad(kinds // ends, [[1, tf.size(symbols)]], constant_values=sets),
+    tf.pad(classes, [[1 + tf.size(kinds), 0]]),
+  )
+
+
+class _Pass(NamedTuple):
+  """What is known before the heads of a pass are decoded, turn by turn.
+
+  A turn is a position of every lane.
+
+  Attributes:
+    follows: bool [turns, 1, lanes], whether there is a position to the left.
+    around: int32 [turns, 1, lanes], where the tables of kinds stand in `kinds`.
+    others: int32 [turns, X, lanes], the other classes; none in the first pass.
+    kinds: int32 [(V + 2) (K + 1)], by what tables of kinds are raised, by the
+      surroundings and the activity to the left.
+    contexts: int32 [X (N + 1)**2 (K + 1)], likewise, of context channels, by
+      the class to the left, the other one and the activity.
+  """
+
+  follows: tf.Tensor
+  around: tf.Tensor
+  others: tf.Tensor | None
+  kinds: tf.Tensor
+  contexts: tf.Tensor
+
+
+def _pass_of(
+  number: int,
+  run: tf.Tensor,
+  heads: tf.Tensor,
+  near: stock_streams.Neighbours,
+  search: _Search,
+  tables: stock_streams.Tables,
+) -> _Pass:
+  """Gives what is known before a pass.
+
+  Args:
+    number: 0 or 1.
+    run: int32 [turns, lanes], its positions.
+    heads: int32 [positions, 1 + X], those of the pass before.
+    near: The neighbours of each position.
+    search: Of the tables of heads.
+    tables: The tables.
+  """
+  sets, ends = tf.unstack(tf.shape(tables.ends))
+  # Surroundings V + 1 and activity K stand for a lane without a position.
+  kinds = tf.pad(
+    tables.activity_tables * coding_tables.TOTAL,
+    [[0, 1], [0, 0]],
+    constant_values=search.last,
+  )
+  around = stock_streams.surroundings(heads[:, 0] // ends, near, tables)
+  around = stock_streams.at(around, run, tf.shape(kinds)[0] - 1)
+  starts = tf.pad(
+    tables.context_starts,
+    [[0, 0], [0, 1], [0, 0]],
+    constant_values=tf.size(tables.context_cdf),
+  )
+  starts = tf.gather(
+    tf.transpose(starts, [0, 2, 1]), tables.contexts_of[number], batch_dims=1
+  )
+  starts += tf.size(tables.kind_cdf)
+  others = None
+  if number:
+    others = stock_streams.mean_classes(heads[:, 1:], near, tables)
+    others = tf.transpose(stock_streams.at(others, run), [0, 2, 1])
+  return _Pass(
+    stock_streams.at(near.left < tf.size(near.left), run, False)[:, None],
+    around[:, None] * (sets + 1),
+    others,
+    tf.reshape(kinds, [-1]),
+    tf.gather(search.raised, tf.reshape(starts, [-1])),
+  )
+
+
 def _decode_heads(
-  streams: _Streams, positions: tf.Tensor, tables: stock_streams.Tables
+  streams: _Streams, shape: stock_streams.Shape, tables: stock_streams.Tables
 ) -> tuple[_State, tf.Tensor]:
   """The state after all heads, and these: int32 [positions, 1 + X].
 
-  They are the kind and the table indices of the context channels. A turn is a
-  position of every lane.
+  They are the kind and the table indices of the context channels.
   """
   num_lanes = tf.size(streams.first)
-  sets, kinds_of_set = tf.unstack(tf.shape(tables.ends))
-  kinds = sets * kinds_of_set
-  contexts = tables.context_starts.shape[0]
-  row = tables.first_class() + 1  # Of context_starts.
-  search = _search(tables.heads_cdf())
-  certain = tf.size(search.raised) - 1
-  context_starts = tf.size(tables.kind_cdf) + tf.reshape(
-    tables.context_starts, [-1]
-  )
-  # Where each context channel begins in context_starts.
-  channels = tf.range(contexts)[:, None] * (sets * row)
-  class_starts = tables.class_starts[:, None]
-  numbers = stock_streams.steps_of_lanes(positions, num_lanes)
-  turns = tf.shape(numbers)[0]
+  near = stock_streams.neighbours(shape, num_lanes)
+  total = tf.size(near.left)
+  of_heads = _heads_of(tables)
+  state = _start(streams)
+  columns = 1 + tables.context_starts.shape[0]
+  heads = tf.zeros(tf.stack([total, columns]), tf.int32)
+  for number, run in enumerate(stock_streams.runs(shape, num_lanes)):
+    known = _pass_of(number, run, heads, near, of_heads.search, tables)
+    state, places = _decode_pass(streams, state, of_heads, known, tables)
+    found = tf.transpose(tf.gather(of_heads.indices, places), [0, 2, 1])
+    heads += stock_streams.in_order(found, run, total)
+  return state, heads
+
+
+def _decode_pass(
+  streams: _Streams,
+  state: _State,
+  heads: _Heads,
+  known: _Pass,
+  tables: stock_streams.Tables,
+) -> tuple[_State, tf.Tensor]:
+  """The state after a pass, and the places that `_step` finds.
+
+  They are int32 [turns, 1 + X, lanes].
+  """
+  turns, _, num_lanes = tf.unstack(tf.shape(known.follows))
+  sets, no_class = tf.shape(tables.ends)[0], tables.no_class()
+  contexts, search = tables.context_starts.shape[0], heads.search
+  # Where each context channel begins in known.contexts, in units of K + 1.
+  channels = tf.range(contexts)[:, None] * (no_class + 1) ** 2
 
   def turn(
     t: tf.Tensor,
     before: _State,
-    kind_starts: tf.Tensor,
+    activity: tf.Tensor,
     classes: tf.Tensor,
+    second: tf.Tensor,
     found: tf.TensorArray,
-  ) -> tuple[tf.Tensor, _State, tf.Tensor, tf.Tensor, tf.TensorArray]:
-    at_work = numbers[t] < positions
-    start = tf.where(at_work, kind_starts, certain)
-    raised = tf.gather(search.raised, start)
-    state, place = _step(streams, before, raised, search)
-    kind = place - 1 - start
-    activity = kind // kinds_of_set
-    starts = tf.gather(context_starts, channels + activity * row + classes)
-    starts = tf.where(at_work, starts, certain)
+  ) -> tuple[Any, ...]:
+    follows = tf.gather(known.follows, t)
+    number = tf.gather(known.around, t) + tf.where(follows, activity, sets)
+    raised = tf.gather(known.kinds, number)
+    most = search.most(raised)
+    state, place = _step(streams, before, raised, most, search)
+    activity = tf.gather(heads.activities, place)
+    left = tf.where(follows, classes, no_class)
+    if known.others is None:
+      other = tf.where(follows, second, no_class)
+    else:
+      other = tf.gather(known.others, t)
+    number = (channels + left * (no_class + 1) + other) * (sets + 1) + activity
+    raised = tf.gather(known.contexts, number)[:, None]
+    most = search.most(raised)
     places = [place]
-    for raised in tf.unstack(tf.gather(search.raised, starts)[:, None]):
-      state, place = _step(streams, state, raised, search)
+    of_steps = tf.unstack(raised, contexts), tf.unstack(most, contexts)
+    for of_step in zip(*of_steps):
+      state, place = _step(streams, state, *of_step, search)
       places.append(place)
-    head = tf.concat(places, 0) - 1 - tf.concat([start, starts], 0)
+    head = tf.concat(places, 0)
     return (
       t + 1,
       _turned(before, state, streams),
-      activity * kinds,
-      tf.gather(tables.context_classes, head[1:] + class_starts),
+      activity,
+      tf.gather(heads.classes, head[1:]),
+      left,
       found.write(t, head),
     )
 
   def loop() -> tuple[tf.Tensor, ...]:
-    _, state, _, _, found = tf.while_loop(
+    no_classes = tf.fill(tf.stack([contexts, num_lanes]), no_class)
+    _, after, *_, found = tf.while_loop(
       lambda t, *_: t < turns,
       turn,
       (
         tf.constant(0),
-        _start(streams),
-        tf.fill(tf.stack([1, num_lanes]), sets * kinds),
-        tf.fill(tf.stack([contexts, num_lanes]), row - 1),
+        state,
+        tf.fill(tf.stack([1, num_lanes]), sets),
+        no_classes,
+        no_classes,
         tf.TensorArray(tf.int32, turns, element_shape=(1 + contexts, None)),
       ),
       shape_invariants=(
@@ -240,17 +387,15 @@ def _decode_heads(
         _State(*[tf.TensorShape((1, None))] * 4),
         tf.TensorShape((1, None)),
         tf.TensorShape((contexts, None)),
+        tf.TensorShape((contexts, None)),
         tf.TensorShape(None),
       ),
       parallel_iterations=1,
     )
-    return (*state, found.stack())
+    return (*after, found.stack())
 
-  *state, found = stock_streams.run(loop)
-  heads = stock_streams.in_order(
-    tf.transpose(found, [0, 2, 1]), numbers, positions
-  )
-  return _State(*state), heads
+  *after, places = stock_streams.run(loop)
+  return _State(*after), places
 
 
 def _decode_others(
@@ -267,7 +412,7 @@ def _decode_others(
   raised = tf.gather(raised, kinds).flat_values
   total = tf.size(raised)
   numbers = stock_streams.steps_of_lanes(total, tf.size(streams.first))
-  raised = tf.gather(tf.concat([raised, search.raised[-1:]], 0), numbers)
+  raised = stock_streams.at(raised, numbers, search.last)
   state, places = _decode_steps(streams, state, raised, search)
   places = stock_streams.in_order(places, numbers, total)
   zeros = stock_streams.coded_by_kind(
@@ -288,18 +433,18 @@ def _decode_steps(
   """
   unroll = stock_streams.UNROLL
   steps, num_lanes = tf.unstack(tf.shape(raised))
-  # An empty TensorArray has no shape.
-  turns = tf.maximum((steps + unroll - 1) // unroll, 1)
+  turns = (steps + unroll - 1) // unroll
   filling = [[0, turns * unroll - steps], [0, 0]]
-  raised = tf.pad(raised, filling, constant_values=search.raised[-1])
+  raised = tf.pad(raised, filling, constant_values=search.last)
   raised = tf.reshape(raised, tf.stack([turns, unroll, 1, num_lanes]))
 
   def turn(
     t: tf.Tensor, before: _State, found: tf.TensorArray
   ) -> tuple[tf.Tensor, _State, tf.TensorArray]:
-    state, places = before, []
-    for of_step in tf.unstack(raised[t], unroll):
-      state, place = _step(streams, state, of_step, search)
+    state, places, of_turn = before, [], raised[t]
+    most = search.most(of_turn)
+    for of_step in zip(tf.unstack(of_turn, unroll), tf.unstack(most, unroll)):
+      state, place = _step(streams, state, *of_step, search)
       places.append(place)
     state = _turned(before, state, streams)
     return t + 1, state, found.write(t, tf.concat(places, 0))

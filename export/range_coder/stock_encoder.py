@@ -8,13 +8,17 @@ from export.range_coder import stock_streams
 
 
 def encode(
-  rows: tf.Tensor, num_lanes: tf.Tensor, tables: stock_streams.Tables
+  rows: tf.Tensor,
+  shape: stock_streams.Shape,
+  num_lanes: tf.Tensor,
+  tables: stock_streams.Tables,
 ) -> tuple[tf.Tensor, tf.Tensor]:
   """Codes the positions of an image.
 
   Args:
     rows: int32 [positions, 1 + L], the activity and the table indices of the
-      live channels of each position; at least one position.
+      live channels of each position.
+    shape: Positions along both sides.
     num_lanes: int32 scalar, from 1 to as many as positions.
     tables: The tables of the quality.
 
@@ -24,12 +28,12 @@ def encode(
   """
   unroll = stock_streams.UNROLL
   kinds = _kinds(rows, tables)
-  heads = _heads(rows, kinds, num_lanes, tables)
+  heads = _heads(rows, kinds, shape, num_lanes, tables)
   others = _others(rows, kinds, num_lanes, tables)
   places = tf.concat([heads, others], 0)
   places = tf.pad(places, [[0, -tf.shape(places)[0] % unroll], [0, 0]])
   cdf = tf.concat([tables.heads_cdf(), tf.reshape(tables.cdf, [-1])], 0)
-  shares = stock_streams.shares(cdf).at(places)
+  shares = stock_streams.shares(cdf, places)
   sizes, size = _sizes(shares)
   added, shift, *_ = stock_streams.narrow(sizes, shares)
   return _finish(added, tf.cast(shift, tf.int32), size)
@@ -48,33 +52,28 @@ def _kinds(rows: tf.Tensor, tables: stock_streams.Tables) -> tf.Tensor:
 def _heads(
   rows: tf.Tensor,
   kinds: tf.Tensor,
+  shape: stock_streams.Shape,
   num_lanes: tf.Tensor,
   tables: stock_streams.Tables,
 ) -> tf.Tensor:
   """The places of the steps of heads among the tables' shares.
 
-  They are int32 [steps, lanes]. In place 0 there is a certain table index.
+  They are int32 [steps, lanes]. What fills up a lane stands in place 0.
   """
-  positions, contexts = tf.size(kinds), tables.contexts()
-  begins = stock_streams.run_bounds(positions, num_lanes)[:-1, None]
-  is_first = tf.scatter_nd(begins, tf.ones_like(begins[:, 0]), positions[None])
-  is_first = is_first[:, None] > 0
-  activities, indices = rows[:, :1], rows[:, 1:]
-  before = tf.where(
-    is_first, tf.shape(tables.ends)[0], tf.roll(activities, 1, 0)
-  )
-  classes = tf.where(
-    is_first,
-    tables.first_class(),
-    stock_streams.context_classes(indices, tables),
-  )
-  starts = stock_streams.context_starts(rows[:, 0], classes, tables)
-  starts += tf.size(tables.kind_cdf) + indices[:, :contexts]
-  kinds = kinds[:, None] + before * tf.shape(tables.kind_cdf)[1]
-  heads = tf.concat([kinds, starts], 1)
-  numbers = stock_streams.steps_of_lanes(positions, num_lanes)
-  heads = tf.gather(tf.pad(heads + 1, [[0, 1], [0, 0]]), numbers)
-  return tf.reshape(tf.transpose(heads, [0, 2, 1]), tf.stack([-1, num_lanes]))
+  sets, kinds_of_table = tf.shape(tables.ends)[0], tf.shape(tables.kind_cdf)[1]
+  activities, indices = rows[:, 0], rows[:, 1:]
+  near = stock_streams.neighbours(shape, num_lanes)
+  around = stock_streams.surroundings(activities, near, tables)
+  left = stock_streams.at(activities, near.left, sets)
+  numbers = tf.gather_nd(tables.activity_tables, tf.stack([around, left], -1))
+  kinds += numbers * kinds_of_table
+  contexts = stock_streams.contexts(indices, near, tables)
+  starts = stock_streams.context_starts(activities, contexts, tables)
+  starts += tf.size(tables.kind_cdf) + indices[:, : tables.contexts()]
+  heads = 1 + tf.concat([kinds[:, None], starts], 1)
+  runs = tf.concat(stock_streams.runs(shape, num_lanes), 0)
+  heads = tf.transpose(stock_streams.at(heads, runs), [0, 2, 1])
+  return tf.reshape(heads, tf.stack([-1, num_lanes]))
 
 
 def _others(
@@ -91,7 +90,7 @@ def _others(
   numbers = tf.range(tf.size(tables.starts))
   places = tf.boolean_mask(places, numbers < coded)
   numbers = stock_streams.steps_of_lanes(tf.size(places), num_lanes)
-  return tf.gather(tf.pad(places, [[0, 1]]), numbers)
+  return stock_streams.at(places, numbers)
 
 
 def _sizes(shares: stock_streams.Shares) -> tuple[tf.Tensor, tf.Tensor]:

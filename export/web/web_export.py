@@ -34,7 +34,7 @@ from bls2017.format import coding_tables
 from bls2017.images import reading
 from bls2017.model import model_directory
 
-FORMAT = 4
+FORMAT = 5
 """The format of SITE/model, which decoder/model.js checks."""
 
 TFJS_VERSION = "4.22.0"
@@ -264,10 +264,14 @@ def _tables_arrays(
     "size": (tables.maximum - tables.minimum + 1).astype(np.uint16),
     "live": tables.live.astype(np.uint16),
     "ends": tables.ends,
-    "kind_cdf": coding_tables.packed(tables.kind_cdf),
+    "end_cdf": coding_tables.packed(tables.end_cdf),
+    "activity_cdf": coding_tables.packed(tables.activity_cdf),
+    "activity_tables": tables.activity_tables,
+    "surroundings": tables.surroundings,
     "cdf": coding_tables.packed(tables.cdf),
     "context_cdf": coding_tables.packed(tables.context_cdf),
     "context_tables": tables.context_tables,
+    "contexts_of": tables.contexts_of,
     "context_classes": tables.context_classes,
   }
 

@@ -10,7 +10,7 @@ import pytest
 from bls2017 import codec as codec_lib
 from bls2017.model import packaged_models
 
-GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "v4"
+GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "v5"
 PAIRS = pathlib.Path(__file__).parents[1] / "conformance" / "pairs"
 
 

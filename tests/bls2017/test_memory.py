@@ -10,7 +10,7 @@ import sys
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
-MODEL = ROOT / "tests" / "golden" / "v4" / "model"
+MODEL = ROOT / "tests" / "golden" / "v5" / "model"
 
 
 def _numbers(script, *arguments):

@@ -18,7 +18,7 @@ from bls2017 import codec as codec_lib
 from tests import images
 
 X = images.photograph(37, 50)
-MODEL = str(pathlib.Path(__file__).parents[1] / "golden" / "v4" / "model")
+MODEL = str(pathlib.Path(__file__).parents[1] / "golden" / "v5" / "model")
 
 
 def test_any_form_of_an_image_becomes_the_same_file(codec, tmp_path):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bls2017.format import coding_tables, container, range_coder
+from bls2017.format import coding_tables, container, lanes, range_coder
 from tests import alpha_boxes, forging
 from tests.bls2017.format import reference_coder
 from tests.forging import box, changed, seal
@@ -183,12 +183,12 @@ def _numbers(sound: container.File, many: container.File) -> list[Case]:
   parts, n = forging.parts(sound), sound.num_lanes
   sizes = [len(stream) for stream in parts.streams]
   positions = sound.header.positions
-  streams = range_coder.encode(many.rows(), 1, many.tables)
+  streams = range_coder.encode(many.rows(), many.header.shape, 1, many.tables)
   too_few = forging.parts(many)._replace(streams=streams)
   rest = forging.lanes_field(sizes)[1:]
   # Lanes beyond the positions would have no heads.
   too_many = reference_coder.encode_rows(
-    sound.rows(), positions + 1, sound.tables
+    sound.rows(), sound.header.shape, positions + 1, sound.tables
   )
   return [
     *(
@@ -292,7 +292,7 @@ def _lengths(sound: container.File) -> list[Case]:
 def _streams(sound: container.File) -> list[Case]:
   """Faults of a lane's content."""
   streams = forging.parts(sound).streams
-  positions = -(-sound.header.positions // sound.num_lanes)
+  positions = lanes.most_positions(*sound.header.shape, sound.num_lanes)
   most = sound.tables.max_lane_bytes(positions)
   return [
     Case(name, fault, _with_stream(sound, lane, stream))
@@ -348,7 +348,9 @@ def endings(name: str, file: container.File) -> list[Case]:
     name: Of the file.
     file: One of one lane.
   """
-  (steps,) = reference_coder.lane_steps(file.rows(), 1, file.tables)
+  (steps,) = reference_coder.lane_steps(
+    file.rows(), file.header.shape, 1, file.tables
+  )
   base, size, words = interval = reference_coder.narrowed(steps)
   (stream,), length = forging.parts(file).streams, 2 * words + 4
   following = next_stream(stream, interval)
@@ -397,7 +399,7 @@ def ends(
   needed = rows.copy()
   needed[1, tables.contexts + tables.ends[0, repeated]] += 1
   cases = []
-  for name, fault, of_image, lanes, numbers in (
+  for name, fault, of_image, num_lanes, numbers in (
     ("long", "an end is longer than it has to be", rows, 1, [1, 0]),
     ("last-long", "the last end is longer than it has to be", rows, 1, [0, 1]),
     ("repeated", "an end repeats the one before", needed, 1, [0, repeated]),
@@ -409,7 +411,9 @@ def ends(
       [0, 1],
     ),
   ):
-    streams = reference_coder.encode_rows(of_image, lanes, tables, numbers)
+    streams = reference_coder.encode_rows(
+      of_image, header.shape, num_lanes, tables, numbers
+    )
     fields = container.pack(header, of_image, 2, tables)[:18]
     parts = forging.Parts(fields, forging.boxes_field(b""), streams)
     cases.append(Case(f"end-{name}", fault, forging.joined(parts)))

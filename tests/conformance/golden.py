@@ -73,15 +73,13 @@ def _uncalibrated(
     frequencies.append(
       coding_tables.Frequencies(
         cdf=np.concatenate(cdfs)[None],
-        context_cdf=np.zeros(0, np.uint16),
-        context_tables=np.zeros((0, 1, 1), np.uint8),
-        context_classes=np.zeros(0, np.uint8),
+        **table_building.ALONE,
       )
     )
   return dataclasses.replace(
     tables,
     order=np.tile(np.arange(channels, dtype=np.uint16), (count, 1)),
     ends=np.full((count, 1, 1), channels, np.uint16),
-    kind_cdf=np.zeros((count, 2, 1), np.uint16),
+    end_cdf=np.zeros((count, 1, 1), np.uint16),
     frequencies=frequencies,
   )

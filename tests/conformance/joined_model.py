@@ -42,7 +42,7 @@ def _part(
   arrays = {
     name: getattr(tables, name)[qualities]
     for name in (
-      "gain", "inverse_gain", "offset", "minimum", "size", "order", "kind_cdf",
+      "gain", "inverse_gain", "offset", "minimum", "size", "order", "end_cdf",
       "lane_positions", "pair",
     )
   }  # fmt: skip
@@ -74,7 +74,11 @@ def _without(
   before = np.concatenate([[0], np.cumsum(others)]).astype(np.uint16)
   return before[tables.ends], coding_tables.Frequencies(
     cdf=tables.cdf[:, np.repeat(others, of_others)],
+    activity_cdf=tables.activity_cdf,
+    activity_tables=tables.activity_tables,
+    surroundings=tables.surroundings,
     context_cdf=tables.context_cdf[np.repeat(contexts, of_contexts * counts)],
     context_tables=tables.context_tables[contexts],
+    contexts_of=tables.contexts_of[:, contexts],
     context_classes=tables.context_classes[np.repeat(contexts, of_contexts)],
   )

@@ -154,8 +154,8 @@ def _endings(tables: coding_tables.QualityTables) -> dict[str, np.ndarray]:
   first[1 : 1 + tables.contexts + tables.ends[0, 0]] = 0
   found = {"zero": first[None]}
   for seed in itertools.count():
-    rows = tables_strategy.likely_rows(tables, 1, 1, seed, flat=False)
-    (steps,) = reference_coder.lane_steps(rows, 1, tables)
+    rows = tables_strategy.likely_rows(tables, (1, 1), 1, seed, flat=False)
+    (steps,) = reference_coder.lane_steps(rows, (1, 1), 1, tables)
     interval = reference_coder.narrowed(steps)
     stream = reference_coder.encode(steps)
     over = len(stream) - 2 * interval.words

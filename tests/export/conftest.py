@@ -13,7 +13,7 @@ from export import export_model
 from tests import images
 from tests.export import model_server
 
-MODEL = pathlib.Path(__file__).parents[1] / "golden" / "v4" / "model"
+MODEL = pathlib.Path(__file__).parents[1] / "golden" / "v5" / "model"
 MAX_PIXELS = 1 << 16
 SIZES = ((48, 64), (33, 17), (1, 1), (100, 90))
 

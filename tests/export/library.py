@@ -37,7 +37,7 @@ def symbols(
   tables = model.tables.for_quality(index)
   y = latents(model, x, index)
   quantized = quantization.Quantizer(tables).quantize_latents(
-    y.reshape(-1, y.shape[-1]), optimised=True
+    y.reshape(-1, y.shape[-1]), y.shape[:2], optimised=True
   )
   found = np.tile(tables.minimum, (len(quantized.rows), 1))
   live = len(tables.live)

@@ -20,7 +20,7 @@ import numpy as np
 from bls2017.model import model_directory
 from export import export_model
 
-MODEL = pathlib.Path(__file__).parents[1] / "golden" / "v4" / "model"
+MODEL = pathlib.Path(__file__).parents[1] / "golden" / "v5" / "model"
 LOADER = pathlib.Path(__file__).with_name("load_export.py")
 
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "v4"
+GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "v5"
 FILES = sorted(map(str, GOLDEN.glob("*.bls")))
 PROCESSORS = ("Nehalem", "Haswell")
 """Emulated: one without AVX, one with AVX2."""

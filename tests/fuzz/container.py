@@ -18,7 +18,7 @@ from bls2017.format import container, lanes
 from tests import forging
 from tests.bls2017.format import tables_strategy
 
-GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "v4"
+GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "v5"
 
 TABLES = [
   tables_strategy.make_tables(0, 600, 2, 0.5, length)

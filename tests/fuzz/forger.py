@@ -15,7 +15,7 @@ from bls2017.model import model_directory
 from tests import forging, images
 from tests.bls2017.format import reference_coder
 
-GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "v4"
+GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "v5"
 
 SIZES = ((1, 1), (16, 33), (48, 64), (100, 90), (160, 130))
 """Few, since every new size costs the transforms their preparation."""
@@ -111,7 +111,9 @@ def _parts(
   )
   for place in rng.integers(len(rows), size=rng.integers(3)):
     numbers[place] = int(rng.integers(numbers[place], tables.ends.shape[1]))
-  streams = reference_coder.encode_rows(rows, num_lanes, tables, numbers)
+  streams = reference_coder.encode_rows(
+    rows, header.shape, num_lanes, tables, numbers
+  )
   return parts._replace(streams=streams)
 
 

@@ -127,7 +127,7 @@ def files_of(model: model_directory.FrozenModel, seed: int) -> Iterator[bytes]:
     tables, positions = model.quality_tables(quality), header.positions
     fewest = lanes.fewest(positions, tables.lane_positions)
     count = int(rng.integers(fewest, positions, endpoint=True))
-    rows = tables_strategy.likely_rows(tables, positions, count, seed, False)
+    rows = tables_strategy.likely_rows(tables, header.shape, count, seed, False)
     yield container.pack(header, rows, count, tables)
 
 

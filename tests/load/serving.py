@@ -39,7 +39,7 @@ from export import client, export_model
 from tests import images
 from tests.export import library, model_server
 
-MODEL = pathlib.Path(__file__).parents[1] / "golden" / "v4" / "model"
+MODEL = pathlib.Path(__file__).parents[1] / "golden" / "v5" / "model"
 CLIENTS = 16
 HOSTILE_SHARE = 0.1
 MAX_PIXELS = 1 << 20

@@ -10,6 +10,9 @@ import pytest
 from bls2017.encode import quantization
 from tests.bls2017.format import tables_strategy
 
+SHAPE, HALF = (60, 50), (30, 50)
+"""Positions along both sides."""
+
 
 @pytest.fixture(scope="module", params=[0, 1, 2])
 def tables(request):
@@ -28,7 +31,7 @@ def _lengths(tables, rows):
 
 
 def test_without_strength_symbols_are_the_nearest_ones(tables, scaled):
-  quantized = quantization.Quantizer(tables).quantize(scaled)
+  quantized = quantization.Quantizer(tables).quantize(scaled, SHAPE)
   nearest = np.rint(scaled).astype(np.int32)
   inside = np.clip(nearest, tables.minimum, tables.maximum)
   expected = (inside - tables.minimum)[:, tables.live]
@@ -42,7 +45,7 @@ def test_without_strength_symbols_are_the_nearest_ones(tables, scaled):
 @pytest.mark.parametrize("weight", [1.0, 4.0, 30.0])
 def test_strength_minimises_bits_and_squared_error(tables, scaled, weight):
   quantizer = quantization.Quantizer(tables)
-  rows = quantizer.quantize(scaled, 1 / (2 * weight)).rows[:, 1:]
+  rows = quantizer.quantize(scaled, SHAPE, 1 / (2 * weight)).rows[:, 1:]
   u = (scaled - tables.minimum)[:, tables.live]
   last = (tables.maximum - tables.minimum)[tables.live]
 
@@ -56,7 +59,9 @@ def test_strength_minimises_bits_and_squared_error(tables, scaled, weight):
 
 def test_more_strength_never_costs_more_bits(tables, scaled):
   quantizer = quantization.Quantizer(tables)
-  bits = [quantizer.quantize(scaled, s).bits for s in (0, 0.01, 0.05, 0.2)]
+  bits = [
+    quantizer.quantize(scaled, SHAPE, s).bits for s in (0, 0.01, 0.05, 0.2)
+  ]
   assert np.all(np.diff(bits) <= 0)
 
 
@@ -64,9 +69,9 @@ def test_strength_may_differ_between_positions(tables, scaled):
   quantizer = quantization.Quantizer(tables)
   strength = np.zeros(len(scaled), np.float32)
   strength[::2] = 0.5
-  mixed = quantizer.quantize(scaled, strength).rows[:, 1:]
+  mixed = quantizer.quantize(scaled, SHAPE, strength).rows[:, 1:]
   np.testing.assert_array_equal(
-    mixed[1::2], quantizer.quantize(scaled[1::2]).rows[:, 1:]
+    mixed[1::2], quantizer.quantize(scaled[1::2], HALF).rows[:, 1:]
   )
   # Symbols further away than the two neighbours are quantized as well.
   u = (scaled - tables.minimum)[::2, tables.live]
@@ -74,14 +79,14 @@ def test_strength_may_differ_between_positions(tables, scaled):
   def cost(rows):
     return _lengths(tables, rows) + np.square(u - rows)
 
-  near = cost(quantizer.quantize(scaled[::2], 0.5).rows[:, 1:])
+  near = cost(quantizer.quantize(scaled[::2], HALF, 0.5).rows[:, 1:])
   assert np.all(cost(mixed[::2]) <= near + 1e-3)
   assert cost(mixed[::2]).sum() < near.sum()
 
 
 def test_decoded_latents_lie_at_the_symbols(tables, scaled):
   quantizer = quantization.Quantizer(tables)
-  y_hat = tables.latents(quantizer.quantize(scaled).rows)
+  y_hat = tables.latents(quantizer.quantize(scaled, SHAPE).rows)
   inside = np.clip(np.rint(scaled), tables.minimum, tables.maximum)
   expected = (inside.astype(np.float32) + tables.offset) * tables.inverse_gain
   np.testing.assert_allclose(y_hat, expected, rtol=1e-6)

@@ -7,8 +7,10 @@ that it shares no trick with the implementations it is compared with.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -90,6 +92,7 @@ class Decoder:
 
 def encode_rows(
   rows: np.ndarray,
+  shape: tuple[int, int],
   num_lanes: int,
   tables: coding_tables.QualityTables,
   numbers: Sequence[int] | None = None,
@@ -98,15 +101,17 @@ def encode_rows(
 
   Args:
     rows: As there.
+    shape: As there.
     num_lanes: As there.
     tables: As there.
     numbers: Of the end of each position, if they are not to be the smallest.
   """
-  return list(map(encode, lane_steps(rows, num_lanes, tables, numbers)))
+  return list(map(encode, lane_steps(rows, shape, num_lanes, tables, numbers)))
 
 
 def lane_steps(
   rows: np.ndarray,
+  shape: tuple[int, int],
   num_lanes: int,
   tables: coding_tables.QualityTables,
   numbers: Sequence[int] | None = None,
@@ -116,45 +121,80 @@ def lane_steps(
   image = np.asarray(rows).tolist()
   ends = list(numbers or map(cdfs.number, image))
   others = [step for row, g in zip(image, ends) for step in cdfs.others(row, g)]
-  lanes = []
-  for (first, end), (begin, stop) in zip(
-    _runs(len(image), num_lanes), _runs(len(others), num_lanes)
-  ):
-    steps: list[Step] = []
-    before = None
-    for row, g in zip(image[first:end], ends[first:end]):
-      steps += cdfs.head(row, g, before)
-      before = row
+  lanes: list[list[Step]] = [[] for _ in range(num_lanes)]
+  for lane, position, near in heads(shape, num_lanes):
+    rows_near = Near(*(None if n is None else image[n] for n in near))
+    lanes[lane] += cdfs.head(image[position], ends[position], rows_near)
+  for steps, (begin, stop) in zip(lanes, _runs(len(others), num_lanes)):
     steps += others[begin:stop]
-    lanes.append(steps)
   return lanes
 
 
+class Near(NamedTuple):
+  """What a position knows, if it is known: positions, or their rows."""
+
+  left: Any
+  second: Any
+  above: Any
+  below: Any
+
+
+def heads(
+  shape: tuple[int, int], num_lanes: int
+) -> Iterator[tuple[int, int, Near]]:
+  """All positions in an order in which their heads can be coded.
+
+  Args:
+    shape: Of the image.
+    num_lanes: How many lanes there are.
+
+  Yields:
+    The lane, the position, and those that it knows, or None.
+  """
+  height, width = shape
+  for first_row in (0, 1):
+    of_pass = [
+      y * width + x for y in range(first_row, height, 2) for x in range(width)
+    ]
+    for lane, (begin, end) in enumerate(_runs(len(of_pass), num_lanes)):
+      for i in range(begin, end):
+        position = of_pass[i]
+        y, x = divmod(position, width)
+        left = position - 1 if min(x, i - begin) > 0 else None
+        second = position - 2 if min(x, i - begin) > 1 else None
+        above = below = None
+        if first_row:
+          second, above = None, position - width
+          below = position + width if y + 1 < height else above
+        yield lane, position, Near(left, second, above, below)
+
+
 def decode_rows(
-  streams: list[bytes], positions: int, tables: coding_tables.QualityTables
+  streams: list[bytes],
+  shape: tuple[int, int],
+  tables: coding_tables.QualityTables,
 ) -> np.ndarray | None:
   """The inverse of `encode_rows`; None where it would write other bytes."""
   cdfs = whole_tables(tables)
   decoders = [Decoder(stream) for stream in streams]
-  image: list[list[int]] = []
-  coded: list[int] = []
-  for decoder, (first, end) in zip(decoders, _runs(positions, len(streams))):
-    before = None
-    for _ in range(first, end):
-      kind = decoder.decode(cdfs.kind(before))
-      activity = kind // cdfs.num_ends
-      row = [activity, *cdfs.zeros]
-      coded.append(cdfs.ends[activity][kind % cdfs.num_ends])
-      for j in range(cdfs.contexts):
-        row[1 + j] = decoder.decode(cdfs.context(j, activity, before))
-      image.append(row)
-      before = row
+  image: list[Any] = [None] * math.prod(shape)
+  coded = [0] * len(image)
+  for lane, position, near in heads(shape, len(streams)):
+    decode = decoders[lane].decode
+    rows_near = Near(*(None if n is None else image[n] for n in near))
+    kind = decode(cdfs.kind(rows_near))
+    activity = kind // cdfs.num_ends
+    row = image[position] = [activity, *cdfs.zeros]
+    coded[position] = cdfs.ends[activity][kind % cdfs.num_ends]
+    for j in range(cdfs.contexts):
+      row[1 + j] = decode(cdfs.context(j, activity, rows_near))
   places = [(row, j) for row, c in zip(image, coded) for j in range(c)]
   for decoder, (first, end) in zip(decoders, _runs(len(places), len(streams))):
     for row, j in places[first:end]:
       row[1 + cdfs.contexts + j] = decoder.decode(cdfs.other(j, row[0]))
   rows = np.array(image, np.int32)
-  return rows if encode_rows(rows, len(streams), tables) == streams else None
+  again = encode_rows(rows, shape, len(streams), tables)
+  return rows if again == streams else None
 
 
 def _runs(total: int, num_lanes: int) -> list[tuple[int, int]]:
@@ -173,7 +213,12 @@ class Cdfs:
     self.zeros = [-minimum[c] for c in tables.live]
     self.ends = tables.ends.tolist()
     self.num_ends = len(self.ends[0])
-    self._kinds = [_whole(cdf) for cdf in tables.kind_cdf.tolist()]
+    of_activities = map(_frequencies, tables.activity_cdf.tolist())
+    of_ends = list(map(_frequencies, tables.end_cdf.tolist()))
+    self._kinds = [_product(f, of_ends) for f in of_activities]
+    self._activity_tables = tables.activity_tables.tolist()
+    self._surroundings = tables.surroundings.tolist()
+    self._contexts_of = tables.contexts_of.tolist()
     self._numbers = tables.context_tables.tolist()
     self.contexts = x = len(self._numbers)
     self._others = [_cut(cdf, sizes[x:]) for cdf in tables.cdf.tolist()]
@@ -184,16 +229,26 @@ class Cdfs:
     classes = tables.context_classes.tolist()
     self._classes = [[classes.pop(0) for _ in range(n)] for n in sizes[:x]]
 
-  def kind(self, before: list[int] | None) -> list[int]:
-    """The table of a kind, after the row before it in the lane."""
-    return self._kinds[-1 if before is None else before[0]]
+  def kind(self, near: Near) -> list[int]:
+    """The table of a kind, of the rows that its position knows."""
+    left = -1 if near.left is None else near.left[0]
+    around = -1
+    if near.above is not None:
+      around = self._surroundings[near.above[0]][near.below[0]]
+    return self._kinds[self._activity_tables[around][left]]
 
-  def context(
-    self, j: int, activity: int, before: list[int] | None
-  ) -> list[int]:
+  def context(self, j: int, activity: int, near: Near) -> list[int]:
     """The table of a context channel."""
-    number = -1 if before is None else self._classes[j][before[1 + j]]
-    return self._contexts[j][self._numbers[j][activity][number]]
+    classes = self._classes[j]
+    left, other, second_pass = -1, -1, near.above is not None
+    if near.left is not None:
+      left = classes[near.left[1 + j]]
+    if near.second is not None:
+      other = classes[near.second[1 + j]]
+    if second_pass:
+      other = classes[(near.above[1 + j] + near.below[1 + j]) // 2]
+    context = self._contexts_of[second_pass][j][left][other]
+    return self._contexts[j][self._numbers[j][activity][context]]
 
   def other(self, j: int, activity: int) -> list[int]:
     """The table of another channel."""
@@ -205,13 +260,11 @@ class Cdfs:
     ends = self.ends[row[0]]
     return min(g for g, c in enumerate(ends) if indices[c:] == zeros[c:])
 
-  def head(
-    self, row: list[int], number: int, before: list[int] | None
-  ) -> list[Step]:
+  def head(self, row: list[int], number: int, near: Near) -> list[Step]:
     """What is coded first of a row with this end, each with its table."""
-    steps = [(row[0] * self.num_ends + number, self.kind(before))]
+    steps = [(row[0] * self.num_ends + number, self.kind(near))]
     for j in range(self.contexts):
-      steps.append((row[1 + j], self.context(j, row[0], before)))
+      steps.append((row[1 + j], self.context(j, row[0], near)))
     return steps
 
   def others(self, row: list[int], number: int) -> list[Step]:
@@ -220,11 +273,6 @@ class Cdfs:
     indices = row[1 + self.contexts :][:count]
     return [(s, self.other(j, row[0])) for j, s in enumerate(indices)]
 
-  def steps(self, row: list[int], before: list[int] | None) -> list[Step]:
-    """All that is coded of a row, each with its table."""
-    number = self.number(row)
-    return self.head(row, number, before) + self.others(row, number)
-
 
 whole_tables = functools.lru_cache(16)(Cdfs)
 """`Cdfs` of tables that come again and again."""
@@ -232,6 +280,22 @@ whole_tables = functools.lru_cache(16)(Cdfs)
 
 def _whole(cdf: list[int]) -> list[int]:
   return [*cdf, coding_tables.TOTAL]
+
+
+def _frequencies(cdf: list[int]) -> list[int]:
+  whole = _whole(cdf)
+  return [b - a for a, b in zip(whole, whole[1:])]
+
+
+def _product(of_activities: list[int], of_ends: list[list[int]]) -> list[int]:
+  """The whole table of the kinds of an activity's and its ends' frequencies."""
+  found = [
+    1 + a * e // coding_tables.TOTAL
+    for a, ends in zip(of_activities, of_ends)
+    for e in ends
+  ]
+  found[found.index(max(found))] += coding_tables.TOTAL - sum(found)
+  return [0, *itertools.accumulate(found)]
 
 
 def _cut(cdf: list[int], sizes: list[int]) -> list[list[int]]:

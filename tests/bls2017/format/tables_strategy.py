@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
 from hypothesis import strategies as st
 
-from bls2017.format import coding_tables, lanes
+from bls2017.format import coding_tables
 from tests.bls2017.format import reference_coder
 
 
@@ -51,7 +52,8 @@ def make_coding_tables(
     activities: K.
     ends: G. They may repeat.
     contexts: X, if so many channels live, else all of those.
-    classes: N. Classes and activities share tables.
+    classes: N. Two of them make one of up to 2 N contexts; contexts and
+      activities share tables.
   """
   rng = np.random.default_rng(seed)
   size = rng.integers(1, largest + 1, channels)
@@ -66,10 +68,18 @@ def make_coding_tables(
     tables = [random_cdf(rng, n, skew) for n in sizes]
     return np.concatenate([*tables, np.zeros(0, np.uint16)])
 
-  counts = rng.integers(1, activities * (classes + 1) + 1, contexts)
-  numbers = [rng.integers(n, size=(activities, classes + 1)) for n in counts]
+  pairs = int(rng.integers(1, 2 * classes + 1))
+  counts = rng.integers(1, activities * pairs + 1, contexts)
+  numbers = [rng.integers(n, size=(activities, pairs)) for n in counts]
   used = [n for n, m in zip(of_contexts, numbers) for _ in range(m.max() + 1)]
-  kinds = activities * ends
+  surroundings, kind_tables = rng.integers(1, 6, 2)
+
+  def stacked(count: int, size: int) -> np.ndarray:
+    return np.stack([random_cdf(rng, size, skew) for _ in range(count)])
+
+  def below(limit: int, *shape: int) -> np.ndarray:
+    return rng.integers(limit, size=shape).astype(np.uint8)
+
   ones = np.ones((1, channels), np.float32)
   any_minimum = rng.integers(-9, 9, channels)
   minimum = np.where(size > 1, -rng.integers(size), any_minimum)
@@ -81,21 +91,21 @@ def make_coding_tables(
     size=size[None].astype(np.uint16),
     order=order[None].astype(np.uint16),
     ends=np.sort(of_a_position)[None].astype(np.uint16),
-    kind_cdf=np.stack(
-      [[random_cdf(rng, kinds, skew) for _ in range(activities + 1)]]
-    ),
+    end_cdf=stacked(activities, ends)[None],
     lane_positions=np.array([lane_positions], np.uint16),
     pair=np.zeros(1, np.uint8),
     frequencies=[
       coding_tables.Frequencies(
         cdf=np.stack([joined(others) for _ in range(activities)]),
+        activity_cdf=stacked(kind_tables, activities),
+        activity_tables=below(kind_tables, surroundings + 1, activities + 1),
+        surroundings=below(surroundings, activities, activities),
         context_cdf=joined(used),
         context_tables=np.array(numbers, np.uint8).reshape(
-          contexts, activities, classes + 1
+          contexts, activities, pairs
         ),
-        context_classes=rng.integers(classes, size=sum(of_contexts)).astype(
-          np.uint8
-        ),
+        contexts_of=below(pairs, 2, contexts, classes + 1, classes + 1),
+        context_classes=below(classes, sum(of_contexts)),
       )
     ],
   )
@@ -110,7 +120,7 @@ def make_tables(*args: Any, **kwargs: Any) -> coding_tables.QualityTables:
 
 def likely_rows(
   tables: coding_tables.QualityTables,
-  positions: int,
+  shape: tuple[int, int],
   num_lanes: int,
   seed: int,
   flat: bool,
@@ -125,17 +135,17 @@ def likely_rows(
     p = np.full(size, 1 / size) if flat else frequency / frequency.sum()
     return int(rng.choice(size, p=p))
 
-  rows: list[list[int]] = []
-  firsts = set(lanes.bounds(positions, num_lanes).tolist())
-  for position in range(positions):
-    before = None if position in firsts else rows[-1]
-    activity, end = divmod(drawn(cdfs.kind(before)), cdfs.num_ends)
-    row = [activity, *cdfs.zeros]
+  rows: list[list[int]] = [[] for _ in range(math.prod(shape))]
+  for _, position, near in reference_coder.heads(shape, num_lanes):
+    known = reference_coder.Near(
+      *(None if n is None else rows[n] for n in near)
+    )
+    activity, end = divmod(drawn(cdfs.kind(known)), cdfs.num_ends)
+    row = rows[position] = [activity, *cdfs.zeros]
     for j in range(cdfs.contexts):
-      row[1 + j] = drawn(cdfs.context(j, activity, before))
+      row[1 + j] = drawn(cdfs.context(j, activity, known))
     for j in range(cdfs.ends[activity][end]):
       row[1 + cdfs.contexts + j] = drawn(cdfs.other(j, activity))
-    rows.append(row)
   return np.array(rows, np.int32)
 
 
@@ -149,8 +159,9 @@ CASES = st.fixed_dictionaries(
     "ends": st.sampled_from([1, 2, 4]),
     "contexts": st.sampled_from([0, 1, 3, 12]),
     "classes": st.sampled_from([1, 4]),
-    "positions": st.integers(1, 60),
-    "lanes": st.integers(0, 59),
+    "shape": st.tuples(st.integers(1, 8), st.integers(1, 8)),
+    # Few lanes often: their runs go on over several lines.
+    "lanes": st.one_of(st.integers(0, 3), st.integers(0, 63)),
     "flat": st.booleans(),
   }
 )
@@ -170,18 +181,19 @@ CHANGES = st.tuples(
 
 
 class Case(NamedTuple):
-  """Tables of a quality, an image's rows for them, and its number of lanes."""
+  """Tables of a quality, an image's rows for them, its shape and its lanes."""
 
   tables: coding_tables.QualityTables
   rows: np.ndarray
+  shape: tuple[int, int]
   num_lanes: int
 
 
 def draw(case: dict[str, Any]) -> Case:
   """Makes what one of `CASES` describes."""
   values = dict(case)
-  positions, flat = values.pop("positions"), values.pop("flat")
-  num_lanes = 1 + values.pop("lanes") % positions
+  shape, flat = values.pop("shape"), values.pop("flat")
+  num_lanes = 1 + values.pop("lanes") % math.prod(shape)
   tables = make_tables(**values)
-  rows = likely_rows(tables, positions, num_lanes, case["seed"] + 1, flat)
-  return Case(tables, rows, num_lanes)
+  rows = likely_rows(tables, shape, num_lanes, case["seed"] + 1, flat)
+  return Case(tables, rows, shape, num_lanes)

@@ -60,14 +60,19 @@ def _array(name: str) -> np.ndarray:
     ("ends", 0, 999),
     ("ends", -1, TABLES.ends[0, -1, -1] - 1),
     ("ends", -1, TABLES.ends[0, -1, -1] + 1),
-    ("kind_cdf", 0, 1),
-    ("kind_cdf", 4, 0),
+    ("end_cdf", 0, 1),
+    ("end_cdf", 4, 0),
+    ("activity_cdf", 0, 1),
+    ("activity_cdf", 1, 0),
+    ("activity_tables", 0, 99),
+    ("surroundings", 0, 99),
     ("cdf", 0, 1),
     ("cdf", 1, 0),
     ("cdf", -1, 0),
     ("context_cdf", 0, 1),
     ("context_cdf", 1, 0),
-    ("context_tables", 0, 9),
+    ("context_tables", 0, 99),
+    ("contexts_of", 0, 99),
     ("context_classes", 0, 3),
   ],
 )
@@ -84,8 +89,13 @@ def test_damaged_tables_are_refused(name, place, value):
     (name, axis)
     for name in (*TABLES.arrays(),)
     for axis in range(_array(name).ndim)
-    # One class less, where the last one is not used, is another sound model.
-    if (name, axis) != ("context_tables", 2)
+    # One less, where the last one is not used, is another sound model.
+    if (name, axis)
+    not in (
+      ("activity_cdf", 0),
+      ("activity_tables", 0),
+      ("context_tables", 2),
+    )  # fmt: skip
   ],
 )
 def test_arrays_that_do_not_fit_the_others_are_refused(name, axis):
@@ -110,10 +120,8 @@ def test_more_contexts_than_live_channels_are_refused():
 
 
 def test_kinds_of_other_qualities_are_refused():
-  ends, kind_cdf = (
-    np.tile(a, (2, 1, 1)) for a in (TABLES.ends, TABLES.kind_cdf)
-  )
-  assert _refused(dataclasses.replace(TABLES, ends=ends, kind_cdf=kind_cdf))
+  ends, end_cdf = (np.tile(a, (2, 1, 1)) for a in (TABLES.ends, TABLES.end_cdf))
+  assert _refused(dataclasses.replace(TABLES, ends=ends, end_cdf=end_cdf))
 
 
 def test_pairs_rise_one_by_one():
@@ -165,7 +173,7 @@ def test_symbols_and_latents_follow_from_table_indices():
     offset=np.linspace(-0.4, 0.4, 12, dtype=np.float32),
     inverse_gain=np.linspace(0.5, 2, 12, dtype=np.float32),
   )
-  rows = tables_strategy.likely_rows(tables, 10, 1, 0, flat=True)
+  rows = tables_strategy.likely_rows(tables, (2, 5), 1, 0, flat=True)
   symbols = tables.symbols(rows)
   for row, found in zip(rows, symbols):
     expected = tables.minimum.copy()
@@ -178,10 +186,10 @@ def test_symbols_and_latents_follow_from_table_indices():
 
 def test_code_lengths_are_those_of_the_frequencies():
   tables = TABLES.for_quality(0)
-  kinds = np.diff([*tables.kind_cdf[2].tolist(), 65536])
-  expected = 16 - np.log2(kinds)
+  number = tables.activity_tables[1, 2]
+  shares = np.diff([*tables.activity_cdf[number].tolist(), 65536])
   np.testing.assert_allclose(
-    tables.kind_lengths[2].ravel(), expected, atol=2e-3
+    tables.activity_lengths[1, 2], 16 - np.log2(shares), atol=2e-3
   )
   start = int(tables.context_starts[1, 0, 0])
   cdf = tables.context_cdf[start : start + tables.sizes[1]].tolist()
@@ -190,6 +198,16 @@ def test_code_lengths_are_those_of_the_frequencies():
     16 - np.log2(np.diff([*cdf, 65536])),
     atol=2e-3,
   )
+
+
+def test_tables_of_kinds_are_products_of_those_of_activities_and_ends():
+  tables = TABLES.for_quality(0)
+  ends = np.diff(np.append(tables.end_cdf, [[65536]] * 3, 1).astype(int))
+  for cdf, kinds in zip(tables.activity_cdf.tolist(), tables.kind_cdf.tolist()):
+    shares = np.diff([*cdf, 65536])[:, None] * ends / 65536
+    found = np.diff([*kinds, 65536])
+    assert found.min() >= 1
+    np.testing.assert_allclose(found, shares.ravel(), atol=9)
 
 
 @laws.examples(200)

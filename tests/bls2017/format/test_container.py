@@ -34,7 +34,7 @@ def _case(header=HEADER, lane_positions=3, lanes=4, seed=0):
     seed, 9, 40, 0.5, lane_positions, 3, 2, 2, 3
   )
   rows = tables_strategy.likely_rows(
-    tables, header.positions, lanes, seed, flat=False
+    tables, header.shape, lanes, seed, flat=False
   )
   return tables, rows
 
@@ -252,12 +252,15 @@ def test_boxes_that_are_not_sound_are_not_written(boxes):
 def test_the_overhead_is_estimated_within_some_bytes(positions):
   header = container.Header(16, 16 * positions, 0, bytes(8))
   tables = tables_strategy.make_tables(1, 200, 40, 0.0, 1, 3)
-  one = tables_strategy.likely_rows(tables, min(positions, 40), 1, 1, flat=True)
+  one = tables_strategy.likely_rows(
+    tables, (1, min(positions, 40)), 1, 1, flat=True
+  )
   rows = np.tile(one, (-(-positions // len(one)), 1))[:positions]
   data = container.pack(header, rows, positions, tables)
-  cdfs = reference_coder.Cdfs(tables)
-  steps = [step for row in rows.tolist() for step in cdfs.steps(row, None)]
-  bits = sum(16 - np.log2(cdf[s + 1] - cdf[s]) for s, cdf in steps)
+  every = reference_coder.lane_steps(rows, header.shape, positions, tables)
+  bits = sum(
+    16 - np.log2(cdf[s + 1] - cdf[s]) for steps in every for s, cdf in steps
+  )
   expected = container.overhead_bytes(positions) + bits / 8
   assert abs(len(data) - expected) < 4 + 0.6 * positions
 
@@ -298,3 +301,24 @@ def test_runs_of_lanes_hold_everything_and_differ_by_one(total, count):
   lengths = np.diff(bounds)
   assert (bounds[0], bounds[-1], len(lengths)) == (0, total, count)
   assert set(lengths.tolist()) <= {total // count, -(-total // count)}
+
+
+@laws.examples(200)
+@given(
+  shape=st.tuples(st.integers(1, 20), st.integers(1, 20)),
+  num_lanes=st.integers(1, 400),
+)
+def test_neighbours_are_those_of_the_format(shape, num_lanes):
+  count = 1 + num_lanes % (shape[0] * shape[1])
+  near = lanes.neighbours(*shape, count)
+  later = near.later.tolist()
+  longest = [0] * count
+  for lane, position, expected in reference_coder.heads(shape, count):
+    longest[lane] += 1
+    found = [near.left[position], near.second[position], None, None]
+    if position in later:
+      place = later.index(position)
+      found[2:] = near.above[place], near.below[place]
+    none = shape[0] * shape[1]
+    assert [None if n == none else n for n in found] == list(expected)
+  assert max(longest) <= lanes.most_positions(*shape, count)

@@ -25,7 +25,7 @@ ROOT = pathlib.Path(__file__).parents[3]
 DOCUMENT = pathlib.Path(container.__file__).with_name("FORMAT.md")
 TEXT = DOCUMENT.read_text(encoding="utf-8")
 WORDS = " ".join(TEXT.split())
-GOLDEN = ROOT / "tests/golden/v4"
+GOLDEN = ROOT / "tests/golden/v5"
 BLOCKS = re.findall(r"^```(\S+)\n(.*?)^```$", TEXT, re.M | re.S)
 
 Step = tuple[int, int, int, int, int]
@@ -41,7 +41,14 @@ class Tables:
       order = f["order"][index].tolist()
       self.minimum = f["minimum"][index].tolist()
       self.ends = f["ends"][index].tolist()
-      self.kinds = [_table(iter(c), len(c)) for c in f["kind_cdf"][index]]
+      self.of_ends = [_table(iter(c), len(c)) for c in f["end_cdf"][index]]
+      self.activities = [
+        _table(iter(c), len(c)) for c in f[f"activity_cdf/{index}"]
+      ]
+      self.kinds = [_kinds(table, self.of_ends) for table in self.activities]
+      self.activity_tables = f[f"activity_tables/{index}"].tolist()
+      self.surroundings = f[f"surroundings/{index}"].tolist()
+      self.contexts_of = f[f"contexts_of/{index}"].tolist()
       self.lane_positions = int(f["lane_positions"][index])
       self.numbers = f[f"context_tables/{index}"].tolist()
       classes = f[f"context_classes/{index}"].tolist()
@@ -69,6 +76,18 @@ def _table(stored, size: int) -> list[int]:
   for v in itertools.islice(stored, size):
     exponent = max(int(v) // 16 - 1, 0)
     frequencies.append((int(v) - 16 * exponent) << exponent)
+  largest = frequencies.index(max(frequencies))
+  frequencies[largest] += 2**16 - sum(frequencies)
+  return [0, *itertools.accumulate(frequencies)]
+
+
+def _kinds(activities: list[int], ends: list[list[int]]) -> list[int]:
+  """The table of kinds of a table of activities and those of their ends."""
+  frequencies = [
+    1 + (b - a) * (d - c) // 2**16
+    for a, b, of_ends in zip(activities, activities[1:], ends)
+    for c, d in zip(of_ends, of_ends[1:])
+  ]
   largest = frequencies.index(max(frequencies))
   frequencies[largest] += 2**16 - sum(frequencies)
   return [0, *itertools.accumulate(frequencies)]
@@ -161,25 +180,32 @@ def _decode(model: pathlib.Path, data: bytes) -> Decoded:
   symbols = np.tile(tables.minimum, (count, 1))
   for c in tables.others:
     symbols[:, c] = 0
-  kinds: list[int] = []
-  coded: list[int] = []
-  activities: list[int] = []
-  for i, decoder in enumerate(decoders):
-    before: list[int] = []
-    for p in range(i * count // n, (i + 1) * count // n):
-      where = f"lane {i}, position {p}"
-      cdf = tables.kinds[activities[-1] if before else -1]
-      kinds.append(decoder.decode(f"{where}, kind", cdf))
-      activity, number = divmod(kinds[-1], len(tables.ends[0]))
-      activities.append(activity)
-      coded.append(tables.ends[activity][number])
-      found = [kinds[-1]]
-      for j, c in enumerate(tables.contexts):
-        of_class = tables.classes[j][before[1 + j]] if before else -1
-        cdf = tables.of_contexts[j][tables.numbers[j][activity][of_class]]
-        found.append(decoder.decode(f"{where}, channel {c}", cdf))
-        symbols[p, c] += found[-1]
-      before = found
+  kinds, coded, activities = [0] * count, [0] * count, [0] * count
+  found: dict[tuple[int, int], int] = {}  # By position and context channel.
+  for part in (0, 1):
+    of_pass = [y * w + x for y in range(part, h, 2) for x in range(w)]
+    for i, decoder in enumerate(decoders):
+      first, end = (j * len(of_pass) // n for j in (i, i + 1))
+      for k in range(first, end):
+        p, where = of_pass[k], f"lane {i}, position {of_pass[k]}"
+        known = min(k - first, p % w)
+        above, below = p - w, p + w if p + w < count else p - w
+        left = activities[p - 1] if known else -1
+        v = tables.surroundings[activities[above]][activities[below]]
+        cdf = tables.kinds[tables.activity_tables[v if part else -1][left]]
+        kinds[p] = decoder.decode(f"{where}, kind", cdf)
+        activities[p], number = divmod(kinds[p], len(tables.ends[0]))
+        coded[p] = tables.ends[activities[p]][number]
+        for j, c in enumerate(tables.contexts):
+          classes = tables.classes[j]
+          left = classes[found[p - 1, j]] if known else -1
+          other = classes[found[p - 2, j]] if known > 1 and not part else -1
+          if part:
+            other = classes[(found[above, j] + found[below, j]) // 2]
+          context = tables.contexts_of[part][j][left][other]
+          cdf = tables.of_contexts[j][tables.numbers[j][activities[p]][context]]
+          found[p, j] = decoder.decode(f"{where}, channel {c}", cdf)
+          symbols[p, c] += found[p, j]
   rest = [(p, j) for p, c in enumerate(coded) for j in range(c)]
   for i, decoder in enumerate(decoders):
     for p, j in rest[i * len(rest) // n : (i + 1) * len(rest) // n]:
@@ -272,7 +298,8 @@ def test_the_fields_of_the_example_are_those_of_its_file():
   _assert_told(
     f"has {len(data)} bytes",
     f"Quality index {data[5] - 8}, H = {height}, W = {width}:"
-    f" P = {h} x {w} = {h * w} positions.",
+    f" P = {h} x {w} = {h * w} positions, P1 = {-(-h // 2) * w} and"
+    f" P2 = {h // 2 * w}.",
     f"K = {len(tables.ends)} activities of G = {len(tables.ends[0])} ends,"
     f" L = C = {channels} live channels, of which X = {len(tables.contexts)}"
     f" are context channels, and lane_positions = {tables.lane_positions}",
@@ -286,29 +313,38 @@ def test_the_tables_of_the_example_are_those_that_a_decoder_takes():
   tables = Tables(GOLDEN / "model/tables.npz", 0)
   decoded = _decode(GOLDEN / "model", _golden("q1"))
   activity, number = divmod(decoded.kinds[0], len(tables.ends[0]))
-  numbers = [of_channel[activity] for of_channel in tables.numbers]
+  surroundings, none = len(tables.activity_tables) - 1, len(tables.ends)
   classes = [
     tables.classes[j][decoded.steps[f"lane 0, position 0, channel {c}"][-1]]
     for j, c in enumerate(tables.contexts)
   ]
+  first, second = tables.contexts_of
+  alone = [of_channel[-1][-1] for of_channel in first]
+  below = [of_channel[-1][c] for of_channel, c in zip(second, classes)]
   taking, lower, upper = next(
     (name.split()[-1], lower, upper)
     for name, (_, _, lower, upper, _) in decoded.steps.items()
     if upper - lower <= 1 << 16
   )
+
+  def chosen(contexts):
+    pairs = zip(tables.numbers, contexts)
+    return _listed(numbers[activity][context] for numbers, context in pairs)
+
+  around = tables.surroundings[activity][activity]
   _assert_told(
-    f"Kind {decoded.kinds[0]} is activity {activity} with its end {number},"
-    f" which is {decoded.coded[0]}.",
-    "At the first position of a lane the context channels"
-    f" {_listed(tables.contexts)} have tables {_listed(n[-1] for n in numbers)}"
-    " for this activity.",
+    f"Table {tables.activity_tables[-1][-1]} of the kinds is"
+    f" `activity_tables[{surroundings}, {none}]`. Kind {decoded.kinds[0]} is"
+    f" activity {activity} with its end {number}, which is {decoded.coded[0]}.",
+    f"The context channels {_listed(tables.contexts)} have contexts"
+    f" {_listed(alone)} and, for this activity, tables {chosen(alone)}.",
     f"After channel {taking} the range was {upper} - {lower} ="
     f" {upper - lower}, so two bytes were taken in.",
-    f"This kind follows activity {activity}.",
-    f"The table indices at position 0 are of classes {_listed(classes)}, which"
-    f" choose tables {_listed(n[c] for n, c in zip(numbers, classes))}.",
+    f"surroundings {around} and table {tables.activity_tables[around][-1]} of"
+    " the kinds.",
+    f"are of classes {_listed(classes)}; with class {len(first[0]) - 1} to the"
+    f" left they make contexts {_listed(below)}, and tables {chosen(below)}.",
   )
-  assert decoded.kinds[1] == decoded.kinds[0]
 
 
 def test_the_rest_of_the_example_is_shared_out_as_it_says():
@@ -316,13 +352,13 @@ def test_the_rest_of_the_example_is_shared_out_as_it_says():
   _, kinds, ends, _ = decoded = _decode(GOLDEN / "model", _golden("q1"))
   half = sum(ends) // 2
   split = int(np.searchsorted(np.cumsum(ends), half, "right"))
+  assert sum(ends[:split]) == half
   coded = tables.live[: len(tables.contexts) + ends[0]]
   _assert_told(
     f"The kinds of all positions are {_listed(kinds)}, their ends"
     f" {_listed(ends)}, T = {sum(ends)}.",
-    f"So each lane has {half} table indices of the rest: the first lane has the"
-    f" rest of positions 0 to {split - 1} and {half - sum(ends[:split])} table"
-    f" indices of position {split}.",
+    f"So each lane has {half} table indices of the rest: the first lane has"
+    f" those of positions 0 to {split - 1}.",
     f"The symbols of channels {_listed(coded)} of position 0 are"
     f" {_listed(decoded.symbols[0, 0, coded])}, all others are 0.",
   )
@@ -389,20 +425,20 @@ def test_the_model_id_is_what_the_document_says(folder):
   with np.load(folder / "tables.npz") as f:
     tables = {name: f[name] for name in f.files}
   read = [Tables(folder / "tables.npz", q) for q in range(len(tables["gain"]))]
-  for name in ("cdf", "context_cdf", "context_tables", "context_classes"):
+  for name in sorted({name[:-2] for name in tables if name.endswith("/0")}):
     parts = [tables.pop(f"{name}/{q}").ravel() for q in range(len(read))]
     tables[name] = np.concatenate(parts)
-  for name, found in (
-    ("kind_cdf", [t.kinds for t in read]),
-    ("cdf", [t.of_others for t in read]),
-    ("context_cdf", [t.of_contexts for t in read]),
+  joined = itertools.chain.from_iterable
+  for name, whole in (
+    ("end_cdf", joined(t.of_ends for t in read)),
+    ("activity_cdf", joined(t.activities for t in read)),
+    ("cdf", joined(joined(t.of_others for t in read))),
+    ("context_cdf", joined(joined(t.of_contexts for t in read))),
   ):
-    joined = itertools.chain.from_iterable
-    whole = joined(joined(found)) if name != "kind_cdf" else joined(found)
     flat = [n for table in whole for n in table[:-1]]
     tables[name] = np.array(flat, "<u2").reshape(tables[name].shape)
   arrays |= {f"tables/{name}": array for name, array in tables.items()}
-  text = b"format:4;"
+  text = b"format:5;"
   for name, array in sorted(arrays.items()):
     shape = ",".join(map(str, array.shape))
     text += f"{name}:{array.dtype.str}:{shape};".encode() + array.tobytes()

@@ -11,7 +11,6 @@ import tensorflow as tf
 
 from bls2017 import errors
 from bls2017.common import config
-from bls2017.encode import activities
 from bls2017.model import model_directory
 from bls2017.training import (
   calibration,
@@ -71,8 +70,7 @@ def test_activities_of_tables_are_those_of_the_prior(tiny_model_dir, tmp_path):
   # Two of 32 sets become one of 16; from smooth to busy, densities are wider.
   for level, share in enumerate(tf.nn.softmax(model.prior.logits).numpy()):
     tables = frozen.tables.for_quality(level * config.QUALITY_STEPS)
-    lengths = activities.activity_lengths(tables.kind_cdf, 32)
-    own = np.sort(2.0 ** -lengths[-1])
+    own = np.sort(2.0 ** -tables.activity_lengths[-1, -1])
     assert own[-1] < share.max() < 1.001 * own[-2:].sum()
   slopes = model.prior.log_slope.numpy().mean(-1)
   assert np.all(slopes[:, 0] > slopes[:, 8]) and np.all(

@@ -24,15 +24,21 @@ function storedOf(frequencies, sets = 1) {
 
 /**
  * Tables of live channels, the last of which is coded first, from the
- * frequencies of each. A context channel's are in reverse in the first position
- * of a lane. Symbol 0 is each table's first.
+ * frequencies of each. A context channel's are in reverse where there is no
+ * position to the left. Symbol 0 is each table's first. `given` are arrays to
+ * take instead.
  */
-function tablesOf(channels, lanePositions, contexts = 0, ends) {
+function tablesOf(channels, lanePositions, contexts = 0, ends, given) {
   ends ??= [[channels.length - contexts]];
   const live = channels.map((_, i) => i).reverse();
   const inOrder = live.map((channel) => channels[channel]);
   const first = inOrder.slice(0, contexts);
-  const kinds = ends.flat().map((_, i, all) => 2 ** 16 / all.length);
+  const activities = ends.length;
+  const equal = (n) => new Array(n).fill(2 ** 16 / n);
+  const filled = (value, ...shape) => ({
+    values: new Uint8Array(shape.reduce((a, b) => a * b)).fill(value),
+    shape,
+  });
   return makeTables({
     live: {values: Uint16Array.from(live)},
     size: {values: Uint16Array.from(channels, ({length}) => length)},
@@ -41,23 +47,35 @@ function tablesOf(channels, lanePositions, contexts = 0, ends) {
     inverse_gain: {},
     ends: {
       values: Uint16Array.from(ends.flat()),
-      shape: [ends.length, ends[0].length],
+      shape: [activities, ends[0].length],
     },
-    kind_cdf: storedOf([kinds], ends.length + 1),
-    cdf: storedOf(inOrder.slice(contexts), ends.length),
+    end_cdf: storedOf([equal(ends[0].length)], activities),
+    activity_cdf: storedOf([equal(activities)]),
+    activity_tables: filled(0, 2, activities + 1),
+    surroundings: filled(0, activities, activities),
+    cdf: storedOf(inOrder.slice(contexts), activities),
     context_cdf:
         storedOf(first.flatMap((table) => [table, [...table].reverse()])),
     context_tables: {
       values: Uint8Array.from(
-          {length: contexts * ends.length * 2}, (_, i) => i % 2),
-      shape: [contexts, ends.length, 2],
+          {length: contexts * activities * 2}, (_, i) => i % 2),
+      shape: [contexts, activities, 2],
+    },
+    // There is one class, and none is 1.
+    contexts_of: {
+      values: Uint8Array.from(
+          {length: 8 * contexts}, (_, i) => Math.floor(i / 2) % 2),
+      shape: [2, contexts, 2, 2],
     },
     context_classes: {values: new Uint8Array(first.flat().length)},
+    ...given,
   }, lanePositions);
 }
 
-const decode = (stream, tables) => coder.decode(
-    stream, Uint32Array.of(stream.length), tables.lanePositions, tables);
+/** Decodes one lane of as many positions as it may have, in h rows. */
+const decode = (stream, tables, h = 1) => coder.decode(
+    stream, Uint32Array.of(stream.length), {h, w: tables.lanePositions / h},
+    tables);
 
 test('fingerprints are those of FORMAT.md', () => {
   const fingerprints = {
@@ -76,11 +94,11 @@ const HALVES = [32768, 32768];
 Error.stackTraceLimit = 0;
 
 /** The rows of all sound streams of at most two bytes. */
-function rowsOfSoundStreams(tables) {
+function rowsOfSoundStreams(tables, h) {
   const rows = [];
   const see = (...bytes) => {
     try {
-      rows.push(decode(Uint8Array.from(bytes), tables).join());
+      rows.push(decode(Uint8Array.from(bytes), tables, h).join());
     } catch (e) {
       if (!(e instanceof BitstreamError)) throw e;
     }
@@ -96,16 +114,33 @@ function rowsOfSoundStreams(tables) {
 test('rows have one stream', () => {
   // Two positions of two activities, each of which has a choice of ends.
   const channels = [[7936, 57600], HALVES, [19456, 46080]];
-  const rows = rowsOfSoundStreams(tablesOf(channels, 2, 1, [[0, 2], [1, 2]]));
-  assert.strictEqual(rows.length, (2 * 2 ** 3) ** 2);
-  assert.strictEqual(new Set(rows).size, rows.length);
+  const tables = tablesOf(channels, 2, 1, [[0, 2], [1, 2]]);
+  for (const h of [1, 2]) {
+    const rows = rowsOfSoundStreams(tables, h);
+    assert.strictEqual(rows.length, (2 * 2 ** 3) ** 2);
+    assert.strictEqual(new Set(rows).size, rows.length);
+  }
+});
+
+test('kinds have the products of frequencies', () => {
+  const ends = [[0, 1], [1, 1]];
+  const tables = tablesOf([HALVES], 1, 0, ends, {
+    activity_cdf: storedOf([[40960, 24576], [57344, 8192]]),
+    end_cdf: storedOf([[49152, 16384], HALVES]),
+  });
+  // The first of the largest ones is less by the sum of what others are more.
+  assert.deepStrictEqual([...tables.arrays[0]], [
+    0, 30717, 30717 + 10241, 30717 + 10241 + 12289,
+    0, 43005, 43005 + 14337, 43005 + 14337 + 4097,
+  ]);
 });
 
 test('memory grows with what is decoded, and is given back', () => {
   const tables = tablesOf([[65535, 1]], 1);
   const lanes = 2 ** 22;
-  const rows =
-      coder.decode(new Uint8Array(0), new Uint32Array(lanes), lanes, tables);
+  const rows = coder.decode(
+      new Uint8Array(0), new Uint32Array(lanes), {h: 2 ** 11, w: 2 ** 11},
+      tables);
   assert(rows.every((index) => index === 0));
   assert.strictEqual(coder.instance, null);
   assert.strictEqual(decode(new Uint8Array(0), tables).length, 2);
@@ -114,7 +149,7 @@ test('memory grows with what is decoded, and is given back', () => {
 
 test('a range coder that traps refuses the file', () => {
   const broken = tablesOf([HALVES], 3);
-  broken.arrays[3] = Uint32Array.of(0x7fff0000);
+  broken.arrays[5] = Uint32Array.of(0x7fff0000);
   const stream = new Uint8Array(0);
   assert.throws(() => decode(stream, broken), {
     name: 'BitstreamError',

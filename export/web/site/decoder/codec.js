@@ -61,7 +61,7 @@ export class Codec {
     const body = openBody(data, h * w, lanePositions);
     const {lengths} = body;
     const most =
-        2 * Math.ceil(h * w / lengths.length) * (1 + live.length) + 4;
+        2 * mostPositions(h, w, lengths.length) * (1 + live.length) + 4;
     check(
         lengths.every((length) => length <= most),
         'a lane is longer than its symbols can need');
@@ -116,9 +116,15 @@ export class Codec {
     const {header, tables, alpha, lengths, streams} =
         await this.open(data, maxPixels);
     const {h, w} = latentShape(header);
-    const rows = this.coder.decode(streams, lengths, h * w, tables);
+    const rows = this.coder.decode(streams, lengths, {h, w}, tables);
     return {header, tables, alpha, rows};
   }
+}
+
+/** The most positions of a lane, of both passes together. */
+function mostPositions(h, w, lanes) {
+  const ofRows = (rows) => Math.ceil(rows * w / lanes);
+  return ofRows(Math.ceil(h / 2)) + ofRows(Math.floor(h / 2));
 }
 
 /** Sets the symbols [C] of a position. */

@@ -11,7 +11,7 @@ import {check} from './errors.js';
 export const DOWNSAMPLING = 16;
 
 const MAGIC = [0x89, 0x42, 0x4c, 0x53];
-const VERSION = 4;
+const VERSION = 5;
 /** The byte for quality 1. */
 const FIRST_QUALITY = 8;
 const MODEL_ID_OFFSET = 10;

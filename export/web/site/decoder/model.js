@@ -7,7 +7,7 @@ import {check, ModelError} from './errors.js';
 import {makeTables} from './tables.js';
 
 const MANIFEST_FILE = 'model.json';
-const FORMAT = 4;
+const FORMAT = 5;
 
 const ARRAYS = {
   float32: Float32Array,

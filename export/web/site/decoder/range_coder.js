@@ -28,41 +28,45 @@ export class RangeCoder {
 
   /**
    * Decodes the lanes of an image, `streams`, that follow one another and have
-   * `lengths` bytes.
+   * `lengths` bytes. The image has h rows of w positions.
    *
-   * @return {Uint16Array} [positions, 1 + L]: the row of each position, which
-   *     is its activity and the table indices of the L live channels.
+   * @return {Uint16Array} [h, w, 1 + L]: the row of each position, which is its
+   *     activity and the table indices of the L live channels.
    * @throws {BitstreamError} if a lane is not what an encoder writes.
    */
-  decode(streams, lengths, positions, tables) {
-    const {numbers, arrays, contexts, live} = tables;
+  decode(streams, lengths, {h, w}, tables) {
+    const {numbers, arrays, contextChannels, live} = tables;
     const lanes = lengths.length;
+    const positions = h * w;
     const struct = new Uint32Array(numbers.length + arrays.length);
-    const counts = shares(positions, lanes);
-    const heads = new Uint16Array(positions * (1 + contexts));
+    const grid = Uint32Array.of(h, w, lanes);
+    const steps = new Uint32Array(lanes);
+    const heads = new Uint16Array(positions * (1 + contextChannels));
     const coded = new Uint16Array(positions);
     const states = new Uint32Array(lanes * STATE_WORDS);
     const rows = new Uint16Array(positions * (1 + live.length));
     const placed = [
-      ...arrays, struct, counts, streams, lengths, heads, coded, states, rows,
+      ...arrays, struct, grid, steps, streams, lengths, heads, coded, states,
+      rows,
     ];
     return this.run(placed, (exports, addresses) => {
       const {buffer} = exports.memory;
       const tablesAt = addresses.slice(0, arrays.length);
-      const [at, countsAt, streamsAt, lengthsAt, ...outAt] =
+      const [at, gridAt, stepsAt, streamsAt, lengthsAt, ...outAt] =
           addresses.slice(arrays.length);
       const [headsAt, codedAt, statesAt, rowsAt] = outAt;
       new Uint32Array(buffer, at).set([...numbers, ...tablesAt]);
       const call = (decoder, ...rest) => check(
-          decoder(at, lanes, countsAt, streamsAt, lengthsAt, ...rest),
-          'a lane is not what an encoder writes');
-      call(exports.decode_heads, headsAt, codedAt, statesAt);
+          decoder(at, ...rest), 'a lane is not what an encoder writes');
+      call(
+          exports.decode_heads, gridAt, streamsAt, lengthsAt, headsAt, codedAt,
+          statesAt);
       const others = new Uint16Array(buffer, codedAt, positions)
                          .reduce((a, b) => a + b, 0);
-      new Uint32Array(buffer, countsAt).set(shares(others, lanes));
+      new Uint32Array(buffer, stepsAt).set(shares(others, lanes));
       call(
-          exports.decode_others, statesAt, positions, headsAt, codedAt, 0,
-          rowsAt);
+          exports.decode_others, lanes, stepsAt, streamsAt, lengthsAt, statesAt,
+          positions, headsAt, codedAt, 0, rowsAt);
       rows.set(new Uint16Array(buffer, rowsAt, rows.length));
       return rows;
     });

@@ -4,23 +4,25 @@
  * Makes tables of the arrays of a quality's file.
  *
  * There are C channels, L of them live, the first X of which are context
- * channels, K activities of G ends, N classes of symbols, and S symbols of all
- * other live channels together. Of each channel [C] there are the smallest
- * symbol, `minimum`, `offset` and `inverseGain`; `live` [L] are the numbers of
- * the live channels in the order in which they are coded. `numbers` and
- * `arrays` are the fields of `Tables` in range_coder.c.
+ * channels. Of each channel [C] there are the smallest symbol, `minimum`,
+ * `offset` and `inverseGain`; `live` [L] are the numbers of the live channels
+ * in the order in which they are coded. `numbers` and `arrays` are the fields
+ * of `Tables` in range_coder.c, which says what the other letters are.
  */
 export function makeTables(arrays, lanePositions) {
   const valuesOf = (name) => arrays[name].values;
   const live = valuesOf('live');
   const minimum = valuesOf('minimum');
   const [activities, ends] = arrays.ends.shape;
-  const [contexts, , classes] = arrays.context_tables.shape;
+  const [contextChannels, , contexts] = arrays.context_tables.shape;
+  const surroundings = arrays.activity_tables.shape[0] - 1;
+  const classes = arrays.contexts_of.shape[3] - 1;
   const [, symbols] = arrays.cdf.shape;
   const sizes =
       Uint16Array.from(live, (channel) => valuesOf('size')[channel]);
   const zeros = Uint16Array.from(live, (channel) => -minimum[channel]);
-  const contextSizes = sizes.subarray(0, contexts);
+  const contextSizes = sizes.subarray(0, contextChannels);
+  const otherSizes = sizes.subarray(contextChannels);
   const counts = tableCounts(arrays.context_tables);
   return {
     minimum,
@@ -28,17 +30,25 @@ export function makeTables(arrays, lanePositions) {
     inverseGain: valuesOf('inverse_gain'),
     live,
     lanePositions,
-    contexts,
-    numbers: [activities, ends, live.length, contexts, classes, symbols],
+    contextChannels,
+    numbers: [
+      activities, ends, live.length, contextChannels, surroundings, classes,
+      contexts, symbols,
+    ],
     arrays: [
-      unpacked(valuesOf('kind_cdf'), [activities * ends]),
+      cdfOf(kindFrequencies(
+          unpacked(valuesOf('activity_cdf'), [activities]),
+          unpacked(valuesOf('end_cdf'), [ends]), ends)),
+      valuesOf('activity_tables'),
+      valuesOf('surroundings'),
       valuesOf('ends'),
-      unpacked(valuesOf('cdf'), sizes.subarray(contexts)),
-      startsOf(sizes.subarray(contexts)),
-      unpacked(
+      cdfOf(unpacked(valuesOf('cdf'), otherSizes)),
+      startsOf(otherSizes),
+      cdfOf(unpacked(
           valuesOf('context_cdf'),
-          counts.flatMap((n, c) => Array(n).fill(contextSizes[c]))),
+          counts.flatMap((n, c) => Array(n).fill(contextSizes[c])))),
       contextStarts(arrays.context_tables, contextSizes, counts),
+      valuesOf('contexts_of'),
       valuesOf('context_classes'),
       startsOf(contextSizes),
       sizes,
@@ -47,16 +57,34 @@ export function makeTables(arrays, lanePositions) {
   };
 }
 
-/**
- * The cumulative frequencies of tables of these sizes, again and again, from
- * the bytes that FORMAT.md describes.
- */
+/** Frequencies from the bytes that FORMAT.md describes. */
 function unpacked(stored, sizes) {
   const frequencies = Uint32Array.from(
       stored,
       (v) => v < 32 ? v : (16 + v % 16) * 2 ** (Math.floor(v / 16) - 1));
-  const cdf = new Uint16Array(stored.length);
-  for (let start = 0, table = 0; start < stored.length; table++) {
+  return completed(frequencies, sizes);
+}
+
+/**
+ * The frequencies [T, K G] of kinds, from those of the activities [T, K] and of
+ * the ends [K, G] of each.
+ */
+function kindFrequencies(ofActivities, ofEnds, ends) {
+  const kinds = ofEnds.length;
+  const ofKinds = new Uint32Array(ofActivities.length * ends);
+  for (let i = 0; i < ofKinds.length; i++) {
+    const product = ofActivities[Math.floor(i / ends)] * ofEnds[i % kinds];
+    ofKinds[i] = 1 + Math.floor(product / 65536);
+  }
+  return completed(ofKinds, [kinds]);
+}
+
+/**
+ * Adds what each table lacks of 65536 to its largest frequency. Tables have
+ * these sizes, again and again.
+ */
+function completed(frequencies, sizes) {
+  for (let start = 0, table = 0; start < frequencies.length; table++) {
     const end = start + sizes[table % sizes.length];
     const own = frequencies.subarray(start, end);
     let largest = 0;
@@ -66,14 +94,13 @@ function unpacked(stored, sizes) {
       lacking -= frequency;
     });
     own[largest] += lacking;
-    for (let i = start, sum = 0; i < end; i++) {
-      cdf[i] = sum;
-      sum += frequencies[i];
-    }
     start = end;
   }
-  return cdf;
+  return frequencies;
 }
+
+/** Cumulative frequencies of tables: of 16 bits, so that each begins at 0. */
+const cdfOf = (frequencies) => new Uint16Array(startsOf(frequencies));
 
 /** Where runs of these sizes begin that follow one another. */
 function startsOf(sizes) {
@@ -90,7 +117,7 @@ function tableCounts({values, shape: [contexts]}) {
           Math.max(...values.subarray(c * length, (c + 1) * length)) + 1);
 }
 
-/** Where the tables [X, K, N + 1] begin that their numbers stand for. */
+/** Where the tables [X, K, J] begin that their numbers stand for. */
 function contextStarts({values, shape: [contexts]}, sizes, counts) {
   const length = values.length / contexts;
   let first = 0;
