@@ -128,7 +128,7 @@ def symbols(file: container.File) -> np.ndarray:
   Raises:
     errors.BitstreamError: if a lane is not what an encoder writes.
   """
-  h, w = lanes.latent_shape(file.header.height, file.header.width)
+  h, w = file.header.shape
   found = np.empty((h * w, len(file.tables.minimum)), np.int32)
   for block in blocks.blocks(h * w, BLOCK_POSITIONS):
     end = min(block.stop, h * w)
@@ -191,8 +191,8 @@ class _PartRows:
 
   def _decoded(self, first: int, count: int) -> np.ndarray:
     """So many rows of positions from a first one on."""
-    part, header = self._part, self._file.header
-    _, columns = lanes.latent_shape(header.height, header.width)
+    part = self._part
+    _, columns = self._file.header.shape
     top = part.y + first
     if 2 * part.width > columns:
       # Its lanes hold nearly all of the rows.

@@ -276,7 +276,7 @@ def _density(
     sums = np.add.reduceat(mass, prior.starts, axis=-1)
     return mass / np.repeat(sums, prior.sizes, axis=-1)
 
-  own = (coding_tables.upper_ends(prior.cdf) - prior.cdf) / coding_tables.TOTAL
+  own = coding_tables.frequencies(prior.cdf) / coding_tables.TOTAL
   everywhere = normalized(seen.sum(0) + PRIOR_WEIGHT * own)  # [1, S]
   return (
     everywhere if sets == 1 else normalized(seen + PRIOR_WEIGHT * everywhere)

@@ -153,14 +153,14 @@ def _context(
   sets: int,
   size: int,
 ) -> _Context:
-  """What neighbours tell of a channel's symbols, int [positions]."""
+  """The context of a channel of these symbols, int [positions]."""
   total = np.bincount(indices, minlength=size)
   below = np.cumsum(total) - total
   # Classes of about as many symbols; one of several classes takes the first.
   classes = _CLASSES * below // len(indices)
   classes = np.unique(classes, return_inverse=True)[1].astype(np.uint8)
   none = int(classes.max()) + 1
-  anywhere = (total + 0.5) / (total + 0.5).sum()
+  anywhere = _normalized(total + 0.5)
   left, other = expected_bits.neighbour_classes(
     np.append(classes.astype(np.intp), none), indices, near
   )
@@ -246,7 +246,7 @@ def _activity_tables(
 ) -> dict[str, Any]:
   """The arrays of `QualityTables` for activities."""
   total = np.bincount(activities, minlength=sets)
-  anywhere = (total + 0.5) / (total + 0.5).sum()
+  anywhere = _normalized(total + 0.5)
   above, below = activities[near.above], activities[near.below]
   later = activities[near.later]
   pairs = _counts(above * sets + below, later, sets**2, sets)
@@ -400,8 +400,7 @@ def _counted(
   tables = [np.zeros((sets, 0), np.uint16)]
   for channel, size in enumerate(sizes.tolist()):
     used = coded > channel
-    rows = activities[used] * size + indices[used, channel]
-    counts = np.bincount(rows, minlength=sets * size).reshape(sets, size)
+    counts = _counts(activities[used], indices[used, channel], sets, size)
     everywhere = counts.sum(0) + 0.01
     masses = counts + SET_WEIGHT * everywhere / everywhere.sum()
     masses /= masses.sum(1, keepdims=True)

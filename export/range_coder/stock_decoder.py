@@ -223,7 +223,7 @@ def _heads_of(tables: stock_streams.Tables) -> _Heads:
 
 
 class _Pass(NamedTuple):
-  """What is known before the heads of a pass are decoded, turn by turn.
+  """The tables of a pass, and what its turns know before it is decoded.
 
   A turn is a position of every lane.
 

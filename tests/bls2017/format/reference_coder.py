@@ -123,20 +123,23 @@ def lane_steps(
   others = [step for row, g in zip(image, ends) for step in cdfs.others(row, g)]
   lanes: list[list[Step]] = [[] for _ in range(num_lanes)]
   for lane, position, near in heads(shape, num_lanes):
-    rows_near = Near(*(None if n is None else image[n] for n in near))
-    lanes[lane] += cdfs.head(image[position], ends[position], rows_near)
+    lanes[lane] += cdfs.head(image[position], ends[position], near.of(image))
   for steps, (begin, stop) in zip(lanes, _runs(len(others), num_lanes)):
     steps += others[begin:stop]
   return lanes
 
 
 class Near(NamedTuple):
-  """What a position knows, if it is known: positions, or their rows."""
+  """The neighbours of a position, or their rows; None for those it lacks."""
 
   left: Any
   second: Any
   above: Any
   below: Any
+
+  def of(self, rows: Sequence[Any]) -> Near:
+    """The rows of these positions."""
+    return Near(*(None if n is None else rows[n] for n in self))
 
 
 def heads(
@@ -181,13 +184,13 @@ def decode_rows(
   coded = [0] * len(image)
   for lane, position, near in heads(shape, len(streams)):
     decode = decoders[lane].decode
-    rows_near = Near(*(None if n is None else image[n] for n in near))
-    kind = decode(cdfs.kind(rows_near))
+    known = near.of(image)
+    kind = decode(cdfs.kind(known))
     activity = kind // cdfs.num_ends
     row = image[position] = [activity, *cdfs.zeros]
     coded[position] = cdfs.ends[activity][kind % cdfs.num_ends]
     for j in range(cdfs.contexts):
-      row[1 + j] = decode(cdfs.context(j, activity, rows_near))
+      row[1 + j] = decode(cdfs.context(j, activity, known))
   places = [(row, j) for row, c in zip(image, coded) for j in range(c)]
   for decoder, (first, end) in zip(decoders, _runs(len(places), len(streams))):
     for row, j in places[first:end]:

@@ -137,9 +137,7 @@ def likely_rows(
 
   rows: list[list[int]] = [[] for _ in range(math.prod(shape))]
   for _, position, near in reference_coder.heads(shape, num_lanes):
-    known = reference_coder.Near(
-      *(None if n is None else rows[n] for n in near)
-    )
+    known = near.of(rows)
     activity, end = divmod(drawn(cdfs.kind(known)), cdfs.num_ends)
     row = rows[position] = [activity, *cdfs.zeros]
     for j in range(cdfs.contexts):

@@ -127,7 +127,7 @@ def test_tables_of_activities_are_saved_and_loaded(models, tmp_path):
 
 def test_frequencies_of_activities_have_few_digits(models):
   tables = models[2].tables.for_quality(0)
-  for of_set in coding_tables.upper_ends(tables.cdf) - tables.cdf:
+  for of_set in coding_tables.frequencies(tables.cdf):
     for frequency in np.split(of_set, tables.starts[1:]):  # Of each channel.
       assert frequency.sum() == coding_tables.TOTAL
       units = 2 ** np.maximum(np.ceil(np.log2(frequency + 1)) - 5, 0)

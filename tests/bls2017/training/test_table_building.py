@@ -39,7 +39,7 @@ def tables(prior):
 def test_frequencies_are_the_masses_of_the_prior(prior, tables):
   for level in range(LEVELS):
     quality = tables.for_quality(8 * level)
-    counts = (coding_tables.upper_ends(quality.cdf) - quality.cdf)[0]
+    counts = coding_tables.frequencies(quality.cdf)[0]
     for channel, start in zip(quality.live, quality.starts):
       size = quality.maximum[channel] - quality.minimum[channel] + 1
       y = np.zeros((size, LEVELS, CHANNELS), np.float32)
@@ -73,7 +73,7 @@ def test_rates_rise_with_quality_and_lanes_become_shorter(tables):
 
 def _bits(quality):
   """Bits of a position."""
-  counts = coding_tables.upper_ends(quality.cdf) - quality.cdf
+  counts = coding_tables.frequencies(quality.cdf)
   return float((counts / coding_tables.TOTAL * quality.code_lengths).sum())
 
 
